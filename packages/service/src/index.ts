@@ -1,1 +1,10 @@
-export {};
+export { type Config, configFrom, envSchema } from "./config.ts";
+export { type GrpcAddress, type GrpcServer, openGrpcClient, startGrpcServer, unary } from "./grpc-server.ts";
+export { callUnary, followStream, serviceMetadata } from "./grpc-client.ts";
+export { type Life, openLife } from "./life.ts";
+export { createLog, type Log } from "./log.ts";
+export { runMain, type Service } from "./main.ts";
+export { createMetrics, type Metrics } from "./metrics.ts";
+export { migrate } from "./migrate.ts";
+export { createOps, type Ops, registerOps, startOpsServer } from "./ops.ts";
+export { bootstrapDatabase, type DatabaseRole, openPool, type Pool, withTransaction } from "./postgres.ts";

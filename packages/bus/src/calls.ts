@@ -1,0 +1,133 @@
+import { AckPolicy, type ConsumerMessages, type JsMsg } from "@nats-io/jetstream";
+import type { CallEnvelope } from "@tollgate/contracts";
+import { type Batcher, createBatcher } from "./batcher.ts";
+import type { Bus } from "./connection.ts";
+import { decodeFrames, encodeFrames, type Framed } from "./framing.ts";
+import { publishAcknowledged } from "./publish.ts";
+import type { Lane } from "./subjects.ts";
+
+const NANOS_PER_MS = 1_000_000;
+const BATCH_CALLS_MAX = 64;
+const BATCH_BYTES_MAX = 512 * 1024;
+const SUBJECTS_MAX = 10_000;
+/** After this long without a word from the runner that has a message, another one gets it. */
+const ACK_WAIT_MS = 6_000;
+const ACK_PENDING_MAX = 2_000;
+/** Messages a runner takes ahead; each carries up to 64 calls. */
+const PREFETCH_MAX = 64;
+
+export interface CallPublisher {
+  /** Resolves when the call is on the stream. Rejects as `publishAcknowledged` does, or `overloaded` at once. */
+  publish(route: { group: string; lane: Lane; tenant: string }, call: Framed<CallEnvelope>): Promise<void>;
+}
+
+/** The gateway's side of CALLS: one batcher per subject. */
+export function createCallPublisher(bus: Bus, options: { waitingMax: number; timeoutMs: number }): CallPublisher {
+  const batchers = new Map<string, Batcher<Framed<CallEnvelope>>>();
+
+  function batcherFor(subject: string): Batcher<Framed<CallEnvelope>> {
+    let batcher = batchers.get(subject);
+    if (batcher === undefined) {
+      if (batchers.size >= SUBJECTS_MAX) for (const [key, each] of batchers) if (each.size === 0) batchers.delete(key);
+      batcher = createBatcher({
+        name: "calls waiting for the stream",
+        send: (calls) =>
+          publishAcknowledged(bus, {
+            subject,
+            payload: encodeFrames(calls),
+            id: calls[0]!.envelope.id,
+            untilMs: Date.now() + options.timeoutMs,
+          }),
+        itemsMax: BATCH_CALLS_MAX,
+        bytesMax: BATCH_BYTES_MAX,
+        inFlightMax: 4,
+        waitingMax: options.waitingMax,
+      });
+      batchers.set(subject, batcher);
+    }
+    return batcher;
+  }
+
+  return {
+    publish: (route, call) =>
+      batcherFor(bus.subjects.call(route.group, route.lane, route.tenant)).push(call, call.frame.length + 512),
+  };
+}
+
+/** One message of CALLS in a runner's hands. Until `acknowledge`, another runner gets it when this one falls silent. */
+export interface Delivery {
+  readonly calls: Framed<CallEnvelope>[];
+  /** 1 the first time. */
+  readonly deliveryCount: number;
+  /** Unix milliseconds at which the stream took the message. */
+  readonly storedAt: number;
+  /** Says that the work goes on; due well within the acknowledgement's wait. */
+  extend(): void;
+  acknowledge(): void;
+}
+
+/** How often a runner has to call `extend`. */
+export const EXTEND_INTERVAL_MS = ACK_WAIT_MS / 4;
+
+export interface CallConsumer {
+  /** Takes no more; what was delivered stays valid. */
+  stop(): Promise<void>;
+}
+
+/** A runner's side of CALLS for one group. */
+export async function consumeCalls(bus: Bus, group: string, onDelivery: (delivery: Delivery) => void): Promise<CallConsumer> {
+  const durable = bus.subjects.runnersDurable(group);
+  await bus.jsm.consumers.add(bus.subjects.streams.calls, {
+    durable_name: durable,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: ACK_WAIT_MS * NANOS_PER_MS,
+    max_ack_pending: ACK_PENDING_MAX,
+    filter_subjects: bus.subjects.callsOfGroup(group),
+  });
+  const consumer = await bus.js.consumers.get(bus.subjects.streams.calls, durable);
+  const messages: ConsumerMessages = await consumer.consume({
+    max_messages: PREFETCH_MAX,
+    callback: (message) => {
+      const delivery = toDelivery(bus, message);
+      if (delivery) onDelivery(delivery);
+    },
+  });
+  return { stop: async () => void (await messages.close()) };
+}
+
+function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {
+  try {
+    return {
+      calls: decodeFrames<CallEnvelope>(message.string()),
+      deliveryCount: message.info.deliveryCount,
+      storedAt: message.info.timestampNanos / NANOS_PER_MS,
+      extend: () => message.working(),
+      acknowledge: () => message.ack(),
+    };
+  } catch (error) {
+    bus.log.error({ err: error, subject: message.subject }, "a call message that no gateway of ours wrote; put aside");
+    void publishAcknowledged(bus, {
+      subject: bus.subjects.dead("runner"),
+      payload: JSON.stringify({ subject: message.subject, reason: (error as Error).message, data: message.string() }),
+      id: `dead-${message.info.stream}-${message.info.streamSequence}`,
+      untilMs: Date.now() + ACK_WAIT_MS,
+    }).then(
+      () => message.term("not a call message"),
+      (failure: unknown) => bus.log.error({ err: failure }, "could not be put aside; it comes again"),
+    );
+    return undefined;
+  }
+}
+
+/** Tells every runner of a group that a client has cancelled a call. At most once: a lost one costs only work. */
+export function publishCancel(bus: Bus, group: string, callId: string): void {
+  bus.connection.publish(bus.subjects.cancel(group), callId);
+}
+
+export function subscribeCancels(bus: Bus, group: string, onCancel: (callId: string) => void): void {
+  bus.connection.subscribe(bus.subjects.cancel(group), {
+    callback: (error, message) => {
+      if (!error) onCancel(message.string());
+    },
+  });
+}

@@ -1,0 +1,100 @@
+import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { AppError } from "@tollgate/errors";
+import { ensureStreams } from "./streams.ts";
+import { type Subjects, subjectsFor } from "./subjects.ts";
+
+/** The part of a service's log that the bus writes to. */
+export interface BusLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface Bus {
+  readonly connection: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly jsm: JetStreamManager;
+  readonly subjects: Subjects;
+  readonly log: BusLog;
+  /** Unix milliseconds of the last time the connection was made, anew after each loss. */
+  connectedAt(): number;
+  /** Why the bus cannot be used now, or undefined. */
+  problem(): string | undefined;
+  /** Sends what is waiting, ends subscriptions, closes. */
+  drain(): Promise<void>;
+}
+
+const START_WAIT_MS = 30_000;
+const RECONNECT_WAIT_MS = 250;
+const PING_INTERVAL_MS = 5_000;
+
+/** Connects, waiting up to 30 s for a server that is still starting, and sees to it that the streams are there. */
+export async function connectBus(options: {
+  /** nats://user:password@host:port, several separated by commas. */
+  url: string;
+  name: string;
+  prefix: string;
+  log: BusLog;
+  signal: AbortSignal;
+}): Promise<Bus> {
+  const { name, log } = options;
+  const connection = await connectPatiently(options);
+  const subjects = subjectsFor(options.prefix);
+  const js = jetstream(connection);
+  const jsm = await jetstreamManager(connection);
+  let connectedAt = Date.now();
+  let problem: string | undefined;
+
+  void (async () => {
+    for await (const status of connection.status()) {
+      if (status.type === "disconnect") problem = "disconnected from NATS";
+      if (status.type === "reconnect") {
+        problem = undefined;
+        connectedAt = Date.now();
+      }
+      if (status.type === "disconnect" || status.type === "reconnect") log.warn({ nats: status.type }, "NATS connection");
+      if (status.type === "error") log.error({ err: status.error }, "NATS error");
+    }
+  })();
+
+  await ensureStreams(jsm, subjects);
+  log.info({ name, server: connection.getServer() }, "connected to NATS");
+  return {
+    connection,
+    js,
+    jsm,
+    subjects,
+    log,
+    connectedAt: () => connectedAt,
+    problem: () => (connection.isClosed() ? "the NATS connection is closed" : problem),
+    drain: () => connection.drain(),
+  };
+}
+
+async function connectPatiently(options: { url: string; name: string; log: BusLog; signal: AbortSignal }): Promise<NatsConnection> {
+  const urls = options.url.split(",").map((each) => new URL(each));
+  const first = urls[0]!;
+  const until = Date.now() + START_WAIT_MS;
+  for (;;) {
+    try {
+      return await connect({
+        servers: urls.map((url) => url.host),
+        user: decodeURIComponent(first.username),
+        pass: decodeURIComponent(first.password),
+        name: `tollgate-${options.name}`,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: RECONNECT_WAIT_MS,
+        pingInterval: PING_INTERVAL_MS,
+        ignoreAuthErrorAbort: true,
+      });
+    } catch (error) {
+      if (Date.now() > until || options.signal.aborted) {
+        const hosts = urls.map((url) => url.host).join(", ");
+        throw new AppError("unavailable", `NATS at ${hosts} cannot be reached: ${(error as Error).message}`, { cause: error });
+      }
+      options.log.info({ reason: (error as Error).message }, "waiting for NATS");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}

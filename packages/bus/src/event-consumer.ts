@@ -1,0 +1,149 @@
+import { AckPolicy, type JsMsg } from "@nats-io/jetstream";
+import { type AuditEvent, parseAuditEvent } from "@tollgate/contracts";
+import type { Bus } from "./connection.ts";
+import { publishAcknowledged } from "./publish.ts";
+
+const NANOS_PER_MS = 1_000_000;
+/** Long enough for a database that is slow, short enough that a crashed replica's messages come back soon. */
+const ACK_WAIT_MS = 30_000;
+const EXTEND_INTERVAL_MS = 10_000;
+const ACK_PENDING_MAX = 1_000;
+const PREFETCH_MAX = 500;
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 5_000;
+const DEAD_TIMEOUT_MS = 10_000;
+
+/** One event of AUDIT in stream order. `line` is its JSON as it stands on the stream. */
+export interface StreamedEvent {
+  readonly event: AuditEvent;
+  readonly line: string;
+  /** The message's sequence on the stream. */
+  readonly sequence: number;
+}
+
+export interface EventConsumer {
+  /** Events delivered and not yet stored. */
+  readonly waiting: number;
+  /** Why the last batch could not be stored, or undefined. */
+  problem(): string | undefined;
+  stop(): Promise<void>;
+}
+
+/**
+ * Reads AUDIT under a durable name and hands events over in batches: as soon as `batchMax` wait or `batchWaitMs` have
+ * passed since the first. A batch that fails is tried again, with backoff, until it succeeds: a dead database delays
+ * and never drops. A line that is no event goes to the service's dead letters.
+ */
+export async function consumeEvents(
+  bus: Bus,
+  options: {
+    durable: string;
+    /** Only this kind; every kind when absent. */
+    kind?: string;
+    batchMax: number;
+    batchWaitMs: number;
+    store: (events: readonly StreamedEvent[]) => Promise<void>;
+    signal: AbortSignal;
+  },
+): Promise<EventConsumer> {
+  const { durable, kind, batchMax, batchWaitMs, store, signal } = options;
+  const { streams } = bus.subjects;
+  await bus.jsm.consumers.add(streams.audit, {
+    durable_name: durable,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: ACK_WAIT_MS * NANOS_PER_MS,
+    max_ack_pending: ACK_PENDING_MAX,
+    filter_subject: kind === undefined ? bus.subjects.allAudit : bus.subjects.auditOfKind(kind),
+  });
+  const consumer = await bus.js.consumers.get(streams.audit, durable);
+
+  let events: StreamedEvent[] = [];
+  let messages: JsMsg[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let storing: Promise<void> | undefined;
+  let problem: string | undefined;
+
+  const begin = (): void => {
+    if (storing) return;
+    clearTimeout(timer);
+    timer = undefined;
+    const batch = { events, messages };
+    events = [];
+    messages = [];
+    storing = storeUntilDone(batch).finally(() => {
+      storing = undefined;
+      if (events.length >= batchMax) begin();
+      else if (messages.length > 0) timer ??= setTimeout(begin, batchWaitMs);
+    });
+  };
+
+  async function storeUntilDone(batch: { events: StreamedEvent[]; messages: JsMsg[] }): Promise<void> {
+    const extending = setInterval(() => {
+      for (const message of [...batch.messages, ...messages]) message.working();
+    }, EXTEND_INTERVAL_MS);
+    try {
+      for (let delayMs = RETRY_MIN_MS; !signal.aborted; delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)) {
+        try {
+          if (batch.events.length > 0) await store(batch.events);
+          for (const message of batch.messages) message.ack();
+          problem = undefined;
+          return;
+        } catch (error) {
+          problem = (error as Error).message;
+          bus.log.error({ err: error, events: batch.events.length, retryMs: delayMs }, "events could not be stored yet");
+          await pause(delayMs, signal);
+        }
+      }
+    } finally {
+      clearInterval(extending);
+    }
+  }
+
+  const subscription = await consumer.consume({
+    max_messages: PREFETCH_MAX,
+    callback: (message) => {
+      messages.push(message);
+      for (const line of message.string().split("\n")) {
+        const parsed = parseAuditEvent(line);
+        if (parsed.ok) events.push({ event: parsed.value, line, sequence: message.seq });
+        else putAside(bus, durable, message, line, parsed.reason);
+      }
+      if (events.length >= batchMax) begin();
+      else timer ??= setTimeout(begin, batchWaitMs);
+    },
+  });
+
+  return {
+    get waiting() {
+      return events.length;
+    },
+    problem: () => problem,
+    stop: async () => {
+      await subscription.close();
+      clearTimeout(timer);
+      await storing;
+      if (messages.length > 0 && !signal.aborted) {
+        begin();
+        await storing;
+      }
+    },
+  };
+}
+
+/** The message is acknowledged with its batch; the bad line is kept where a person finds it. */
+function putAside(bus: Bus, durable: string, message: JsMsg, line: string, reason: string): void {
+  bus.log.error({ durable, sequence: message.seq, reason }, "a line on AUDIT that is no event; put aside");
+  publishAcknowledged(bus, {
+    subject: bus.subjects.dead(durable),
+    payload: JSON.stringify({ stream: message.info.stream, sequence: message.seq, subject: message.subject, reason, line }),
+    id: `dead-${durable}-${message.seq}-${line.length}`,
+    untilMs: Date.now() + DEAD_TIMEOUT_MS,
+  }).catch((error: unknown) => bus.log.error({ err: error, durable }, "could not be put aside"));
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

@@ -1,0 +1,39 @@
+import { AppError } from "@tollgate/errors";
+
+/** How soon a call is due. The runner weighs the lanes. */
+export const LANES = ["interactive", "standard", "batch"] as const;
+export type Lane = (typeof LANES)[number];
+
+/** Everything in a subject that comes from outside has to be one token: no dots, blanks or wildcards. */
+const TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
+
+function token(value: string, what: string): string {
+  if (TOKEN.test(value)) return value;
+  throw new AppError("invalid_argument", `${what} ${JSON.stringify(value.slice(0, 64))} cannot be part of a subject`);
+}
+
+/** All subjects and stream names of one installation. Only this file spells them. */
+export function subjectsFor(prefix: string) {
+  const at = prefix === "" ? "" : `${token(prefix, "prefix")}.`;
+  const stream = prefix === "" ? "" : `${prefix.toUpperCase()}_`;
+  return {
+    streams: { calls: `${stream}CALLS`, audit: `${stream}AUDIT`, dead: `${stream}DEAD` },
+    sessionsBucket: `${stream}SESSIONS`,
+    allCalls: `${at}mcp.call.v1.>`,
+    allAudit: `${at}audit.v1.>`,
+    allDead: `${at}dead.v1.>`,
+    call: (group: string, lane: Lane, tenant: string) =>
+      `${at}mcp.call.v1.${token(group, "group")}.${lane}.${token(tenant, "tenant")}`,
+    /** One filter per lane: a work queue's filters must not overlap with those of calls bound to one runner. */
+    callsOfGroup: (group: string) => LANES.map((lane) => `${at}mcp.call.v1.${token(group, "group")}.${lane}.*`),
+    runnersDurable: (group: string) => `runner-${token(group, "group")}`,
+    cancel: (group: string) => `${at}mcp.cancel.v1.${token(group, "group")}`,
+    reply: (gateway: string, call: string) => `${at}mcp.reply.v1.${token(gateway, "gateway")}.${token(call, "call")}`,
+    repliesOf: (gateway: string) => `${at}mcp.reply.v1.${token(gateway, "gateway")}.*`,
+    audit: (tenant: string, kind: string) => `${at}audit.v1.${token(tenant, "tenant")}.${token(kind, "kind")}`,
+    auditOfKind: (kind: string) => `${at}audit.v1.*.${token(kind, "kind")}`,
+    dead: (service: string) => `${at}dead.v1.${token(service, "service")}`,
+  };
+}
+
+export type Subjects = ReturnType<typeof subjectsFor>;

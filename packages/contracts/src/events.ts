@@ -1,0 +1,148 @@
+import { isCallId } from "./ids.ts";
+
+/** Names of groups, servers and tenants: they become subject tokens, URL segments and tool prefixes. */
+export const NAME_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/**
+ * How a call ended.
+ * - `ok`: a result; `tool_error`: a result with `isError`; `error`: a JSON-RPC error from the server or the runner
+ * - `cancelled`: by the client; `timeout`: its deadline passed
+ * - `unknown`: it was handed to the server, which may or may not have run it (invariant 3)
+ */
+export const OUTCOMES = ["ok", "tool_error", "error", "cancelled", "timeout", "unknown"] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+export interface Decision {
+  readonly allow: boolean;
+  readonly policies: readonly string[];
+  readonly revision: number;
+  readonly reason: string;
+}
+
+/** Who called, as policy resolved it. Never holds a credential. */
+export interface Caller {
+  readonly principal: string;
+  readonly tenant: string;
+  readonly team: string;
+  readonly client: string;
+}
+
+/** What the gateway knows of a call when it takes it in. Carried through CALLS and repeated in the outcome event. */
+export interface CallFacts extends Caller {
+  readonly group: string;
+  readonly server: string;
+  /** As the server names it, without prefix. */
+  readonly tool: string;
+  readonly method: string;
+  /** The client's protocol revision. */
+  readonly protocol: string;
+  readonly decision: Decision;
+  /** Unix milliseconds. */
+  readonly acceptedAt: number;
+  readonly requestBytes: number;
+  readonly traceparent?: string;
+  readonly session?: string;
+}
+
+/** `audit.v1.<tenant>.call`: exactly one for each call taken in. */
+export interface CallEvent extends CallFacts {
+  readonly v: 1;
+  readonly kind: "call";
+  readonly id: string;
+  readonly outcome: Outcome;
+  /** Why, where the outcome is not `ok`; at most 500 characters, without arguments or results. */
+  readonly reason?: string;
+  /** JSON-RPC error code, where there was one. */
+  readonly errorCode?: number;
+  /** Unix milliseconds at which the server was handed the call; absent when it never was. */
+  readonly startedAt?: number;
+  /** Unix milliseconds. */
+  readonly endedAt: number;
+  /** Milliseconds with three decimals: waiting on the stream and in the pool's queue. */
+  readonly queueMs: number;
+  /** Milliseconds with three decimals, in the server. */
+  readonly durationMs: number;
+  readonly responseBytes: number;
+  readonly runner: string;
+  readonly coldStart: boolean;
+}
+
+/** `audit.v1.<tenant>.refusal`: a request that was not let in. */
+export interface RefusalEvent extends Partial<Caller> {
+  readonly v: 1;
+  readonly kind: "refusal";
+  readonly id: string;
+  readonly tenant: string;
+  /** Unix milliseconds. */
+  readonly endedAt: number;
+  readonly code: "unauthenticated" | "denied" | "overloaded" | "policy_unavailable";
+  readonly reason: string;
+  readonly method: string;
+  readonly group?: string;
+  readonly server?: string;
+  readonly tool?: string;
+  readonly decision?: Decision;
+  /** How many refusals of this kind this event stands for, where a flood was folded into one. */
+  readonly count: number;
+}
+
+export type AuditEvent = CallEvent | RefusalEvent;
+
+/** What a CALLS message says of each call, beside its frame. */
+export interface CallEnvelope {
+  readonly id: string;
+  /** The gateway instance that waits for the reply. */
+  readonly gateway: string;
+  /** Unix milliseconds. */
+  readonly deadline: number;
+  /** Declared read-only or idempotent: may run again after a crash. */
+  readonly retrySafe: boolean;
+  readonly facts: CallFacts;
+}
+
+/** What a reply says of a frame for one call. After `final` nothing follows. */
+export interface ReplyEnvelope {
+  readonly id: string;
+  readonly final: boolean;
+}
+
+export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
+
+const EVENT_MAX_CHARS = 65_536;
+
+/** Parses one line of an AUDIT message. Unknown fields are kept: a newer writer's event is stored whole. */
+export function parseAuditEvent(line: string): Parsed<AuditEvent> {
+  if (line.length > EVENT_MAX_CHARS) return refuse(`longer than ${EVENT_MAX_CHARS} characters`);
+  let event: Partial<CallEvent> | Partial<RefusalEvent> | null;
+  try {
+    event = JSON.parse(line) as Partial<CallEvent> | Partial<RefusalEvent> | null;
+  } catch (error) {
+    return refuse(`not JSON: ${(error as Error).message}`);
+  }
+  if (typeof event !== "object" || event === null) return refuse("not an object");
+  if (event.v !== 1) return refuse(`unknown version ${String(event.v)}`);
+  if (!isCallId(event.id)) return refuse("id is not a UUIDv7");
+  if (typeof event.tenant !== "string" || !NAME_PATTERN.test(event.tenant)) return refuse("tenant is not a name");
+  if (!Number.isSafeInteger(event.endedAt)) return refuse("endedAt is not a time in milliseconds");
+  if (event.kind === "refusal") {
+    if (typeof event.code !== "string") return refuse("a refusal without a code");
+    return { ok: true, value: event as RefusalEvent };
+  }
+  if (event.kind === "call") return checkCall(event);
+  return refuse(`unknown kind ${JSON.stringify((event as { kind?: unknown }).kind)}`);
+}
+
+const CALL_TEXTS = ["principal", "team", "client", "group", "server", "tool", "method", "runner"] as const;
+const CALL_NUMBERS = ["acceptedAt", "queueMs", "durationMs", "requestBytes", "responseBytes"] as const;
+
+function checkCall(event: Partial<CallEvent>): Parsed<AuditEvent> {
+  for (const name of CALL_TEXTS) if (typeof event[name] !== "string") return refuse(`${name} is not a string`);
+  for (const name of CALL_NUMBERS) if (!Number.isFinite(event[name])) return refuse(`${name} is not a number`);
+  if (!OUTCOMES.includes(event.outcome as Outcome)) return refuse(`unknown outcome ${JSON.stringify(event.outcome)}`);
+  if (typeof event.decision !== "object" || event.decision === null) return refuse("a call without a decision");
+  return { ok: true, value: event as CallEvent };
+}
+
+function refuse(reason: string): { ok: false; reason: string } {
+  return { ok: false, reason };
+}

@@ -1,0 +1,51 @@
+import type { Log } from "./log.ts";
+
+interface Closer {
+  readonly name: string;
+  readonly timeoutMs: number;
+  readonly close: () => unknown;
+}
+
+/** What a service has acquired and how each is given back: last in, first out, each within its time. */
+export interface Life {
+  /** Aborted when closing begins: stops loops and waits. */
+  readonly signal: AbortSignal;
+  /** Registers how the thing just acquired is given back. */
+  onClose(name: string, timeoutMs: number, close: () => unknown): void;
+  close(): Promise<void>;
+}
+
+export function openLife(log: Log): Life {
+  const closers: Closer[] = [];
+  const ending = new AbortController();
+  let closing: Promise<void> | undefined;
+
+  async function closeAll(): Promise<void> {
+    ending.abort();
+    for (const { name, timeoutMs, close } of closers.reverse()) {
+      try {
+        await within(timeoutMs, Promise.resolve().then(close));
+      } catch (error) {
+        log.warn({ err: error, step: name }, "closing step failed; going on");
+      }
+    }
+  }
+
+  return {
+    signal: ending.signal,
+    onClose: (name, timeoutMs, close) => void closers.push({ name, timeoutMs, close }),
+    close: () => (closing ??= closeAll()),
+  };
+}
+
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not closed within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
