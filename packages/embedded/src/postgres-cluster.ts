@@ -1,14 +1,4 @@
-import {
-  chmod,
-  chown,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { defaultOwner, findRunAs, isRoot, type Owner, type RunAs } from "./account.ts";
 import { EmbeddedError, systemCode } from "./embedded-error.ts";
@@ -88,13 +78,13 @@ async function createCluster(options: ClusterOptions): Promise<RunAs> {
   const owner = await defaultOwner();
   const staging = `${dataDir}.new`;
   const passwordFile = join(staging, "password");
-  await mkdir(dirname(dataDir), { recursive: true });
-  await rm(staging, { recursive: true, force: true });
   try {
+    await mkdir(dirname(dataDir), { recursive: true });
+    await rm(staging, { recursive: true, force: true });
     await mkdir(staging, { mode: 0o700 });
     await writeFile(passwordFile, `${options.password}\n`, { mode: 0o600 });
     if (isRoot())
-      for (const path of [staging, passwordFile]) await chown(path, owner.uid, owner.gid);
+      for (const path of [passwordFile, staging]) await chown(path, owner.uid, owner.gid);
     const runAs = await findRunAs({ owner, program: binaries.postgres, dir: staging, signal });
     const command = runAs(
       binaries.initdb,
@@ -106,11 +96,19 @@ async function createCluster(options: ClusterOptions): Promise<RunAs> {
         "unavailable",
         `initdb failed (code ${code ?? "none"}):\n${output.trim().split("\n").slice(-8).join("\n")}`,
       );
-    await chmod(join(staging, "data"), 0o700);
     await rename(join(staging, "data"), dataDir);
     return runAs;
+  } catch (cause) {
+    if (cause instanceof EmbeddedError) throw cause;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new EmbeddedError(
+      "failed_precondition",
+      `PostgreSQL's data folder cannot be made: ${message}`,
+      { cause },
+    );
   } finally {
-    await rm(staging, { recursive: true, force: true });
+    // The next attempt clears it as well; a failure here must not hide the one that matters.
+    await rm(staging, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

@@ -12,7 +12,7 @@ const isRoot = process.getuid?.() === 0;
 const password = "a/b:c@d%'\"";
 
 async function options(): Promise<PostgresOptions> {
-  const dir = await scratchDir(parent);
+  const dir = await scratchDir();
   return {
     dataDir: join(dir, "pg"),
     port: 0,
