@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { EmbeddedError, endLeftover, startNats } from "../src/index.ts";
 import { commandLine, isAlive } from "../src/process.ts";
 import { connectNats } from "./nats-client.ts";
-import { natsServer, scratchDir, track } from "./scratch.ts";
+import { natsServer, processesOf, scratchDir, track } from "./scratch.ts";
 
 const password = 'p"a\\ss#{$x}';
 
@@ -131,5 +131,5 @@ test("a start can be cancelled and leaves no process", async () => {
   const given = await options();
   const signal = AbortSignal.abort();
   await expect(startNats({ ...given, signal })).rejects.toBeInstanceOf(EmbeddedError);
-  expect(await endLeftover({ dataDir: given.dataDir })).toBe(undefined);
+  expect(await processesOf(given.dataDir)).toEqual([]);
 });

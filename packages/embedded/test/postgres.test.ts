@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { chmod, mkdir, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { expect, test } from "vitest";
 import { endLeftover, type PostgresOptions, startPostgres } from "../src/index.ts";
 import { linkLibraries } from "../src/postgres-binaries.ts";
 import { commandLine, isAlive } from "../src/process.ts";
-import { eventually, scratchDir, track } from "./scratch.ts";
+import { eventually, processesOf, scratchDir, track } from "./scratch.ts";
 
 const isRoot = process.getuid?.() === 0;
 const password = "a/b:c@d%'\"";
@@ -31,13 +32,6 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
   } finally {
     await client.end();
   }
-}
-
-/** Every process whose command line names the folder; PostgreSQL's own children show their parent's until they rename. */
-async function processesOf(dir: string): Promise<number[]> {
-  const pids = (await readdir("/proc").catch(() => [])).map(Number).filter((pid) => pid > 0);
-  const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: await commandLine(pid) })));
-  return lines.filter(({ line }) => line?.includes(dir)).map(({ pid }) => pid);
 }
 
 test(
@@ -98,9 +92,16 @@ test(
     await first.exited;
     const lock = join(given.dataDir, "postmaster.pid");
     const text = await readFile(lock, "utf8");
-    await writeFile(lock, text.replace(/^\d+/, String(process.pid)));
-    const second = track(await startPostgres(given));
-    expect(await query(second.adminUrl, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+    const { uid, gid } = await stat(given.dataDir);
+    // Of the database's own user: PostgreSQL itself ignores the pids of others.
+    const other = spawn("sleep", ["60"], isRoot ? { uid, gid } : {});
+    await writeFile(lock, text.replace(/^\d+/, String(other.pid)));
+    try {
+      const second = track(await startPostgres(given));
+      expect(await query(second.adminUrl, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+    } finally {
+      other.kill();
+    }
   },
 );
 

@@ -1,9 +1,10 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll } from "vitest";
 import { findNatsServer } from "../src/index.ts";
+import { commandLine } from "../src/process.ts";
 
 /** The test kit's place too: kept between runs, so that only the first on a machine downloads. */
 const cacheDir = join(homedir(), ".cache", "tollgate");
@@ -38,4 +39,11 @@ export async function eventually(
     if (Date.now() > deadline) throw new Error("did not become true in time");
     await delay(20);
   }
+}
+
+/** Every process whose command line names the folder; PostgreSQL's own children show their parent's until they rename. */
+export async function processesOf(dir: string): Promise<number[]> {
+  const pids = (await readdir("/proc").catch(() => [])).map(Number).filter((pid) => pid > 0);
+  const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: await commandLine(pid) })));
+  return lines.filter(({ line }) => line?.includes(dir)).map(({ pid }) => pid);
 }
