@@ -1,0 +1,24 @@
+export { followDesiredState } from "./follow.ts";
+export { loadDesiredState } from "./load.ts";
+export {
+  type ActionForm,
+  EFFECTS,
+  parseAction,
+  parsePrincipal,
+  parseResource,
+  type PrincipalForm,
+  type ResourceForm,
+} from "./policy-form.ts";
+export {
+  type DesiredControlPlane,
+  type DesiredGroup,
+  type DesiredPolicy,
+  type DesiredServer,
+  type DesiredState,
+  type DesiredToken,
+  PERMISSIONS,
+  type Section,
+  SECTIONS,
+  type ServerType,
+  SERVER_TYPES,
+} from "./state.ts";

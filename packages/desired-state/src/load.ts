@@ -1,0 +1,235 @@
+import { dirname, isAbsolute, resolve } from "node:path";
+import { AppError } from "@tollgate/errors";
+import type { z } from "zod";
+import {
+  type Mistake,
+  offsetOfKey,
+  parseSource,
+  type Path,
+  placeOf,
+  resolveReferences,
+  type SourceDocument,
+  valuesOf,
+} from "./document.ts";
+import { type Launch, normaliseLaunch } from "./launch.ts";
+import { findReferenceMistakes } from "./references.ts";
+import { fileSchema, KNOWN_KEYS, LATER_KEYS, LATER_TYPES, type ParsedFile } from "./schema.ts";
+import {
+  type DesiredServer,
+  type DesiredState,
+  type Section,
+  SECTIONS,
+  SERVER_TYPES,
+} from "./state.ts";
+import { nearest } from "./suggestion.ts";
+
+const MISTAKES_SHOWN_MAX = 50;
+const MIB = 1024 * 1024;
+
+export interface LoadOptions {
+  /** Names the file in messages; relative paths in the file start at its folder. */
+  readonly file: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The sections that the reader needs. Others stay empty, and their variables need not be in its environment. */
+  readonly sections?: readonly Section[];
+}
+
+/**
+ * Reads the text of a tollgate.yaml.
+ * @throws {AppError} `invalid_argument` listing every mistake with file:line:column and path; never with a value
+ */
+export function loadDesiredState(text: string, options: LoadOptions): DesiredState {
+  const sections = options.sections ?? SECTIONS;
+  const { source, mistakes } = parseSource(text);
+  if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
+
+  const written = selectSections(valuesOf(source) as Record<string, unknown>, sections);
+  const values = resolveReferences(written, { path: [], env: options.env, mistakes });
+  mistakes.push(...findReferenceMistakes(values, sections));
+  const parsed = fileSchema.safeParse(values);
+  if (!parsed.success)
+    mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
+  if (!parsed.success || mistakes.length > 0) throw mistaken(mistakes, source, options.file);
+
+  const warnings: Mistake[] = [];
+  const servers = parsed.data.mcp_servers.map((server, index) => {
+    const launch = normaliseLaunch(server.type, server.command, server.args);
+    const path = ["mcp_servers", index];
+    if ("mistake" in launch) {
+      mistakes.push({ path: [...path, launch.key], message: launch.mistake });
+      return undefined;
+    }
+    if (launch.unpinned) {
+      const message =
+        "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";
+      warnings.push({ path: [...path, "command"], message });
+    }
+    return toServer(server, {
+      launch,
+      file: options.file,
+      written: (written["mcp_servers"] as Record<string, unknown>[])[index]!,
+    });
+  });
+  if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
+  return {
+    ...toSections(parsed.data),
+    servers: servers.filter((server) => server !== undefined),
+    warnings: warnings.map((warning) => describe(warning, source, options.file)),
+  };
+}
+
+/** Unknown sections stay in, to be told as mistakes. */
+function selectSections(
+  values: Record<string, unknown>,
+  wanted: readonly Section[],
+): Record<string, unknown> {
+  const unwanted: readonly string[] = SECTIONS.filter((section) => !wanted.includes(section));
+  return Object.fromEntries(
+    // A section whose entries are all commented out is null: it is there, and empty.
+    Object.entries(values).filter(
+      ([key, value]) => !unwanted.includes(key) && !(value === null && key in KNOWN_KEYS),
+    ),
+  );
+}
+
+function toSections(
+  parsed: ParsedFile,
+): Pick<DesiredState, "controlPlane" | "groups" | "policies"> {
+  const { host, port, auth, limits } = parsed.control_plane;
+  return {
+    controlPlane: {
+      host,
+      port,
+      tokens: auth.tokens.map(({ expires_at, ...token }) => ({
+        ...token,
+        ...(expires_at === undefined ? {} : { expiresAtMs: Date.parse(expires_at) }),
+      })),
+      limits: {
+        maxConcurrentRequests: limits.max_concurrent_requests,
+        requestTimeoutMs: Math.round(limits.request_timeout_seconds * 1_000),
+        maxResponseBytes: Math.round(limits.max_response_size_mb * MIB),
+      },
+    },
+    groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
+    policies: parsed.policies,
+  };
+}
+
+function toServer(
+  server: ParsedFile["mcp_servers"][number],
+  options: { launch: Launch; file: string; written: Record<string, unknown> },
+): DesiredServer {
+  const { launch } = options;
+  const folder = dirname(resolve(options.file));
+  // A relative program or script means something only in a folder: then it is the file's own.
+  const isRelative =
+    !isAbsolute(launch.command) && (server.type === "node" || /^\.{1,2}\//.test(launch.command));
+  const workingDir =
+    server.working_dir === undefined
+      ? isRelative
+        ? folder
+        : undefined
+      : resolve(folder, server.working_dir);
+  return {
+    id: server.id,
+    name: server.name ?? server.id,
+    group: server.group,
+    type: server.type,
+    command: launch.command,
+    args: launch.args,
+    env: server.env,
+    ...(workingDir === undefined ? {} : { workingDir }),
+    startupTimeoutMs: Math.round(server.startup_timeout * 1_000),
+    enabled: server.enabled,
+    written: withoutPlainSecrets(options.written),
+  };
+}
+
+/** `written` may be stored, so a variable whose value stands in the file in plain text keeps its name only. */
+function withoutPlainSecrets(written: Record<string, unknown>): Record<string, unknown> {
+  if (typeof written["env"] !== "object" || written["env"] === null) return written;
+  const env = Object.entries(written["env"]).map(([name, value]) => [
+    name,
+    /(?<!\$)\$\{/.test(String(value)) ? value : "(set in the file)",
+  ]);
+  return { ...written, env: Object.fromEntries(env) };
+}
+
+function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unknown): Mistake[] {
+  const path = issue.path.filter((step) => typeof step !== "symbol");
+  const place = path.filter((step) => typeof step === "string").join(".");
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const offset = offsetOfKey(source, path, key);
+      return {
+        path: [...path, key],
+        message: explainKey(place, key),
+        ...(offset === undefined ? {} : { offset }),
+      };
+    });
+  }
+  const value = path.reduce<unknown>(
+    (at, step) => (at as Record<string, unknown> | undefined)?.[step],
+    values,
+  );
+  if (value === undefined) return [{ path, message: "is missing" }];
+  if (place === "mcp_servers.type") return [{ path, message: explainType(value) }];
+  if (issue.code === "invalid_type")
+    return [{ path, message: `has to be ${issue.expected}${quoteHint(issue.expected, value)}` }];
+  // A key of a record is told by the path itself.
+  if (issue.code === "invalid_key")
+    return [{ path, message: issue.issues[0]?.message ?? issue.message }];
+  return [{ path, message: issue.message }];
+}
+
+function quoteHint(expected: string, value: unknown): string {
+  if (expected !== "string" || typeof value === "object") return "";
+  return `, not a ${typeof value}: put it in quotes`;
+}
+
+function explainKey(place: string, key: string): string {
+  if (LATER_KEYS[place]?.includes(key))
+    return "is not supported yet; remove it, since nothing would heed it";
+  const meant = nearest(key, KNOWN_KEYS[place] ?? []);
+  return meant === undefined
+    ? `is not a known key; known are ${KNOWN_KEYS[place]?.join(", ")}`
+    : `is not a known key; is "${meant}" meant?`;
+}
+
+function explainType(value: unknown): string {
+  const supported = `supported are ${SERVER_TYPES.join(", ")}`;
+  return LATER_TYPES.includes(String(value))
+    ? `"${String(value)}" is not supported yet; ${supported}`
+    : `is not a type of server; ${supported}`;
+}
+
+function mistaken(mistakes: readonly Mistake[], source: SourceDocument, file: string): AppError {
+  // One place, one mistake: what follows from a first mistake at the same place only distracts.
+  const byPath = new Map<string, Mistake>();
+  for (const mistake of mistakes) {
+    const key = mistake.path.length === 0 ? String(mistake.offset) : pathText(mistake.path);
+    if (!byPath.has(key)) byPath.set(key, mistake);
+  }
+  const lines = [...byPath.values()]
+    .slice(0, MISTAKES_SHOWN_MAX)
+    .map((mistake) => describe(mistake, source, file));
+  const count = byPath.size === 1 ? "a mistake" : `${byPath.size} mistakes`;
+  return new AppError(
+    "invalid_argument",
+    `the configuration file has ${count}:\n  ${lines.join("\n  ")}`,
+    { details: { mistakes: lines } },
+  );
+}
+
+function describe(mistake: Mistake, source: SourceDocument, file: string): string {
+  const { line, column } = placeOf(source, mistake);
+  return `${file}:${line}:${column}: ${[pathText(mistake.path), mistake.message].filter(Boolean).join(" ")}`;
+}
+
+function pathText(path: Path): string {
+  return path
+    .map((step, index) =>
+      typeof step === "number" ? `[${step}]` : index === 0 ? step : `.${step}`,
+    )
+    .join("");
+}

@@ -1,0 +1,63 @@
+import { describe, expect, test } from "vitest";
+import { parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
+
+const REFUSED = undefined;
+
+describe("principals", () => {
+  test.each([
+    ["*", { kind: "any" }],
+    ["token:dev-team", { kind: "token", name: "dev-team" }],
+    ["role:r1", { kind: "role", name: "r1" }],
+    ["team:payments", { kind: "team", name: "payments" }],
+    ["tenant:acme", { kind: "tenant", name: "acme" }],
+    ["dev-team", REFUSED],
+    ["user:x", REFUSED],
+    ["token:", REFUSED],
+    ["token:*", REFUSED],
+    ["token:a b", REFUSED],
+    ['token:a"', REFUSED],
+    ["Token:a", REFUSED],
+    ["", REFUSED],
+    ["**", REFUSED],
+  ])("%j", (text, expected) => expect(valueOf(parsePrincipal(text))).toEqual(expected));
+});
+
+describe("actions", () => {
+  test.each([
+    ["*", { kind: "any" }],
+    ["tools/list", { kind: "action", name: "tools/list" }],
+    ["tools/call", { kind: "action", name: "tools/call" }],
+    ["tools/*", REFUSED],
+    ["prompts/get", REFUSED],
+    ["", REFUSED],
+  ])("%j", (text, expected) => expect(valueOf(parseAction(text))).toEqual(expected));
+});
+
+describe("resources", () => {
+  test.each([
+    ["*", { kind: "any" }],
+    ["group:demo", { kind: "group", group: "demo" }],
+    ["files:read_*", { kind: "tool", server: "files", tool: "read_*" }],
+    ["*:*", { kind: "tool", server: "*", tool: "*" }],
+    ["a-*:ns:tool", { kind: "tool", server: "a-*", tool: "ns:tool" }],
+    ['a:"quoted" \\ née 💥', { kind: "tool", server: "a", tool: '"quoted" \\ née 💥' }],
+    ["group:*", REFUSED],
+    ["group:a:b", REFUSED],
+    ["files", REFUSED],
+    ["files:", REFUSED],
+    [":x", REFUSED],
+    ["Files:x", REFUSED],
+    ["a b:x", REFUSED],
+    ["a:x\ny", REFUSED],
+    ["a:\u0000", REFUSED],
+    ["a:\ud800", REFUSED],
+    [`a:${"x".repeat(201)}`, REFUSED],
+    ["", REFUSED],
+  ])("%j", (text, expected) => expect(valueOf(parseResource(text))).toEqual(expected));
+});
+
+function valueOf<T>(parsed: { ok: true; value: T } | { ok: false; reason: string }): T | undefined {
+  if (parsed.ok) return parsed.value;
+  expect(parsed.reason).not.toBe("");
+  return undefined;
+}

@@ -1,0 +1,77 @@
+import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
+
+/** The short form of policies, in tollgate.yaml and in the API. */
+export const EFFECTS = ["allow", "deny"] as const;
+
+export type PrincipalForm =
+  | { readonly kind: "any" }
+  | { readonly kind: "token" | "role" | "team" | "tenant"; readonly name: string };
+
+export type ActionForm =
+  | { readonly kind: "any" }
+  | { readonly kind: "action"; readonly name: "tools/list" | "tools/call" };
+
+/** In `server` and `tool` a `*` stands for any run of characters; everything else is literal. */
+export type ResourceForm =
+  | { readonly kind: "any" }
+  | { readonly kind: "group"; readonly group: string }
+  | { readonly kind: "tool"; readonly server: string; readonly tool: string };
+
+const PRINCIPAL_KINDS = ["token", "role", "team", "tenant"] as const;
+const ACTIONS = ["tools/list", "tools/call"] as const;
+const TOOL_GLOB_MAX_CHARS = 200;
+const SERVER_GLOB = /^[a-z0-9*-]{1,63}$/;
+// oxlint-disable-next-line no-control-regex -- databases and terminals take control characters badly
+const UNPRINTABLE = /[\u0000-\u001f\u007f]/;
+
+/** `*`, `token:NAME`, `role:NAME`, `team:NAME` or `tenant:NAME`. */
+export function parsePrincipal(text: string): Parsed<PrincipalForm> {
+  if (text === "*") return { ok: true, value: { kind: "any" } };
+  const [given, name] = splitAtColon(text);
+  const kind = PRINCIPAL_KINDS.find((each) => each === given);
+  if (kind === undefined || name === undefined) {
+    return refuse("has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME");
+  }
+  if (!NAME_PATTERN.test(name))
+    return refuse(`the name after ${kind}: has to be 1 to 63 of a-z, 0-9 and inner -`);
+  return { ok: true, value: { kind, name } };
+}
+
+/** `*`, `tools/list` or `tools/call`. */
+export function parseAction(text: string): Parsed<ActionForm> {
+  if (text === "*") return { ok: true, value: { kind: "any" } };
+  const name = ACTIONS.find((each) => each === text);
+  return name === undefined
+    ? refuse("has to be *, tools/list or tools/call")
+    : { ok: true, value: { kind: "action", name } };
+}
+
+/** `*`, `group:ID`, or `SERVER:TOOL` where both may hold `*`. Tool names may hold colons, server ids do not. */
+export function parseResource(text: string): Parsed<ResourceForm> {
+  if (text === "*") return { ok: true, value: { kind: "any" } };
+  const [server, tool] = splitAtColon(text);
+  if (tool === undefined)
+    return refuse("has to be *, group:ID or SERVER:TOOL, for example files:read_*");
+  if (server === "group") {
+    if (!NAME_PATTERN.test(tool))
+      return refuse("the id after group: has to be 1 to 63 of a-z, 0-9 and inner -");
+    return { ok: true, value: { kind: "group", group: tool } };
+  }
+  if (!SERVER_GLOB.test(server))
+    return refuse("the server before the colon has to be 1 to 63 of a-z, 0-9, - and *");
+  if (tool.length === 0 || tool.length > TOOL_GLOB_MAX_CHARS) {
+    return refuse(`the tool after the colon has to be 1 to ${TOOL_GLOB_MAX_CHARS} characters long`);
+  }
+  if (UNPRINTABLE.test(tool) || !tool.isWellFormed())
+    return refuse("the tool after the colon holds an unprintable character");
+  return { ok: true, value: { kind: "tool", server, tool } };
+}
+
+function splitAtColon(text: string): [string, string | undefined] {
+  const at = text.indexOf(":");
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function refuse(reason: string): { ok: false; reason: string } {
+  return { ok: false, reason };
+}

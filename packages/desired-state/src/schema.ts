@@ -1,0 +1,122 @@
+import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
+import { z } from "zod";
+import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
+import { PERMISSIONS, SERVER_TYPES } from "./state.ts";
+
+// Messages never repeat a value: it may have come from the environment and be a secret.
+
+const TEXT_MAX_CHARS = 32_768;
+const NAME_MAX_CHARS = 200;
+const LIST_MAX = 256;
+const ENTRIES_MAX = 10_000;
+const DAY_SECONDS = 86_400;
+
+const text = z.string().min(1, "is empty").max(TEXT_MAX_CHARS);
+const name = z.string().regex(NAME_PATTERN, "has to be 1 to 63 of a-z, 0-9 and inner -");
+const title = z.string().min(1, "is empty").max(NAME_MAX_CHARS);
+
+/** `port: ${PORT}` is text until the variable is put in, and means a number all the same. */
+const number = (schema: z.ZodNumber) =>
+  z.preprocess(
+    (value) => (typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value),
+    schema,
+  );
+const boolean = z.preprocess(
+  (value) => (value === "true" ? true : value === "false" ? false : value),
+  z.boolean(),
+);
+const seconds = number(z.number().positive().max(DAY_SECONDS));
+
+function form<T>(parse: (text: string) => Parsed<T>) {
+  return z
+    .string()
+    .max(TEXT_MAX_CHARS)
+    .superRefine((value, context) => {
+      const parsed = parse(value);
+      if (!parsed.ok) context.addIssue(parsed.reason);
+    });
+}
+
+const token = z.strictObject({
+  name,
+  token: text.max(4_096).regex(/^[\x21-\x7e]+$/, "has to be printable ASCII without spaces"),
+  tenant: name.default("default"),
+  team: name.default("default"),
+  roles: z.array(name).max(LIST_MAX).default([]),
+  permissions: z.array(z.enum(PERMISSIONS)).max(LIST_MAX).default(["mcp"]),
+  expires_at: z.iso
+    .datetime({ offset: true, error: "has to be a time such as 2027-01-31T00:00:00Z" })
+    .optional(),
+});
+const auth = z.strictObject({
+  type: z.literal("token").default("token"),
+  tokens: z.array(token).max(ENTRIES_MAX).default([]),
+});
+const limits = z.strictObject({
+  max_concurrent_requests: number(z.number().int().positive().max(1_000_000)).default(1_000),
+  request_timeout_seconds: seconds.default(120),
+  max_response_size_mb: number(z.number().positive().max(1_024)).default(4),
+});
+const controlPlane = z.strictObject({
+  host: title.default("127.0.0.1"),
+  port: number(z.number().int().min(0).max(65_535)).default(8080),
+  auth: auth.prefault({}),
+  limits: limits.prefault({}),
+});
+const group = z.strictObject({ id: name, name: title.optional() });
+const server = z.strictObject({
+  id: name.refine(
+    (id) => id !== "group",
+    'must not be "group": policies use that word for whole groups',
+  ),
+  name: title.optional(),
+  group: name,
+  type: z.enum(SERVER_TYPES),
+  command: text,
+  args: z.array(z.string().max(TEXT_MAX_CHARS)).max(LIST_MAX).default([]),
+  env: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is not a name for an environment variable"),
+      z.string().max(TEXT_MAX_CHARS),
+    )
+    .default({}),
+  working_dir: text.optional(),
+  startup_timeout: seconds.default(60),
+  enabled: boolean.default(true),
+});
+const policy = z.strictObject({
+  name,
+  effect: z.enum(EFFECTS),
+  principals: z.array(form(parsePrincipal)).min(1, "is empty").max(LIST_MAX),
+  actions: z.array(form(parseAction)).min(1, "is empty").max(LIST_MAX),
+  resources: z.array(form(parseResource)).min(1, "is empty").max(LIST_MAX),
+});
+
+export const fileSchema = z.strictObject({
+  control_plane: controlPlane.prefault({}),
+  groups: z.array(group).max(ENTRIES_MAX).default([]),
+  mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
+  policies: z.array(policy).max(ENTRIES_MAX).default([]),
+});
+export type ParsedFile = z.infer<typeof fileSchema>;
+
+/** The keys that each place has, by its path without list positions. */
+export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
+  "": Object.keys(fileSchema.shape),
+  control_plane: Object.keys(controlPlane.shape),
+  "control_plane.auth": Object.keys(auth.shape),
+  "control_plane.auth.tokens": Object.keys(token.shape),
+  "control_plane.limits": Object.keys(limits.shape),
+  groups: Object.keys(group.shape),
+  mcp_servers: Object.keys(server.shape),
+  policies: Object.keys(policy.shape),
+};
+
+/** Keys and server types that the format has a place for and this version does nothing with: never ignored in silence. */
+export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
+  control_plane: ["ssl"],
+  groups: ["connectors"],
+  mcp_servers: ["requirements", "health_check_interval", "pool", "limits"],
+  policies: ["conditions"],
+};
+export const LATER_TYPES: readonly string[] = ["python", "uv", "container", "remote"];

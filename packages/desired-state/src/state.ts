@@ -1,0 +1,75 @@
+export const SECTIONS = ["control_plane", "groups", "mcp_servers", "policies"] as const;
+export type Section = (typeof SECTIONS)[number];
+
+export const SERVER_TYPES = ["npx", "node", "command"] as const;
+export type ServerType = (typeof SERVER_TYPES)[number];
+
+/** `mcp`: may send MCP requests, subject to policies; `admin`: may use the management API. */
+export const PERMISSIONS = ["mcp", "admin"] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
+export interface DesiredToken {
+  readonly name: string;
+  /** A secret. */
+  readonly token: string;
+  readonly tenant: string;
+  readonly team: string;
+  readonly roles: readonly string[];
+  readonly permissions: readonly Permission[];
+  /** Unix milliseconds; absent means that it does not expire. */
+  readonly expiresAtMs?: number;
+}
+
+export interface DesiredControlPlane {
+  readonly host: string;
+  readonly port: number;
+  readonly tokens: readonly DesiredToken[];
+  readonly limits: {
+    readonly maxConcurrentRequests: number;
+    readonly requestTimeoutMs: number;
+    readonly maxResponseBytes: number;
+  };
+}
+
+export interface DesiredGroup {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface DesiredServer {
+  readonly id: string;
+  readonly name: string;
+  readonly group: string;
+  readonly type: ServerType;
+  /** npx: the package, with its version; node: the script; command: the program. */
+  readonly command: string;
+  /** May hold secrets. */
+  readonly args: readonly string[];
+  /** May hold secrets. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute; absent where the server does not care. */
+  readonly workingDir?: string;
+  readonly startupTimeoutMs: number;
+  readonly enabled: boolean;
+  /** The entry as the file has it: `${NAME}` unresolved, values given in plain text for `env` left out. May be stored. */
+  readonly written: Readonly<Record<string, unknown>>;
+}
+
+/** A policy in the short form. Its parts are checked; see policy-form.ts for their grammar. */
+export interface DesiredPolicy {
+  readonly name: string;
+  readonly effect: "allow" | "deny";
+  readonly principals: readonly string[];
+  readonly actions: readonly string[];
+  readonly resources: readonly string[];
+}
+
+/** What the user's file asks for. Resolved values live in memory only: nothing of this is to be stored but `written`. */
+export interface DesiredState {
+  readonly controlPlane: DesiredControlPlane;
+  readonly groups: readonly DesiredGroup[];
+  readonly servers: readonly DesiredServer[];
+  readonly policies: readonly DesiredPolicy[];
+  /** What is allowed but unwise, each with its place; for the log. */
+  readonly warnings: readonly string[];
+}
