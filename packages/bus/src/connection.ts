@@ -17,8 +17,8 @@ export interface Bus {
   readonly jsm: JetStreamManager;
   readonly subjects: Subjects;
   readonly log: BusLog;
-  /** Unix milliseconds of the last time the connection was made, anew after each loss. */
-  connectedAt(): number;
+  /** Unix milliseconds of the last time a lost connection was made again; 0 while the first one holds. */
+  reconnectedAt(): number;
   /** Why the bus cannot be used now, or undefined. */
   problem(): string | undefined;
   /** Sends what is waiting, ends subscriptions, closes. */
@@ -43,7 +43,7 @@ export async function connectBus(options: {
   const subjects = subjectsFor(options.prefix);
   const js = jetstream(connection);
   const jsm = await jetstreamManager(connection);
-  let connectedAt = Date.now();
+  let reconnectedAt = 0;
   let problem: string | undefined;
 
   void (async () => {
@@ -51,7 +51,7 @@ export async function connectBus(options: {
       if (status.type === "disconnect") problem = "disconnected from NATS";
       if (status.type === "reconnect") {
         problem = undefined;
-        connectedAt = Date.now();
+        reconnectedAt = Date.now();
       }
       if (status.type === "disconnect" || status.type === "reconnect") log.warn({ nats: status.type }, "NATS connection");
       if (status.type === "error") log.error({ err: status.error }, "NATS error");
@@ -66,7 +66,7 @@ export async function connectBus(options: {
     jsm,
     subjects,
     log,
-    connectedAt: () => connectedAt,
+    reconnectedAt: () => reconnectedAt,
     problem: () => (connection.isClosed() ? "the NATS connection is closed" : problem),
     drain: () => connection.drain(),
   };

@@ -1,1 +1,3 @@
-export {};
+export { eventually } from "./eventually.ts";
+export { type Infrastructure, useInfrastructure } from "./infrastructure.ts";
+export { testLog } from "./test-log.ts";

@@ -80,12 +80,16 @@ export interface WatchRequest {
   gateway: string;
   /** 0 in the first message. */
   takenRevision: bigint;
+  /** Counts the gateway's messages on this stream. */
+  sequence: bigint;
 }
 
 export interface WatchResponse {
   revision: bigint;
-  /** How long decisions may be used after this message arrived. */
+  /** How long decisions may be used, counted from when the gateway sent the request that `echo` names. */
   leaseMs: number;
+  /** The sequence of the gateway's last message; 0 before the first. */
+  echo: bigint;
 }
 
 /** A policy in the short form of tollgate.yaml. */
@@ -716,7 +720,7 @@ export const DecideResponse: MessageFns<DecideResponse> = {
 };
 
 function createBaseWatchRequest(): WatchRequest {
-  return { gateway: "", takenRevision: 0n };
+  return { gateway: "", takenRevision: 0n, sequence: 0n };
 }
 
 export const WatchRequest: MessageFns<WatchRequest> = {
@@ -729,6 +733,12 @@ export const WatchRequest: MessageFns<WatchRequest> = {
         throw new globalThis.Error("value provided for field message.takenRevision of type uint64 too large");
       }
       writer.uint32(16).uint64(message.takenRevision);
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.sequence);
     }
     return writer;
   },
@@ -762,6 +772,14 @@ export const WatchRequest: MessageFns<WatchRequest> = {
             message.takenRevision = reader.uint64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -783,12 +801,13 @@ export const WatchRequest: MessageFns<WatchRequest> = {
     message.takenRevision = (object.takenRevision !== undefined && object.takenRevision !== null)
       ? BigInt(object.takenRevision)
       : 0n;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     return message;
   },
 };
 
 function createBaseWatchResponse(): WatchResponse {
-  return { revision: 0n, leaseMs: 0 };
+  return { revision: 0n, leaseMs: 0, echo: 0n };
 }
 
 export const WatchResponse: MessageFns<WatchResponse> = {
@@ -801,6 +820,12 @@ export const WatchResponse: MessageFns<WatchResponse> = {
     }
     if (message.leaseMs !== 0) {
       writer.uint32(16).uint32(message.leaseMs);
+    }
+    if (message.echo !== 0n) {
+      if (BigInt.asUintN(64, message.echo) !== message.echo) {
+        throw new globalThis.Error("value provided for field message.echo of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.echo);
     }
     return writer;
   },
@@ -834,6 +859,14 @@ export const WatchResponse: MessageFns<WatchResponse> = {
             message.leaseMs = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.echo = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -853,6 +886,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
     const message = createBaseWatchResponse();
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.leaseMs = object.leaseMs ?? 0;
+    message.echo = (object.echo !== undefined && object.echo !== null) ? BigInt(object.echo) : 0n;
     return message;
   },
 };

@@ -1,0 +1,79 @@
+import { randomBytes } from "node:crypto";
+import pg from "pg";
+import { afterAll, beforeAll, inject } from "vitest";
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** Of the NATS server and PostgreSQL cluster that this run's tests share; see global-setup.ts. */
+    infrastructure: { natsUrl: string; adminUrl: string; templateDatabase: string; rolePassword: string };
+  }
+}
+
+export interface Infrastructure {
+  readonly natsUrl: string;
+  /** Keeps the streams and subjects of this test file apart from all others. */
+  readonly busPrefix: string;
+  readonly serviceKey: string;
+  /** The superuser's URL of this test file's own database. */
+  readonly adminUrl: string;
+  /** The service's own role in this test file's database. */
+  databaseUrl(service: string): string;
+}
+
+const CREATE_ATTEMPTS_MAX = 40;
+
+/** Real NATS and a database of its own for one test file. Call it at the top level or in a `describe`. */
+export function useInfrastructure(): Infrastructure {
+  const shared = inject("infrastructure");
+  const name = `t${randomBytes(6).toString("hex")}`;
+
+  beforeAll(async () => {
+    await withAdmin(shared.adminUrl, (client) => createDatabase(client, name, shared.templateDatabase));
+  }, 60_000);
+  afterAll(async () => {
+    await withAdmin(shared.adminUrl, (client) => client.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`));
+  }, 60_000);
+
+  return {
+    natsUrl: shared.natsUrl,
+    busPrefix: name,
+    serviceKey: `key-${name}-0123456789`,
+    adminUrl: inDatabase(shared.adminUrl, name),
+    databaseUrl(service) {
+      const url = new URL(inDatabase(shared.adminUrl, name));
+      url.username = `tollgate_${service}`;
+      url.password = shared.rolePassword;
+      return url.toString();
+    },
+  };
+}
+
+/** A template can be copied only while nobody is connected to it, and TimescaleDB's workers look in now and then. */
+async function createDatabase(client: pg.Client, name: string, template: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await client.query(`CREATE DATABASE "${name}" TEMPLATE "${template}"`);
+      return;
+    } catch (error) {
+      const busy = (error as { code?: string }).code === "55006";
+      if (!busy || attempt === CREATE_ATTEMPTS_MAX) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+}
+
+function inDatabase(adminUrl: string, database: string): string {
+  const url = new URL(adminUrl);
+  url.pathname = `/${database}`;
+  return url.toString();
+}
+
+async function withAdmin(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,33 @@
+import { type Config, envSchema } from "@tollgate/service";
+import { z } from "zod";
+
+const list = z
+  .string()
+  .default("")
+  .transform((text) => text.split(",").map((each) => each.trim()).filter((each) => each !== ""));
+
+export const configSchema = z.object({
+  logLevel: envSchema.logLevel,
+  serviceKey: envSchema.serviceKey,
+  host: envSchema.host,
+  httpPort: envSchema.port(8080),
+  natsUrl: envSchema.url,
+  busPrefix: envSchema.busPrefix,
+  policyAddress: envSchema.address("127.0.0.1:9081"),
+  registryAddress: envSchema.address("127.0.0.1:9082"),
+  auditAddress: envSchema.address("127.0.0.1:9084"),
+  meteringAddress: envSchema.address("127.0.0.1:9085"),
+  /** A call that has no answer after this long is answered with an error. */
+  requestTimeoutMs: envSchema.positiveInt(60_000),
+  bodyMaxBytes: envSchema.positiveInt(4 * 1024 * 1024),
+  /** Calls under way in this gateway. */
+  callsMax: envSchema.positiveInt(5_000),
+  /** Of them, calls of one tenant. */
+  callsPerTenantMax: envSchema.positiveInt(1_000),
+  /** Origins of browser pages that may call, beside those of this machine; separated by commas. */
+  allowedOrigins: list,
+  /** Shown by the first log line when it is set: the screen of an installation that has no other, such as compose. */
+  welcomeFile: z.string().default(""),
+});
+
+export type GatewayConfig = Config<typeof configSchema>;

@@ -1,0 +1,137 @@
+import type { meteringV1, policyV1 } from "@tollgate/contracts";
+import { z } from "zod";
+import type { Server } from "../domain/catalogue.ts";
+
+const NAME = z.string().min(1).max(128);
+const count = z.number().int().nonnegative();
+/** ISO 8601 with an offset, or Unix milliseconds. */
+const time = z.union([z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)), z.coerce.number().int().nonnegative()]).optional();
+const page = (max: number) => z.coerce.number().int().min(1).max(max).optional();
+
+export const idParam = z.object({ id: NAME });
+export const revision = z.object({ revision: count });
+export const groups = z.object({ items: z.array(z.object({ id: z.string(), name: z.string() })) });
+
+export const server = z.object({
+  id: z.string(),
+  name: z.string(),
+  group: z.string(),
+  type: z.string(),
+  enabled: z.boolean(),
+  status: z.string().meta({ description: "pending, ready, unavailable or disabled" }),
+  reason: z.string().meta({ description: "Why it is unavailable" }),
+  era: z.string().meta({ description: "Of its MCP revision: legacy or modern" }),
+  serverInfo: z.record(z.string(), z.unknown()),
+  tools: count,
+  reportedAt: z.string().nullable(),
+});
+export const servers = z.object({ items: z.array(server) });
+
+export function toServer({ info, tools: own }: Server): z.infer<typeof server> {
+  const { id, name, group, type, enabled, status, reason, era, serverInfo, reportedAtMs } = info;
+  const reportedAt = isoOrNull(reportedAtMs);
+  const about = serverInfo === "" ? {} : (JSON.parse(serverInfo) as Record<string, unknown>);
+  return { id, name, group, type, enabled, status, reason, era, serverInfo: about, tools: own.size, reportedAt };
+}
+
+export const tools = z.object({
+  items: z.array(z.object({ name: z.string(), retrySafe: z.boolean(), definition: z.record(z.string(), z.unknown()) })),
+});
+
+export const policyBody = z.object({
+  effect: z.enum(["allow", "deny"]),
+  principals: z.array(z.string()).min(1).max(100).meta({ examples: [["token:dev-team"]] }),
+  actions: z.array(z.string()).min(1).max(20).meta({ examples: [["tools/call"]] }),
+  resources: z.array(z.string()).min(1).max(100).meta({ examples: [["files:read_*"]] }),
+});
+export const policy = policyBody.extend({
+  id: z.string(),
+  effect: z.string(),
+  source: z.string(),
+  version: count,
+  updatedAt: z.string().nullable(),
+  updatedBy: z.string(),
+  cedar: z.string(),
+});
+export const policies = z.object({ items: z.array(policy), revision: count });
+
+export const EMPTY_POLICY = { source: "api", version: 0n, updatedAtMs: 0n, updatedBy: "", cedar: "" };
+
+export function toPolicy(from: policyV1.Policy): z.infer<typeof policy> {
+  const { id, effect, principals, actions, resources, source, version, updatedAtMs, updatedBy, cedar } = from;
+  return { id, effect, principals, actions, resources, source, version: Number(version), updatedAt: isoOrNull(updatedAtMs), updatedBy, cedar };
+}
+
+const token = z.object({
+  name: z.string(),
+  tenant: z.string(),
+  team: z.string(),
+  roles: z.array(z.string()),
+  permissions: z.array(z.string()),
+  createdAt: z.string().nullable(),
+  revokedAt: z.string().nullable(),
+});
+export const tokens = z.object({ items: z.array(token) });
+
+export function toToken(from: policyV1.Token): z.infer<typeof token> {
+  const { name, tenant, team, roles, permissions } = from;
+  return { name, tenant, team, roles, permissions, createdAt: isoOrNull(from.createdAtMs), revokedAt: isoOrNull(from.revokedAtMs) };
+}
+
+const filter = z.string().max(128).default("");
+export const auditQuery = z.object({
+  from: time,
+  to: time,
+  tenant: filter,
+  kind: z.enum(["", "call", "refusal"]).default(""),
+  outcome: filter,
+  principal: filter,
+  group: filter,
+  server: filter,
+  tool: filter,
+  id: filter,
+  limit: page(1_000),
+  cursor: z.string().max(512).default(""),
+});
+export const auditEvents = z.object({ items: z.array(z.record(z.string(), z.unknown())), nextCursor: z.string().nullable() });
+
+export const usageQuery = z.object({
+  from: time,
+  to: time,
+  tenant: filter,
+  groupBy: z
+    .string()
+    .max(128)
+    .default("")
+    .meta({ description: "Any of tenant, team, principal, group, server, tool; separated by commas" })
+    .transform((text) => text.split(",").filter((each) => each !== "")),
+  limit: page(10_000),
+});
+const usageRow = z.object({
+  key: z.record(z.string(), z.string()),
+  calls: count,
+  errors: count,
+  durationMs: count,
+  requestBytes: count,
+  responseBytes: count,
+  coldStarts: count,
+  cost: z.string().meta({ description: "A decimal number in the answer's currency" }),
+});
+export const usage = z.object({ items: z.array(usageRow), total: usageRow, currency: z.string() });
+
+export function toUsage(row: meteringV1.UsageRow): z.infer<typeof usageRow> {
+  return {
+    key: row.key,
+    calls: Number(row.calls),
+    errors: Number(row.errors),
+    durationMs: Number(row.durationMs),
+    requestBytes: Number(row.requestBytes),
+    responseBytes: Number(row.responseBytes),
+    coldStarts: Number(row.coldStarts),
+    cost: row.cost,
+  };
+}
+
+function isoOrNull(ms: bigint): string | null {
+  return ms === 0n ? null : new Date(Number(ms)).toISOString();
+}

@@ -1,0 +1,109 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { connectBus, createCallPublisher, createEventPublisher, openSessions, subscribeReplies } from "@tollgate/bus";
+import { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
+import {
+  createMetrics,
+  createOps,
+  type Life,
+  type Log,
+  type Metrics,
+  openGrpcClient,
+  openLife,
+  registerOps,
+  type Service,
+  serviceMetadata,
+} from "@tollgate/service";
+import { fastify } from "fastify";
+import { openPolicy } from "./clients/policy.ts";
+import { openRegistry } from "./clients/registry.ts";
+import type { GatewayConfig } from "./config.ts";
+import { createAdmission } from "./domain/admission.ts";
+import { registerApi } from "./handlers/api.ts";
+import { createCalls } from "./handlers/calls.ts";
+import { createMcp, type Session } from "./handlers/mcp.ts";
+import { registerMcp } from "./handlers/mcp-http.ts";
+
+const CALLS_WAITING_MAX = 10_000;
+/** How long the stream may take to acknowledge a call before its client is told that its fate is not known. */
+const CALL_PUBLISH_TIMEOUT_MS = 10_000;
+const REFUSALS_WAITING_MAX = 1_000;
+const REFUSAL_PUBLISH_TIMEOUT_MS = 30_000;
+
+export interface RunningGateway extends Service {
+  readonly httpPort: number;
+}
+
+export async function startGateway(config: GatewayConfig, log: Log): Promise<RunningGateway> {
+  const life = openLife(log);
+  try {
+    return await compose(config, log, life);
+  } catch (error) {
+    await life.close();
+    throw error;
+  }
+}
+
+async function compose(config: GatewayConfig, log: Log, life: Life): Promise<RunningGateway> {
+  const gateway = `g-${randomBytes(5).toString("hex")}`;
+  const metrics = createMetrics();
+  const ops = createOps(metrics, life);
+  const bus = await connectBus({ url: config.natsUrl, name: gateway, prefix: config.busPrefix, log, signal: life.signal });
+  life.onClose("nats", 5_000, () => bus.drain());
+  ops.checks.set("nats", () => bus.problem());
+
+  const metadata = serviceMetadata(config.serviceKey);
+  const clients = {
+    policy: openGrpcClient(policyV1.PolicyServiceClient, { address: config.policyAddress, name: "policy", life }),
+    registry: openGrpcClient(registryV1.RegistryServiceClient, { address: config.registryAddress, name: "registry", life }),
+    audit: openGrpcClient(auditV1.AuditServiceClient, { address: config.auditAddress, name: "audit", life }),
+    metering: openGrpcClient(meteringV1.MeteringServiceClient, { address: config.meteringAddress, name: "metering", life }),
+  };
+  const follow = { metadata, gateway, signal: life.signal, log };
+  const policy = openPolicy({ client: clients.policy, ...follow });
+  const registry = openRegistry({ client: clients.registry, ...follow });
+  ops.checks.set("policy", () => policy.problem());
+  ops.checks.set("registry", () => registry.problem());
+
+  const admission = createAdmission({ max: config.callsMax, perTenantMax: config.callsPerTenantMax });
+  const calls = createCalls({
+    gateway,
+    bus,
+    publisher: createCallPublisher(bus, { waitingMax: CALLS_WAITING_MAX, timeoutMs: CALL_PUBLISH_TIMEOUT_MS }),
+    events: createEventPublisher(bus, { waitingMax: REFUSALS_WAITING_MAX, timeoutMs: REFUSAL_PUBLISH_TIMEOUT_MS }),
+    admission,
+    requestTimeoutMs: config.requestTimeoutMs,
+    onEnded: observeCalls(metrics, () => admission.underWay),
+    life,
+    log,
+  });
+  subscribeReplies(bus, gateway, (reply) => calls.onReply(reply));
+  const sessions = await openSessions<Session>(bus, life.signal);
+  const mcp = createMcp({ policy, registry, sessions, calls, newSessionId: () => randomBytes(18).toString("base64url") });
+
+  const app = fastify({ logger: false, bodyLimit: config.bodyMaxBytes, forceCloseConnections: "idle", return503OnClosing: false });
+  app.decorateRequest("caller", null);
+  registerOps(app, ops);
+  const { allowedOrigins, bodyMaxBytes } = config;
+  await registerMcp(app, { mcp, calls, policy, registry, allowedOrigins, bodyMaxBytes, log });
+  await registerApi(app, { policy, registry, clients, metadata, log });
+  await app.listen({ host: config.host, port: config.httpPort });
+  // Takes no new connections, answers what is under way, then ends.
+  life.onClose("http", 4_000, () => app.close());
+
+  const httpPort = (app.server.address() as { port: number }).port;
+  log.info({ gateway, httpPort }, "listening");
+  if (config.welcomeFile !== "") process.stdout.write(await readFile(config.welcomeFile, "utf8"));
+  return { httpPort, close: () => life.close() };
+}
+
+function observeCalls(metrics: Metrics, underWay: () => number) {
+  const total = metrics.counter("tollgate_gateway_calls_total", "Calls taken in that have ended.", ["server", "result"]);
+  const seconds = metrics.histogram("tollgate_gateway_call_seconds", "From taking a call in to its answer.", ["server"]);
+  const gauge = metrics.gauge("tollgate_gateway_calls_under_way", "Calls taken in and not answered yet.");
+  return ({ server }: { server: string }, result: string, ms: number): void => {
+    total.inc({ server, result });
+    seconds.observe({ server }, ms / 1000);
+    gauge.set(underWay());
+  };
+}

@@ -1,0 +1,33 @@
+import { type Config, envSchema } from "@tollgate/service";
+import { z } from "zod";
+
+export const configSchema = z.object({
+  logLevel: envSchema.logLevel,
+  serviceKey: envSchema.serviceKey,
+  host: envSchema.host,
+  httpPort: envSchema.port(8083),
+  natsUrl: envSchema.url,
+  busPrefix: envSchema.busPrefix,
+  registryAddress: envSchema.address("127.0.0.1:9082"),
+  /** Separated by commas; empty means every group. */
+  groups: z
+    .string()
+    .default("")
+    .transform((text) => text.split(",").map((each) => each.trim()).filter((each) => each !== "")),
+  /** Where installed servers and the list of running processes are kept. */
+  stateDir: z.string().min(1).default(".tollgate/runner"),
+  /** Calls that one process works on at the same time; more wait. */
+  callsPerProcessMax: envSchema.positiveInt(256),
+  /** Calls that wait for one process; more are refused. */
+  callsWaitingMax: envSchema.positiveInt(2_000),
+  /** Of one server, over all tenants. */
+  processesPerServerMax: envSchema.positiveInt(16),
+  processIdleMs: envSchema.positiveInt(600_000),
+  /** The longest line that a server may write. */
+  responseMaxBytes: envSchema.positiveInt(6 * 1024 * 1024),
+});
+
+export type RunnerConfig = Config<typeof configSchema> & {
+  /** This process's own environment: servers get a few harmless variables of it, never the whole. */
+  readonly baseEnv: Readonly<Record<string, string | undefined>>;
+};

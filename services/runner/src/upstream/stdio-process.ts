@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { ProcessLedger } from "./process-ledger.ts";
+
+const STDERR_TAIL_MAX_CHARS = 4_000;
+const STDERR_LINE_MAX_CHARS = 2_000;
+const NEWLINE = 0x0a;
+/** How long a process group has after the end of its standard input, and again after SIGTERM. */
+const STDIN_GRACE_MS = 1_000;
+const TERM_GRACE_MS = 2_000;
+
+export interface StdioProcess {
+  readonly pid: number;
+  /** Writes one line; lines written in the same tick go out together. */
+  write(line: string): void;
+  /** The last lines of standard error. */
+  stderrTail(): string;
+  /** Ends the whole process group: closes its input, then SIGTERM, then SIGKILL. */
+  end(): Promise<void>;
+}
+
+export interface StdioProcessOptions {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly lineMaxBytes: number;
+  readonly ledger: ProcessLedger;
+  readonly onLine: (line: string) => void;
+  readonly onStderr: (line: string) => void;
+  /** Once, after the last line: why it ended. */
+  readonly onExit: (reason: string) => void;
+}
+
+/** Starts a server in a process group of its own, so that what it starts ends with it. */
+export function startProcess(options: StdioProcessOptions): StdioProcess {
+  const { command, args, env, cwd, ledger } = options;
+  const child = spawn(command, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"], detached: true });
+  const pid = child.pid ?? 0;
+  if (pid !== 0) ledger.add(pid);
+  const tail = readStderr(child, options.onStderr);
+  let overlong = false;
+  readLines(child, options, () => {
+    overlong = true;
+    signalGroup(pid, "SIGKILL");
+  });
+
+  const exited = new Promise<void>((resolve) => {
+    let failure: string | undefined;
+    const finish = (reason: string) => {
+      // Whatever it has started and not ended itself goes with it.
+      signalGroup(pid, "SIGKILL");
+      ledger.remove(pid);
+      options.onExit(reason);
+      resolve();
+    };
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      failure = error.code === "ENOENT" ? `the command ${command} was not found` : `could not be started: ${error.message}`;
+      if (pid === 0) finish(failure);
+    });
+    child.once("close", (code, signal) => {
+      if (pid === 0) return;
+      const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
+      finish(failure ?? (overlong ? `wrote a line longer than ${options.lineMaxBytes} bytes` : how));
+    });
+  });
+  // A server may close its input and live on; that shows in its silence, not here.
+  child.stdin?.on("error", () => undefined);
+
+  let corked = false;
+  return {
+    pid,
+    write(line) {
+      const { stdin } = child;
+      if (!stdin?.writable) return;
+      if (!corked) {
+        corked = true;
+        stdin.cork();
+        process.nextTick(() => {
+          corked = false;
+          stdin.uncork();
+        });
+      }
+      stdin.write(`${line}\n`);
+    },
+    stderrTail: tail,
+    async end() {
+      child.stdin?.end();
+      if (await settlesWithin(exited, STDIN_GRACE_MS)) return;
+      signalGroup(pid, "SIGTERM");
+      if (await settlesWithin(exited, TERM_GRACE_MS)) return;
+      signalGroup(pid, "SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/** Signals every process of a group; a group that is gone already is no error. */
+export function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  if (pid === 0) return;
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+function readLines(child: ChildProcess, options: StdioProcessOptions, onOverlong: () => void): void {
+  let rest: Buffer[] = [];
+  let restBytes = 0;
+  child.stdout?.on("data", (chunk: Buffer) => {
+    const end = chunk.lastIndexOf(NEWLINE);
+    if (end < 0) {
+      rest.push(chunk);
+      restBytes += chunk.length;
+    } else {
+      const whole = chunk.subarray(0, end);
+      const text = rest.length === 0 ? whole.toString("utf8") : Buffer.concat([...rest, whole]).toString("utf8");
+      rest = end + 1 < chunk.length ? [chunk.subarray(end + 1)] : [];
+      restBytes = chunk.length - end - 1;
+      for (const line of text.split("\n")) if (line.trim() !== "") options.onLine(line);
+    }
+    if (restBytes > options.lineMaxBytes) {
+      rest = [];
+      restBytes = 0;
+      onOverlong();
+    }
+  });
+}
+
+function readStderr(child: ChildProcess, onStderr: (line: string) => void): () => string {
+  let tail = "";
+  let rest = "";
+  child.stderr?.setEncoding("utf8");
+  child.stderr?.on("data", (text: string) => {
+    tail = (tail + text).slice(-STDERR_TAIL_MAX_CHARS);
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!.slice(-STDERR_LINE_MAX_CHARS);
+    for (const line of lines) if (line.trim() !== "") onStderr(line.slice(0, STDERR_LINE_MAX_CHARS));
+  });
+  return () => tail.trim();
+}
+
+async function settlesWithin(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  const settled = await Promise.race([promise.then(() => true), late]);
+  clearTimeout(timer);
+  return settled;
+}
