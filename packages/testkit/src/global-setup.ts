@@ -19,7 +19,7 @@ interface Servers {
 
 /** Vitest's global set-up: one NATS and one PostgreSQL for the run, embedded ones or those of the container images. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const servers = project.config.env["TOLLGATE_TEST_BACKEND"] === "containers" ? await startContainers() : await startEmbedded();
+  const servers = process.env["TOLLGATE_TEST_BACKEND"] === "containers" ? await startContainers() : await startEmbedded();
   const rolePassword = randomBytes(12).toString("hex");
   const admin = new pg.Client({ connectionString: servers.adminUrl });
   await admin.connect();
