@@ -7,4 +7,5 @@ export { runMain, type Service } from "./main.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";
 export { migrate } from "./migrate.ts";
 export { createOps, type Ops, registerOps, startOpsServer } from "./ops.ts";
+export { openPartitions, type Partitions } from "./partitions.ts";
 export { bootstrapDatabase, type DatabaseRole, openPool, type Pool, withTransaction } from "./postgres.ts";
