@@ -1,0 +1,18 @@
+import { type Config, envSchema } from "@tollgate/service";
+import { z } from "zod";
+
+export const configSchema = z.object({
+  logLevel: envSchema.logLevel,
+  serviceKey: envSchema.serviceKey,
+  host: envSchema.host,
+  httpPort: envSchema.port(8082),
+  grpcPort: envSchema.port(9082),
+  databaseUrl: envSchema.url,
+  /** The user's tollgate.yaml. */
+  configFile: z.string(),
+});
+
+export interface RegistryConfig extends Config<typeof configSchema> {
+  /** What `${NAME}` in the user's file stands for. Holds secrets; the log hides a key of this name. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}

@@ -1,0 +1,68 @@
+import type { DesiredServer } from "@tollgate/desired-state";
+import { describe, expect, test } from "vitest";
+import { assignmentsFor, assignmentsOf, isSameWork, toAssignment } from "./assignment.ts";
+
+const SERVER: DesiredServer = {
+  id: "files",
+  name: "Files",
+  group: "demo",
+  type: "npx",
+  command: "@example/files@1.0.0",
+  args: ["/data"],
+  env: { A: "1", B: "2" },
+  startupTimeoutMs: 60_000,
+  enabled: true,
+  written: {},
+};
+
+function desiredOf(servers: readonly DesiredServer[]): Parameters<typeof assignmentsOf>[0] {
+  const groups = [...new Set(servers.map(({ group }) => group))].map((id) => ({ id, name: id }));
+  return { groups, servers };
+}
+
+describe("the hash of a spec", () => {
+  const { specHash } = toAssignment(SERVER);
+
+  test.each<[string, Partial<DesiredServer>]>([
+    ["id", { id: "other" }],
+    ["name", { name: "Other" }],
+    ["group", { group: "other" }],
+    ["type", { type: "node" }],
+    ["command", { command: "@example/files@1.0.1" }],
+    ["args", { args: ["/data", ""] }],
+    ["a value of env", { env: { A: "1", B: "3" } }],
+    ["a name of env", { env: { A: "1", C: "2" } }],
+    ["working_dir", { workingDir: "/elsewhere" }],
+    ["startup_timeout", { startupTimeoutMs: 60_001 }],
+  ])("changes with %s", (_name, change) => {
+    expect(toAssignment({ ...SERVER, ...change }).specHash).not.toBe(specHash);
+  });
+
+  test("does not change with the order of env, with enabled, or with how it was written", () => {
+    const same = { ...SERVER, env: { B: "2", A: "1" }, enabled: false, written: { id: "x" } };
+    expect(toAssignment(same).specHash).toBe(specHash);
+    expect(specHash).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
+
+describe("assignments", () => {
+  const all = assignmentsOf(
+    desiredOf([SERVER, { ...SERVER, id: "off", enabled: false }, { ...SERVER, id: "notes", group: "office" }]),
+    7n,
+  );
+  const ids = (groups: string[]): string[] => assignmentsFor(all, groups).assignments.map(({ serverId }) => serverId);
+
+  test("hold enabled servers only", () => expect(ids([])).toEqual(["files", "notes"]));
+  test("are those of the asked groups", () => expect(ids(["office", "unknown"])).toEqual(["notes"]));
+  test("say which groups they cover", () => {
+    expect(assignmentsFor(all, [])).toMatchObject({ revision: 7n, groups: ["demo", "office"] });
+    expect(assignmentsFor(all, ["office", "unknown"]).groups).toEqual(["office"]);
+    expect(assignmentsFor(all, ["unknown"])).toEqual({ revision: 7n, groups: [], assignments: [] });
+  });
+
+  test("are the same work whatever the revision, and other work once a spec differs", () => {
+    expect(isSameWork(all, { ...all, revision: 8n })).toBe(true);
+    expect(isSameWork(all, { ...all, assignments: all.assignments.slice(1) })).toBe(false);
+    expect(isSameWork(all, { ...all, groups: [...all.groups, "new"] })).toBe(false);
+  });
+});

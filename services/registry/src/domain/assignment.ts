@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import type { registryV1 } from "@tollgate/contracts";
+import type { DesiredServer, DesiredState } from "@tollgate/desired-state";
+
+/** How to start a server, with its secrets: for runners only, never logged, never stored. */
+export function toAssignment(server: DesiredServer): registryV1.Assignment {
+  const spec = {
+    serverId: server.id,
+    name: server.name,
+    group: server.group,
+    type: server.type,
+    command: server.command,
+    args: [...server.args],
+    env: { ...server.env },
+    workingDir: server.workingDir ?? "",
+    startupTimeoutMs: server.startupTimeoutMs,
+  };
+  return { ...spec, specHash: hashSpec(spec) };
+}
+
+/** SHA-256, hex, over all that decides how the server runs; the order of the environment's names does not. */
+export function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
+  const env = Object.entries(spec.env).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const parts = [
+    spec.serverId,
+    spec.name,
+    spec.group,
+    spec.type,
+    spec.command,
+    spec.args,
+    env,
+    spec.workingDir,
+    spec.startupTimeoutMs,
+  ];
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+/** What all runners together are to run: every enabled server. */
+export interface Assignments {
+  readonly revision: bigint;
+  readonly groups: readonly string[];
+  readonly assignments: readonly registryV1.Assignment[];
+}
+
+export function assignmentsOf(desired: Pick<DesiredState, "groups" | "servers">, revision: bigint): Assignments {
+  return {
+    revision,
+    groups: desired.groups.map(({ id }) => id),
+    assignments: desired.servers.filter(({ enabled }) => enabled).map(toAssignment),
+  };
+}
+
+/** The part of a runner that asked for `groups`; for none it is everything. */
+export function assignmentsFor(all: Assignments, groups: readonly string[]): registryV1.WatchAssignmentsResponse {
+  const asked = new Set(groups);
+  const covers = (group: string): boolean => asked.size === 0 || asked.has(group);
+  return {
+    revision: all.revision,
+    groups: all.groups.filter(covers),
+    assignments: all.assignments.filter(({ group }) => covers(group)),
+  };
+}
+
+/** Whether both give every runner the same to do. */
+export function isSameWork(a: Assignments, b: Assignments): boolean {
+  const work = ({ groups, assignments }: Assignments): string =>
+    JSON.stringify([groups, assignments.map(({ specHash }) => specHash)]);
+  return work(a) === work(b);
+}

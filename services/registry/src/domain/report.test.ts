@@ -1,0 +1,63 @@
+import { registryV1 } from "@tollgate/contracts";
+import { describe, expect, test } from "vitest";
+import { parseReport } from "./report.ts";
+
+const plain = (text: string): string => text;
+
+function request(parts: Partial<registryV1.ReportServerRequest>): registryV1.ReportServerRequest {
+  return { ...registryV1.ReportServerRequest.create({ serverId: "s", specHash: "h", era: "legacy" }), ...parts };
+}
+
+describe("parseReport", () => {
+  test("a server that is ready", () => {
+    const toolDefinitions = ['{"name":"t","inputSchema":{}}'];
+    const parsed = parseReport(request({ status: "ready", serverInfo: '{"name":"x"}', toolDefinitions }), plain);
+    expect(parsed).toMatchObject({
+      ok: true,
+      value: {
+        serverId: "s",
+        specHash: "h",
+        status: "ready",
+        era: "legacy",
+        serverInfo: '{"name":"x"}',
+        tools: [{ name: "t" }],
+      },
+    });
+  });
+
+  test("a server that is not: the reason is cleaned, cut and never empty", () => {
+    const reasonOf = (reason: string): unknown => {
+      const parsed = parseReport(request({ status: "unavailable", reason }), (text) =>
+        text.replaceAll("hunter2", "[secret]"),
+      );
+      return parsed.ok && parsed.value.status === "unavailable" ? parsed.value.reason : parsed;
+    };
+    expect(reasonOf("exit\0 1: hunter2")).toBe("exit 1: [secret]");
+    expect(reasonOf("x".repeat(5_000))).toHaveLength(2_000);
+    expect(reasonOf("")).toBe("the runner gave no reason");
+  });
+
+  test("what it says of tools is not read while a server is unavailable", () => {
+    const parsed = parseReport(request({ status: "unavailable", reason: "down", toolDefinitions: ["{"] }), plain);
+    expect(parsed).toEqual({
+      ok: true,
+      value: { serverId: "s", specHash: "h", status: "unavailable", reason: "down" },
+    });
+  });
+
+  test.each([
+    [{ status: "pending" }, 'status is "pending"; it has to be "ready" or "unavailable"'],
+    [{ status: "" }, 'status is ""'],
+    [{ status: "ready", era: "stone" }, 'era is "stone"; it has to be "legacy" or "modern"'],
+    [{ status: "ready", serverInfo: "{" }, "server_info is not a JSON object"],
+    [{ status: "ready", serverInfo: "[]" }, "server_info is not a JSON object"],
+    [
+      { status: "ready", serverInfo: `{"a":"${"x".repeat(65_536)}"}` },
+      "server_info is not a JSON object of at most 65536",
+    ],
+    [{ status: "ready", toolDefinitions: ["{"] }, "tool 1: its definition is not JSON"],
+    [{ status: "ready", toolDefinitions: Array(70).fill("x".repeat(250_000)) }, "the tools have 17500000 bytes"],
+  ])("refuses %.80j", (parts, reason) => {
+    expect(parseReport(request(parts), plain)).toMatchObject({ ok: false, reason: expect.stringContaining(reason) });
+  });
+});

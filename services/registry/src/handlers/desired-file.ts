@@ -1,0 +1,80 @@
+import { type DesiredServer, type DesiredState, followDesiredState } from "@tollgate/desired-state";
+import { AppError } from "@tollgate/errors";
+import type { Life, Log, Pool } from "@tollgate/service";
+import { type Assignments, assignmentsOf, isSameWork, toAssignment } from "../domain/assignment.ts";
+import type { RegistryMetrics } from "../metrics.ts";
+import { applyDesired } from "../store/desired.ts";
+import { type Catalogue, SNAPSHOT_SPACING_MS } from "./catalogue.ts";
+import { createLatest, type Latest } from "./latest.ts";
+
+const NOTHING: Assignments = { revision: 0n, groups: [], assignments: [] };
+
+/** The user's file, applied. */
+export interface DesiredFile {
+  readonly assignments: Latest<Assignments>;
+  /** With its secrets. */
+  serverOf(id: string): DesiredServer | undefined;
+}
+
+/**
+ * Applies the file and follows its changes. A file with mistakes is logged with their places, and what was applied
+ * before goes on.
+ * @throws {AppError} invalid_argument if the file cannot be read or has mistakes when the service starts
+ */
+export async function followDesiredFile(options: {
+  path: string;
+  env: Readonly<Record<string, string | undefined>>;
+  pool: Pool;
+  catalogue: Catalogue;
+  metrics: RegistryMetrics;
+  life: Life;
+  log: Log;
+}): Promise<DesiredFile> {
+  const { path, env, pool, catalogue, metrics, life, log } = options;
+  const assignments = createLatest(NOTHING, { spacingMs: SNAPSHOT_SPACING_MS, signal: life.signal });
+  let servers = new Map<string, DesiredServer>();
+
+  const apply = async (desired: DesiredState): Promise<void> => {
+    const revision = await applyDesired(pool, toRows(desired));
+    const work = assignmentsOf(desired, revision);
+    servers = new Map(desired.servers.map((server) => [server.id, server]));
+    if (!isSameWork(work, assignments.value)) assignments.set(work);
+    metrics.setFileValid(true);
+    for (const warning of desired.warnings) log.warn({ warning }, "configuration file");
+    log.info({ file: path, revision: String(revision), servers: servers.size }, "configuration file applied");
+    await catalogue.refresh();
+  };
+  const onProblem = (error: unknown): void => {
+    metrics.setFileValid(false);
+    if (error instanceof AppError && error.code === "invalid_argument") {
+      log.error({ problem: error.message }, "configuration file not taken; the last good one stays");
+    } else {
+      log.error({ err: error, file: path }, "configuration file could not be applied; trying again");
+    }
+  };
+  await followDesiredState({
+    file: path,
+    env,
+    sections: ["groups", "mcp_servers"],
+    signal: life.signal,
+    apply,
+    onProblem,
+  });
+  return { assignments, serverOf: (id) => servers.get(id) };
+}
+
+/** What may be stored: the spec as written, and of the resolved one its hash only. */
+function toRows({ groups, servers }: DesiredState): Parameters<typeof applyDesired>[1] {
+  return {
+    groups: groups.map(({ id, name }) => ({ id, name })),
+    servers: servers.map((server) => ({
+      id: server.id,
+      name: server.name,
+      group: server.group,
+      type: server.type,
+      enabled: server.enabled,
+      spec: server.written,
+      specHash: toAssignment(server).specHash,
+    })),
+  };
+}

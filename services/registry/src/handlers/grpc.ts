@@ -1,0 +1,109 @@
+import { registryV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { type Log, type Pool, unary } from "@tollgate/service";
+import { assignmentsFor } from "../domain/assignment.ts";
+import { parseReport } from "../domain/report.ts";
+import { hideSecrets } from "../domain/secrets.ts";
+import type { RegistryMetrics } from "../metrics.ts";
+import { type Recorded, recordReport } from "../store/reports.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { DesiredFile } from "./desired-file.ts";
+import type { Watches } from "./watch.ts";
+
+interface Options {
+  readonly pool: Pool;
+  readonly catalogue: Catalogue;
+  readonly file: DesiredFile;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly watches: Watches;
+  readonly metrics: RegistryMetrics;
+  readonly log: Log;
+}
+
+/** RegistryService of proto/tollgate/registry/v1. */
+export function createGrpcService(options: Options): {
+  definition: registryV1.RegistryServiceService;
+  implementation: registryV1.RegistryServiceServer;
+} {
+  const { catalogue, file, watches, log } = options;
+  return {
+    definition: withSharedEncoding(),
+    implementation: {
+      watchCatalogue(call) {
+        log.info({ watcher: call.request.watcher }, "catalogue watched");
+        watches.open(call, catalogue.latest, (snapshot) => snapshot);
+      },
+      watchAssignments(call) {
+        const { runner, groups } = call.request;
+        log.info({ runner, groups }, "assignments watched");
+        watches.open(call, file.assignments, (all) => assignmentsFor(all, groups));
+      },
+      reportServer: unary(log, (request) => reportServer(request, options)),
+    },
+  };
+}
+
+/** A catalogue may be megabytes, and all watchers get the same one: it is turned into bytes once. */
+function withSharedEncoding(): registryV1.RegistryServiceService {
+  const { watchCatalogue, ...others } = registryV1.RegistryServiceService;
+  const encoded = new WeakMap<registryV1.WatchCatalogueResponse, Buffer>();
+  const responseSerialize = (snapshot: registryV1.WatchCatalogueResponse): Buffer => {
+    const bytes = encoded.get(snapshot) ?? watchCatalogue.responseSerialize(snapshot);
+    encoded.set(snapshot, bytes);
+    return bytes;
+  };
+  return { ...others, watchCatalogue: { ...watchCatalogue, responseSerialize } };
+}
+
+async function reportServer(
+  request: registryV1.ReportServerRequest,
+  options: Options,
+): Promise<registryV1.ReportServerResponse> {
+  const { catalogue, metrics, log } = options;
+  const { serverId, runner, status } = request;
+  try {
+    const { kind, revision } = await takeReport(request, options);
+    metrics.countReport(kind);
+    if (kind === "changed") {
+      log.info({ server: serverId, runner, status, tools: request.toolDefinitions.length }, "server reported");
+      await catalogue.refresh();
+    }
+    return { revision };
+  } catch (error) {
+    if (!(error instanceof AppError)) {
+      log.error({ err: error, server: serverId, runner }, "report could not be stored");
+      throw new AppError("unavailable", `the report on server "${serverId}" could not be stored; try again`, {
+        cause: error,
+      });
+    }
+    metrics.countReport("refused");
+    log.warn({ server: serverId, runner, problem: error.message }, "report refused");
+    throw error;
+  }
+}
+
+/** @throws {AppError} invalid_argument, not_found, failed_precondition or payload_too_large; the message says why */
+async function takeReport(
+  request: registryV1.ReportServerRequest,
+  { pool, file, env }: Options,
+): Promise<Extract<Recorded, { revision: bigint }>> {
+  const server = `server "${request.serverId}"`;
+  const report = parseReport(request, (text) => hideSecrets(text, file.serverOf(request.serverId), env));
+  if (!report.ok) throw new AppError("invalid_argument", `${server}: ${report.reason}`);
+  const recorded = await recordReport(pool, report.value);
+  switch (recorded.kind) {
+    case "unknown_server":
+      throw new AppError("not_found", `there is no ${server}`);
+    case "outdated":
+      throw new AppError("failed_precondition", `${server}: the report is outdated; its spec has changed since`);
+    case "disabled":
+      throw new AppError("failed_precondition", `${server} is disabled`);
+    case "too_large":
+      throw new AppError(
+        "payload_too_large",
+        `${server}: with its tools the catalogue would have ${recorded.bytes} bytes; at most ${recorded.maxBytes} fit`,
+      );
+    default:
+      return recorded;
+  }
+}

@@ -1,0 +1,55 @@
+import { fileURLToPath } from "node:url";
+import {
+  createMetrics,
+  createOps,
+  type Log,
+  migrate,
+  openLife,
+  openPool,
+  type Service,
+  startGrpcServer,
+  startOpsServer,
+} from "@tollgate/service";
+import type { RegistryConfig } from "./config.ts";
+import { openCatalogue } from "./handlers/catalogue.ts";
+import { followDesiredFile } from "./handlers/desired-file.ts";
+import { createGrpcService } from "./handlers/grpc.ts";
+import { createWatches } from "./handlers/watch.ts";
+import { createRegistryMetrics } from "./metrics.ts";
+
+const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
+const CONNECTIONS_MAX = 6;
+
+export interface RegistryServer extends Service {
+  readonly grpcPort: number;
+  readonly httpPort: number;
+}
+
+/**
+ * @throws {AppError} invalid_argument if the configuration file has mistakes
+ */
+export async function startRegistry(config: RegistryConfig, log: Log): Promise<RegistryServer> {
+  const { host, serviceKey, env, configFile: path } = config;
+  const life = openLife(log);
+  try {
+    const registers = createMetrics();
+    const metrics = createRegistryMetrics(registers);
+    const ops = createOps(registers, life);
+    const pool = await openPool({ url: config.databaseUrl, max: CONNECTIONS_MAX, name: "registry", life, log });
+    await migrate({ pool, schema: "registry", directory: MIGRATIONS, log });
+
+    const catalogue = await openCatalogue({ pool, metrics, life, log });
+    ops.checks.set("database", catalogue.problem);
+    const file = await followDesiredFile({ path, env, pool, catalogue, metrics, life, log });
+    const watches = createWatches({ signal: life.signal, onCount: metrics.setWatchers });
+
+    const services = [createGrpcService({ pool, catalogue, file, env, watches, metrics, log })];
+    const grpc = await startGrpcServer({ host, port: config.grpcPort, serviceKey, services, life });
+    const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
+    log.info({ grpcPort: grpc.port, httpPort }, "listening");
+    return { grpcPort: grpc.port, httpPort, close: () => life.close() };
+  } catch (error) {
+    await life.close();
+    throw error;
+  }
+}

@@ -1,0 +1,81 @@
+import { type Pool, withTransaction } from "@tollgate/service";
+import { lockRevision, setRevision } from "./revision.ts";
+
+export interface GroupRow {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface ServerRow {
+  readonly id: string;
+  readonly name: string;
+  readonly group: string;
+  readonly type: string;
+  readonly enabled: boolean;
+  /** As written, nothing resolved. */
+  readonly spec: unknown;
+  readonly specHash: string;
+}
+
+/**
+ * Makes the tables hold exactly these groups and servers, in one transaction. A server that is gone takes its tools
+ * with it; one whose spec is another than the one reported on is pending again, without tools. The revision moves only
+ * if something differed, so every replica may apply the same file. Returns the revision.
+ */
+export async function applyDesired(
+  pool: Pool,
+  desired: { readonly groups: readonly GroupRow[]; readonly servers: readonly ServerRow[] },
+): Promise<bigint> {
+  return withTransaction(pool, async (client) => {
+    const current = await lockRevision(client);
+    const next = current + 1n;
+    let changes = 0;
+    const run = async (sql: string, parameters: unknown[]): Promise<void> => {
+      const { rowCount } = await client.query(sql, parameters);
+      changes += rowCount ?? 0;
+    };
+    const groups = JSON.stringify(desired.groups.map((group, position) => ({ ...group, position })));
+    const servers = JSON.stringify(desired.servers.map((server, position) => ({ ...server, position })));
+    await run(UPSERT_GROUPS, [groups]);
+    await run(UPSERT_SERVERS, [servers]);
+    await run("DELETE FROM registry.servers WHERE id <> ALL ($1)", [desired.servers.map(({ id }) => id)]);
+    await run("DELETE FROM registry.groups WHERE id <> ALL ($1)", [desired.groups.map(({ id }) => id)]);
+    await run(DROP_OUTDATED_STATES, []);
+    await run(INSERT_STATES, [next]);
+    await run(SWITCH_STATES, []);
+    if (changes === 0) return current;
+    await setRevision(client, next);
+    return next;
+  });
+}
+
+const UPSERT_GROUPS = `
+  INSERT INTO registry.groups AS old (id, name, position)
+  SELECT id, name, position FROM jsonb_to_recordset($1) AS new (id text, name text, position integer)
+  ON CONFLICT (id) DO UPDATE SET name = excluded.name, position = excluded.position
+  WHERE (old.name, old.position) IS DISTINCT FROM (excluded.name, excluded.position)`;
+
+const UPSERT_SERVERS = `
+  INSERT INTO registry.servers AS old (id, name, group_id, type, enabled, position, spec, spec_hash, source)
+  SELECT id, name, "group", type, enabled, position, spec, "specHash", 'file'
+  FROM jsonb_to_recordset($1) AS new (id text, name text, "group" text, type text, enabled boolean,
+    position integer, spec jsonb, "specHash" text)
+  ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_id = excluded.group_id, type = excluded.type,
+    enabled = excluded.enabled, position = excluded.position, spec = excluded.spec, spec_hash = excluded.spec_hash
+  WHERE (old.name, old.group_id, old.type, old.enabled, old.position, old.spec, old.spec_hash) IS DISTINCT FROM
+    (excluded.name, excluded.group_id, excluded.type, excluded.enabled, excluded.position, excluded.spec, excluded.spec_hash)`;
+
+const DROP_OUTDATED_STATES = `
+  DELETE FROM registry.server_states AS state USING registry.servers AS server
+  WHERE server.id = state.server_id AND server.spec_hash <> state.spec_hash`;
+
+const INSERT_STATES = `
+  INSERT INTO registry.server_states (server_id, status, spec_hash, tools_revision)
+  SELECT id, 'pending', spec_hash, $1 FROM registry.servers
+  ON CONFLICT DO NOTHING`;
+
+const SWITCH_STATES = `
+  UPDATE registry.server_states AS state
+  SET status = CASE WHEN server.enabled THEN 'pending' ELSE 'disabled' END, reason = ''
+  FROM registry.servers AS server
+  WHERE server.id = state.server_id AND server.enabled = (state.status = 'disabled')`;

@@ -1,0 +1,127 @@
+import { useInfrastructure } from "@tollgate/testkit";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { hashOf, runRegistry, type RunningRegistry, SECRET, serverIn, toolNames } from "./running-registry.ts";
+
+const infra = useInfrastructure();
+let registry: RunningRegistry;
+let hash: string;
+
+beforeEach(async () => {
+  registry = await runRegistry(infra);
+  hash = hashOf(await registry.watchAssignments().until(() => undefined), "notes");
+});
+afterEach(() => registry.close());
+
+describe("a report", () => {
+  test("reaches an open watch, definitions byte for byte", async () => {
+    const catalogue = registry.watchCatalogue();
+    await catalogue.until(() => undefined);
+    const definition =
+      '{ "name":"read", "inputSchema":{"type":"object"},\n "x-new":[1.0,"\\u0000é"], "annotations":{"readOnlyHint":true} }';
+    const revision = await registry.report({
+      serverId: "notes",
+      specHash: hash,
+      status: "ready",
+      era: "modern",
+      serverInfo: '{"name":"notes","version":"1.2.3"}',
+      toolDefinitions: [definition, '{"name":"write","inputSchema":{}}'],
+    });
+    const last = await catalogue.until((each) => expect(each.revision).toBe(revision));
+    const server = serverIn(last, "notes");
+    expect(server).toMatchObject({
+      status: "ready",
+      reason: "",
+      era: "modern",
+      serverInfo: '{"name":"notes","version":"1.2.3"}',
+    });
+    expect(server.tools).toMatchObject([
+      { name: "read", definition, hash: expect.stringMatching(/^[0-9a-f]{64}$/), retrySafe: true },
+      { name: "write", retrySafe: false },
+    ]);
+    expect(Math.abs(Number(server.reportedAtMs) - Date.now())).toBeLessThan(60_000);
+  });
+
+  test("with nothing new moves no revision", async () => {
+    const first = await registry.reportTools("notes", ["a", "b"]);
+    expect(await registry.reportTools("notes", ["a", "b"])).toBe(first);
+    expect(await registry.reportTools("notes", ["b", "a"])).toBe(first + 1n);
+  });
+
+  test("of an unavailable server says why, keeps its tools and hides secrets", async () => {
+    const catalogue = registry.watchCatalogue();
+    await registry.reportTools("notes", ["a"]);
+    const reason = `exit code 1: bad token ${SECRET}\0`;
+    const revision = await registry.report({ serverId: "notes", specHash: hash, status: "unavailable", reason });
+    const down = await catalogue.until((last) => expect(last.revision).toBe(revision));
+    expect(serverIn(down, "notes")).toMatchObject({
+      status: "unavailable",
+      reason: "exit code 1: bad token [secret]",
+      era: "legacy",
+    });
+    expect(toolNames(down, "notes")).toEqual(["a"]);
+    expect(await registry.report({ serverId: "notes", specHash: hash, status: "unavailable", reason })).toBe(revision);
+
+    await registry.reportTools("notes", []);
+    const up = await catalogue.until((last) => expect(serverIn(last, "notes").status).toBe("ready"));
+    expect(serverIn(up, "notes")).toMatchObject({ reason: "", tools: [] });
+  });
+
+  test.each([
+    [{ serverId: "nobody" }, "not_found", 'there is no server "nobody"'],
+    [{ specHash: "0".repeat(64) }, "failed_precondition", 'server "notes": the report is outdated'],
+    [{ status: "fine" }, "invalid_argument", 'server "notes": status is "fine"'],
+    [{ toolDefinitions: ["{}"] }, "invalid_argument", 'server "notes": tool 1: its name'],
+    [
+      { toolDefinitions: Array(2).fill('{"name":"t","inputSchema":{}}') },
+      "invalid_argument",
+      'another tool is named "t" too',
+    ],
+  ])("that is wrong changes nothing: %.60j", async (parts, code, message) => {
+    const before = await registry.reportTools("notes", ["kept"]);
+    const wrong = registry.report({ serverId: "notes", specHash: hash, status: "ready", ...parts });
+    await expect(wrong).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+    const { revision } = await registry
+      .watchCatalogue()
+      .until((last) => expect(toolNames(last, "notes")).toEqual(["kept"]));
+    expect(revision).toBe(before);
+  });
+
+  test("that would make the catalogue too large to send is refused", async () => {
+    const others = hashOf(await registry.watchAssignments().until(() => undefined), "echo");
+    const big = Array.from({ length: 60 }, (_, index) =>
+      JSON.stringify({ name: `t${index}`, inputSchema: {}, description: "x".repeat(250_000) }),
+    );
+    const report = (serverId: string, specHash: string) =>
+      registry.report({ serverId, specHash, status: "ready", toolDefinitions: big });
+    await report("notes", hash);
+    // Three such servers fit, so the others are put in by file.
+    const server = (id: string) => `  - { id: ${id}, group: demo, type: command, command: ${id} }\n`;
+    await registry.writeFile(`groups: [{ id: demo }]\nmcp_servers:\n${["a", "b", "c", "d"].map(server).join("")}`);
+    const work = await registry.watchAssignments().until((last) => hashOf(last, "d"));
+    for (const id of ["a", "b", "c"]) await report(id, hashOf(work, id));
+    await expect(report("d", hashOf(work, "d"))).rejects.toMatchObject({ code: "payload_too_large" });
+    await expect(report("echo", others)).rejects.toMatchObject({ code: "not_found" });
+    const catalogue = await registry.watchCatalogue().until((last) => expect(last.servers).toHaveLength(4));
+    expect(catalogue.servers.map(({ tools }) => tools.length)).toEqual([60, 60, 60, 0]);
+  });
+
+  test("comes only from callers that know the service key", async () => {
+    await expect(
+      new Promise((resolve, reject) => {
+        registry.client.reportServer(
+          {
+            runner: "",
+            serverId: "notes",
+            specHash: hash,
+            status: "unavailable",
+            reason: "",
+            era: "",
+            serverInfo: "",
+            toolDefinitions: [],
+          },
+          (error, answer) => (error ? reject(error) : resolve(answer)),
+        );
+      }),
+    ).rejects.toThrow("UNAUTHENTICATED");
+  });
+});

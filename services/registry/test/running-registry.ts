@@ -1,0 +1,154 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ClientReadableStream } from "@grpc/grpc-js";
+import { registryV1 } from "@tollgate/contracts";
+import { callUnary, type Log, openGrpcClient, openLife, serviceMetadata } from "@tollgate/service";
+import { eventually, type Infrastructure, testLog } from "@tollgate/testkit";
+import { expect } from "vitest";
+import type { RegistryConfig } from "../src/config.ts";
+import { startRegistry } from "../src/service.ts";
+
+export const SECRET = "correct-horse-battery-staple";
+export const ENV = { NOTES_TOKEN: SECRET };
+
+export const TWO_GROUPS = `
+groups:
+  - { id: demo, name: Demo }
+  - { id: office }
+mcp_servers:
+  - { id: echo, group: demo, type: command, command: echo-server, args: [--verbose] }
+  - id: notes
+    name: Notes
+    group: office
+    type: npx
+    command: "@example/notes@1.2.3"
+    args: ["--token=\${NOTES_TOKEN}"]
+    env: { NOTES_TOKEN: "\${NOTES_TOKEN}", MODE: test }
+    startup_timeout: 5
+  - { id: spare, group: demo, type: command, command: spare-server, enabled: false }
+`;
+
+export type Catalogue = registryV1.WatchCatalogueResponse;
+export type Work = registryV1.WatchAssignmentsResponse;
+
+/** What a watch has received so far. */
+export interface Watched<T> {
+  readonly stream: ClientReadableStream<T>;
+  readonly received: T[];
+  /** Waits for a last message that is as told. */
+  until(check: (last: T) => void): Promise<T>;
+}
+
+export interface RunningRegistry {
+  readonly file: string;
+  readonly httpPort: number;
+  readonly client: registryV1.RegistryServiceClient;
+  writeFile(text: string): Promise<void>;
+  watchCatalogue(): Watched<Catalogue>;
+  watchAssignments(groups?: string[]): Watched<Work>;
+  report(parts: Partial<registryV1.ReportServerRequest>): Promise<bigint>;
+  /** Reports with the hash that its own watch of assignments tells. */
+  reportTools(serverId: string, tools: readonly string[]): Promise<bigint>;
+  close(): Promise<void>;
+}
+
+export async function runRegistry(
+  infra: Infrastructure,
+  options: { text?: string; file?: string; env?: RegistryConfig["env"]; log?: Log } = {},
+): Promise<RunningRegistry> {
+  const directory = await mkdtemp(join(tmpdir(), "tollgate-registry-"));
+  const file = options.file ?? join(directory, "tollgate.yaml");
+  if (options.file === undefined) await writeFile(file, options.text ?? TWO_GROUPS);
+  const config: RegistryConfig = {
+    logLevel: "silent",
+    serviceKey: infra.serviceKey,
+    host: "127.0.0.1",
+    httpPort: 0,
+    grpcPort: 0,
+    databaseUrl: infra.databaseUrl("registry"),
+    configFile: file,
+    env: options.env ?? ENV,
+  };
+  const service = await startRegistry(config, options.log ?? testLog);
+  const connection = connect(service.grpcPort, infra.serviceKey);
+  return {
+    ...connection,
+    file,
+    httpPort: service.httpPort,
+    writeFile: (text) => writeFile(file, text),
+    async close() {
+      await connection.close();
+      await service.close();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+type Connection = Omit<RunningRegistry, "file" | "httpPort" | "writeFile">;
+
+export function connect(grpcPort: number, serviceKey: string): Connection {
+  const life = openLife(testLog);
+  const metadata = serviceMetadata(serviceKey);
+  const address = `127.0.0.1:${grpcPort}`;
+  const client = openGrpcClient(registryV1.RegistryServiceClient, { address, name: "registry", life });
+  let work: Watched<Work> | undefined;
+
+  const connection: Connection = {
+    client,
+    watchCatalogue: () => follow(client.watchCatalogue({ watcher: "test" }, metadata)),
+    watchAssignments: (groups = []) => follow(client.watchAssignments({ runner: "test", groups }, metadata)),
+    async report(parts) {
+      const request = registryV1.ReportServerRequest.fromPartial({ runner: "test", era: "legacy", ...parts });
+      const answer = await callUnary(client.reportServer.bind(client), request, {
+        metadata,
+        timeoutMs: 10_000,
+        service: "registry",
+      });
+      return answer.revision;
+    },
+    async reportTools(serverId, tools) {
+      work ??= connection.watchAssignments();
+      const last = await work.until((each) => hashOf(each, serverId));
+      const toolDefinitions = tools.map((name) => JSON.stringify({ name, inputSchema: { type: "object" } }));
+      return connection.report({ serverId, specHash: hashOf(last, serverId), status: "ready", toolDefinitions });
+    },
+    async close() {
+      await life.close();
+    },
+  };
+  return connection;
+}
+
+function follow<T>(stream: ClientReadableStream<T>): Watched<T> {
+  const received: T[] = [];
+  stream.on("data", (message: T) => received.push(message));
+  stream.on("error", () => undefined);
+  return {
+    stream,
+    received,
+    until: (check) =>
+      eventually(() => {
+        const last = received.at(-1);
+        if (last === undefined) throw new Error("nothing received yet");
+        check(last);
+        return last;
+      }),
+  };
+}
+
+export function hashOf(work: Work, serverId: string): string {
+  const assignment = work.assignments.find((each) => each.serverId === serverId);
+  if (!assignment) throw new Error(`no assignment for ${serverId}`);
+  return assignment.specHash;
+}
+
+export function serverIn(catalogue: Catalogue, id: string): registryV1.Server {
+  const server = catalogue.servers.find((each) => each.id === id);
+  expect(server, `server ${id}`).toBeDefined();
+  return server!;
+}
+
+export function toolNames(catalogue: Catalogue, id: string): string[] {
+  return serverIn(catalogue, id).tools.map(({ name }) => name);
+}
