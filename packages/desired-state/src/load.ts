@@ -11,16 +11,11 @@ import {
   type SourceDocument,
   valuesOf,
 } from "./document.ts";
+import { withInstallationTokens } from "./installation.ts";
 import { type Launch, normaliseLaunch } from "./launch.ts";
 import { findReferenceMistakes } from "./references.ts";
 import { fileSchema, KNOWN_KEYS, LATER_KEYS, LATER_TYPES, type ParsedFile } from "./schema.ts";
-import {
-  type DesiredServer,
-  type DesiredState,
-  type Section,
-  SECTIONS,
-  SERVER_TYPES,
-} from "./state.ts";
+import { type DesiredServer, type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
 import { nearest } from "./suggestion.ts";
 
 const MISTAKES_SHOWN_MAX = 50;
@@ -43,12 +38,12 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const { source, mistakes } = parseSource(text);
   if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
 
-  const written = selectSections(valuesOf(source) as Record<string, unknown>, sections);
+  const whole = valuesOf(source) as Record<string, unknown>;
+  const written = selectSections(whole, sections);
   const values = resolveReferences(written, { path: [], env: options.env, mistakes });
   mistakes.push(...findReferenceMistakes(values, sections));
   const parsed = fileSchema.safeParse(values);
-  if (!parsed.success)
-    mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
+  if (!parsed.success) mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
   if (!parsed.success || mistakes.length > 0) throw mistaken(mistakes, source, options.file);
 
   const warnings: Mistake[] = [];
@@ -60,8 +55,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
       return undefined;
     }
     if (launch.unpinned) {
-      const message =
-        "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";
+      const message = "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";
       warnings.push({ path: [...path, "command"], message });
     }
     return toServer(server, {
@@ -70,31 +64,28 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
       written: (written["mcp_servers"] as Record<string, unknown>[])[index]!,
     });
   });
+  const hasPolicies = "policies" in whole || !sections.includes("policies");
+  const rest = sections.includes("control_plane")
+    ? withInstallationTokens(toSections(parsed.data), { env: options.env, hasPolicies, mistakes })
+    : toSections(parsed.data);
   if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
   return {
-    ...toSections(parsed.data),
+    ...rest,
     servers: servers.filter((server) => server !== undefined),
     warnings: warnings.map((warning) => describe(warning, source, options.file)),
   };
 }
 
 /** Unknown sections stay in, to be told as mistakes. */
-function selectSections(
-  values: Record<string, unknown>,
-  wanted: readonly Section[],
-): Record<string, unknown> {
-  const unwanted: readonly string[] = SECTIONS.filter((section) => !wanted.includes(section));
+function selectSections(values: Record<string, unknown>, wanted: readonly Section[]): Record<string, unknown> {
+  const unwanted = new Set<string>(SECTIONS.filter((section) => !wanted.includes(section)));
   return Object.fromEntries(
     // A section whose entries are all commented out is null: it is there, and empty.
-    Object.entries(values).filter(
-      ([key, value]) => !unwanted.includes(key) && !(value === null && key in KNOWN_KEYS),
-    ),
+    Object.entries(values).filter(([key, value]) => !unwanted.has(key) && !(value === null && key in KNOWN_KEYS)),
   );
 }
 
-function toSections(
-  parsed: ParsedFile,
-): Pick<DesiredState, "controlPlane" | "groups" | "policies"> {
+function toSections(parsed: ParsedFile): Pick<DesiredState, "controlPlane" | "groups" | "policies"> {
   const { host, port, auth, limits } = parsed.control_plane;
   return {
     controlPlane: {
@@ -122,14 +113,9 @@ function toServer(
   const { launch } = options;
   const folder = dirname(resolve(options.file));
   // A relative program or script means something only in a folder: then it is the file's own.
-  const isRelative =
-    !isAbsolute(launch.command) && (server.type === "node" || /^\.{1,2}\//.test(launch.command));
+  const isRelative = !isAbsolute(launch.command) && (server.type === "node" || /^\.{1,2}\//.test(launch.command));
   const workingDir =
-    server.working_dir === undefined
-      ? isRelative
-        ? folder
-        : undefined
-      : resolve(folder, server.working_dir);
+    server.working_dir === undefined ? (isRelative ? folder : undefined) : resolve(folder, server.working_dir);
   return {
     id: server.id,
     name: server.name ?? server.id,
@@ -168,17 +154,13 @@ function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unk
       };
     });
   }
-  const value = path.reduce<unknown>(
-    (at, step) => (at as Record<string, unknown> | undefined)?.[step],
-    values,
-  );
+  const value = path.reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], values);
   if (value === undefined) return [{ path, message: "is missing" }];
   if (place === "mcp_servers.type") return [{ path, message: explainType(value) }];
   if (issue.code === "invalid_type")
     return [{ path, message: `has to be ${issue.expected}${quoteHint(issue.expected, value)}` }];
   // A key of a record is told by the path itself.
-  if (issue.code === "invalid_key")
-    return [{ path, message: issue.issues[0]?.message ?? issue.message }];
+  if (issue.code === "invalid_key") return [{ path, message: issue.issues[0]?.message ?? issue.message }];
   return [{ path, message: issue.message }];
 }
 
@@ -188,8 +170,7 @@ function quoteHint(expected: string, value: unknown): string {
 }
 
 function explainKey(place: string, key: string): string {
-  if (LATER_KEYS[place]?.includes(key))
-    return "is not supported yet; remove it, since nothing would heed it";
+  if (LATER_KEYS[place]?.includes(key)) return "is not supported yet; remove it, since nothing would heed it";
   const meant = nearest(key, KNOWN_KEYS[place] ?? []);
   return meant === undefined
     ? `is not a known key; known are ${KNOWN_KEYS[place]?.join(", ")}`
@@ -210,15 +191,11 @@ function mistaken(mistakes: readonly Mistake[], source: SourceDocument, file: st
     const key = mistake.path.length === 0 ? String(mistake.offset) : pathText(mistake.path);
     if (!byPath.has(key)) byPath.set(key, mistake);
   }
-  const lines = [...byPath.values()]
-    .slice(0, MISTAKES_SHOWN_MAX)
-    .map((mistake) => describe(mistake, source, file));
+  const lines = [...byPath.values()].slice(0, MISTAKES_SHOWN_MAX).map((mistake) => describe(mistake, source, file));
   const count = byPath.size === 1 ? "a mistake" : `${byPath.size} mistakes`;
-  return new AppError(
-    "invalid_argument",
-    `the configuration file has ${count}:\n  ${lines.join("\n  ")}`,
-    { details: { mistakes: lines } },
-  );
+  return new AppError("invalid_argument", `the configuration file has ${count}:\n  ${lines.join("\n  ")}`, {
+    details: { mistakes: lines },
+  });
 }
 
 function describe(mistake: Mistake, source: SourceDocument, file: string): string {
@@ -227,9 +204,5 @@ function describe(mistake: Mistake, source: SourceDocument, file: string): strin
 }
 
 function pathText(path: Path): string {
-  return path
-    .map((step, index) =>
-      typeof step === "number" ? `[${step}]` : index === 0 ? step : `.${step}`,
-    )
-    .join("");
+  return path.map((step, index) => (typeof step === "number" ? `[${step}]` : index === 0 ? step : `.${step}`)).join("");
 }

@@ -1,0 +1,59 @@
+import type { Mistake } from "./document.ts";
+import type { DesiredPolicy, DesiredState, DesiredToken, Permission } from "./state.ts";
+
+interface InstallationToken {
+  readonly variable: string;
+  readonly name: string;
+  readonly permissions: readonly Permission[];
+}
+
+/** The tokens that an installation makes for its owner, known by the variables that hold their secrets. */
+const INSTALLATION_TOKENS: readonly InstallationToken[] = [
+  { variable: "TOLLGATE_TOKEN", name: "default-user", permissions: ["mcp"] },
+  { variable: "TOLLGATE_ADMIN_TOKEN", name: "default-admin", permissions: ["mcp", "admin"] },
+];
+const GENERATED_POLICY = "default-allow";
+
+/**
+ * Lets a file work from the first day that lists servers only. The installation's own tokens are known even where the
+ * file does not list them; a token of the file with the same secret takes the place of one, to give it another name, team or
+ * roles. And where the file has no `policies` at all, these tokens, but no others, may use everything.
+ */
+export function withInstallationTokens(
+  state: Pick<DesiredState, "controlPlane" | "groups" | "policies">,
+  options: {
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly hasPolicies: boolean;
+    readonly mistakes: Mistake[];
+  },
+): Pick<DesiredState, "controlPlane" | "groups" | "policies"> {
+  const listed = state.controlPlane.tokens;
+  const added: DesiredToken[] = [];
+  const names: string[] = [];
+  for (const { variable, name, permissions } of INSTALLATION_TOKENS) {
+    const secret = options.env[variable];
+    if (secret === undefined || secret === "") continue;
+    const same = listed.find(({ token }) => token === secret);
+    names.push(same?.name ?? name);
+    if (same !== undefined) continue;
+    const taken = listed.findIndex((token) => token.name === name);
+    if (taken >= 0) {
+      options.mistakes.push({
+        path: ["control_plane", "auth", "tokens", taken, "name"],
+        message: `is the name of this installation's own token; choose another, or give it the token \${${variable}}`,
+      });
+    }
+    added.push({ name, token: secret, tenant: "default", team: "default", roles: [], permissions });
+  }
+  const generated: DesiredPolicy[] = options.hasPolicies || names.length === 0 ? [] : [allowEverything(names)];
+  return {
+    ...state,
+    controlPlane: { ...state.controlPlane, tokens: [...listed, ...added] },
+    policies: [...state.policies, ...generated],
+  };
+}
+
+function allowEverything(names: readonly string[]): DesiredPolicy {
+  const principals = names.map((name) => `token:${name}`);
+  return { name: GENERATED_POLICY, effect: "allow", principals, actions: ["*"], resources: ["*"] };
+}
