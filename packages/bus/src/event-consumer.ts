@@ -64,9 +64,10 @@ export async function consumeEvents(
   let problem: string | undefined;
 
   const begin = (): void => {
-    if (storing) return;
+    // Before all else: a timer that ran out while a batch was being stored has to be set anew after it.
     clearTimeout(timer);
     timer = undefined;
+    if (storing) return;
     const batch = { events, messages };
     events = [];
     messages = [];
