@@ -104,10 +104,10 @@ export async function consumeEvents(
     max_messages: PREFETCH_MAX,
     callback: (message) => {
       messages.push(message);
-      for (const line of message.string().split("\n")) {
+      for (const [at, line] of message.string().split("\n").entries()) {
         const parsed = parseAuditEvent(line);
         if (parsed.ok) events.push({ event: parsed.value, line, sequence: message.seq });
-        else putAside(bus, durable, message, line, parsed.reason);
+        else putAside(bus, { durable, message, at, line, reason: parsed.reason });
       }
       if (events.length >= batchMax) begin();
       else timer ??= setTimeout(begin, batchWaitMs);
@@ -132,12 +132,13 @@ export async function consumeEvents(
 }
 
 /** The message is acknowledged with its batch; the bad line is kept where a person finds it. */
-function putAside(bus: Bus, durable: string, message: JsMsg, line: string, reason: string): void {
+function putAside(bus: Bus, bad: { durable: string; message: JsMsg; at: number; line: string; reason: string }): void {
+  const { durable, message, at, line, reason } = bad;
   bus.log.error({ durable, sequence: message.seq, reason }, "a line on AUDIT that is no event; put aside");
   publishAcknowledged(bus, {
     subject: bus.subjects.dead(durable),
     payload: JSON.stringify({ stream: message.info.stream, sequence: message.seq, subject: message.subject, reason, line }),
-    id: `dead-${durable}-${message.seq}-${line.length}`,
+    id: `dead-${durable}-${message.seq}-${at}`,
     untilMs: Date.now() + DEAD_TIMEOUT_MS,
   }).catch((error: unknown) => bus.log.error({ err: error, durable }, "could not be put aside"));
 }
