@@ -1,3 +1,4 @@
+import { addAbortSignal, type Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "@tollgate/errors";
 import { eraOf, parseFrame, type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
@@ -9,6 +10,8 @@ import { bearerToken, checkLegacyAccept, isOriginAllowed, type Refusal } from ".
 import type { Calls, CallSink } from "./calls.ts";
 import { type Mcp, type McpAnswer, toRefusal } from "./mcp.ts";
 
+const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
+const DRAIN_TIMEOUT_MS = 5_000;
 const STREAM_BUFFER_MAX_BYTES = 8 * 1024 * 1024;
 const ROUTES = ["/mcp", "/mcp/:group", "/mcp/:group/:server"] as const;
 
@@ -37,7 +40,10 @@ export async function registerMcp(
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("application/json", { parseAs: "string", bodyLimit: options.bodyMaxBytes }, (_request, body, parsed) => parsed(null, body));
     scope.addHook("onRequest", authenticate);
-    scope.setErrorHandler((error, request, reply) => refuse(reply, null, refusalOf(error as Error & { statusCode?: number }, request)));
+    scope.setErrorHandler(async (error: Error & { statusCode?: number }, request, reply) => {
+      if (error.statusCode === 413) await drain(request.raw);
+      return refuse(reply, null, refusalOf(error, request));
+    });
     for (const url of ROUTES) {
       scope.post(url, post);
       scope.delete(url, endSession);
@@ -126,6 +132,23 @@ function refuse(reply: FastifyReply, id: RequestId | null, { status, code, messa
   if (typeof data?.["retryAfterSeconds"] === "number") void reply.header("retry-after", data["retryAfterSeconds"]);
   const body = { jsonrpc: "2.0", id, error: { code, message, ...(data === undefined ? {} : { data }) } };
   return reply.code(status).type("application/json").send(JSON.stringify(body));
+}
+
+/**
+ * Reads the rest of a body that is too large, within bounds: a connection that is closed while its client still writes
+ * breaks before the client has read why.
+ */
+async function drain(body: Readable): Promise<void> {
+  const signal = AbortSignal.timeout(DRAIN_TIMEOUT_MS);
+  let bytes = 0;
+  try {
+    for await (const chunk of addAbortSignal(signal, body)) {
+      bytes += (chunk as Buffer).length;
+      if (bytes > DRAIN_MAX_BYTES) return;
+    }
+  } catch {
+    // Too slow, or gone: the answer goes out all the same.
+  }
 }
 
 interface OpenResponse {
