@@ -55,7 +55,5 @@ export function clientFile(client: ClientName, place: Place): ClientFile {
 
 function applicationData({ platform, home, appData }: Place): string {
   if (platform === "win32") return appData ?? win32.join(home, "AppData", "Roaming");
-  return platform === "darwin"
-    ? posix.join(home, "Library", "Application Support")
-    : posix.join(home, ".config");
+  return platform === "darwin" ? posix.join(home, "Library", "Application Support") : posix.join(home, ".config");
 }

@@ -24,9 +24,7 @@ export async function execute(command: Command, around: Surroundings): Promise<n
     return await dispatch(command, around);
   } catch (error) {
     const problems =
-      error instanceof ConfigError
-        ? error.problems
-        : [error instanceof Error ? error.message : String(error)];
+      error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
     for (const problem of problems) around.writeError(`tollgate-bridge: ${problem}\n`);
     return error instanceof ConfigError ? 2 : 1;
   }
@@ -54,9 +52,7 @@ async function dispatch(command: Command, around: Surroundings): Promise<number>
     }
     case "doctor": {
       const { diagnose } = await import("./doctor.ts");
-      return (await diagnose({ ...around, sources: { ...sources, flags: command.flags }, say }))
-        ? 0
-        : 1;
+      return (await diagnose({ ...around, sources: { ...sources, flags: command.flags }, say })) ? 0 : 1;
     }
     case "install": {
       const config = await loadConfig({ ...sources, flags: command.flags });

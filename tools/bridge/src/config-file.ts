@@ -13,12 +13,7 @@ const text: Rule = { kind: "text" };
 const aSwitch: Rule = { kind: "switch" };
 const number = (min: number, max: number): Rule => ({ kind: "number", min, max });
 
-const SECTIONS: ReadonlySet<string> = new Set([
-  "bridge",
-  "bridge.connection",
-  "bridge.cache",
-  "bridge.logging",
-]);
+const SECTIONS: ReadonlySet<string> = new Set(["bridge", "bridge.connection", "bridge.cache", "bridge.logging"]);
 const RULES = {
   "bridge.control_plane_url": text,
   "bridge.auth_token": text,
@@ -69,15 +64,12 @@ export async function readConfigFile(options: FileOptions): Promise<FileContent 
   } catch (error) {
     return {
       values,
-      problems: [
-        `${path} is not valid YAML: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`,
-      ],
+      problems: [`${path} is not valid YAML: ${error instanceof Error ? error.message.split("\n")[0] : String(error)}`],
     };
   }
   for (const [key, raw] of leavesOf(document, "")) {
     const rule: Rule | undefined = Object.hasOwn(RULES, key) ? RULES[key as FileKey] : undefined;
-    if (SECTIONS.has(key) || key === "")
-      problems.push(`${key || "the content"} must be a mapping in ${path}`);
+    if (SECTIONS.has(key) || key === "") problems.push(`${key || "the content"} must be a mapping in ${path}`);
     else if (!rule) problems.push(`unknown key ${key} in ${path}`);
     else if (!options.overridden.has(key as FileKey)) {
       const result = readValue(rule, raw, options.env);
@@ -92,8 +84,7 @@ export async function readConfigFile(options: FileOptions): Promise<FileContent 
 function* leavesOf(node: unknown, prefix: string): Generator<[key: string, value: unknown]> {
   if (node === null || node === undefined) return;
   if (!isObject(node) || (prefix !== "" && !SECTIONS.has(prefix))) return yield [prefix, node];
-  for (const [key, value] of Object.entries(node))
-    yield* leavesOf(value, prefix === "" ? key : `${prefix}.${key}`);
+  for (const [key, value] of Object.entries(node)) yield* leavesOf(value, prefix === "" ? key : `${prefix}.${key}`);
 }
 
 function readValue(rule: Rule, raw: unknown, env: FileOptions["env"]): Value | { problem: string } {
@@ -106,8 +97,7 @@ function readValue(rule: Rule, raw: unknown, env: FileOptions["env"]): Value | {
           return found ?? "";
         })
       : raw;
-  if (missing.length > 0)
-    return { problem: `needs the environment variable ${missing.join(", ")}, which is not set` };
+  if (missing.length > 0) return { problem: `needs the environment variable ${missing.join(", ")}, which is not set` };
   switch (rule.kind) {
     case "text":
       return typeof value === "string" && value !== "" ? value : { problem: "must be text" };

@@ -12,9 +12,7 @@ export interface Config {
   /** The factor by which the wait between two attempts grows. */
   readonly retryBase: number;
   readonly keepaliveMs: number;
-  readonly cache:
-    | { readonly directory: string; readonly bytesMax: number; readonly ttlMs: number }
-    | undefined;
+  readonly cache: { readonly directory: string; readonly bytesMax: number; readonly ttlMs: number } | undefined;
   readonly log: {
     readonly level: LogLevel;
     readonly file: string | undefined;
@@ -74,8 +72,7 @@ export async function loadConfig({ flags, env, home }: ConfigSources): Promise<C
     ...(urlText === undefined ? ["the gateway's URL"] : []),
     ...(token === undefined ? ["a token"] : []),
   ];
-  if (missing.length > 0 && (file?.problems ?? []).length === 0)
-    problems.push(howToGive(missing.join(" and "), path));
+  if (missing.length > 0 && (file?.problems ?? []).length === 0) problems.push(howToGive(missing.join(" and "), path));
   if (problems.length > 0 || !url || token === undefined) throw new ConfigError(problems);
 
   return {

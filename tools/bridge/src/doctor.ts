@@ -1,11 +1,5 @@
 import { connect } from "node:net";
-import {
-  type Config,
-  ConfigError,
-  type ConfigSources,
-  defaultConfigFile,
-  loadConfig,
-} from "./config.ts";
+import { type Config, ConfigError, type ConfigSources, defaultConfigFile, loadConfig } from "./config.ts";
 import { type Delivery, exchange } from "./exchange.ts";
 import { parseLine } from "./frame.ts";
 import { type Gateway, openGateway, reasonOf } from "./gateway.ts";
@@ -79,29 +73,21 @@ function checkPort(url: Config["url"]): Promise<void> {
 
 async function checkHealth(url: URL): Promise<void> {
   const address = new URL("/healthz", url);
-  const response = await fetch(address, { signal: AbortSignal.timeout(checkMsMax) }).catch(
-    (error: unknown) => {
-      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      throw new Error(
-        `${address.href} does not answer (${reasonOf(cause)}); is it a Tollgate gateway, and http or https as in the URL?`,
-      );
-    },
-  );
+  const response = await fetch(address, { signal: AbortSignal.timeout(checkMsMax) }).catch((error: unknown) => {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    throw new Error(
+      `${address.href} does not answer (${reasonOf(cause)}); is it a Tollgate gateway, and http or https as in the URL?`,
+    );
+  });
   await response.body?.cancel();
-  if (!response.ok)
-    throw new Error(`${address.href} answers ${response.status}; look into the gateway's log`);
+  if (!response.ok) throw new Error(`${address.href} answers ${response.status}; look into the gateway's log`);
 }
 
 async function countTools(gateway: Gateway, version: string): Promise<number> {
   let count = 0;
   let cursor: unknown;
   for (let page = 0; page < toolPagesMax; page++) {
-    const result = await ask(
-      gateway,
-      "tools/list",
-      cursor === undefined ? {} : { cursor },
-      version,
-    );
+    const result = await ask(gateway, "tools/list", cursor === undefined ? {} : { cursor }, version);
     count += Array.isArray(result["tools"]) ? result["tools"].length : 0;
     cursor = result["nextCursor"];
     if (cursor === undefined) return count;

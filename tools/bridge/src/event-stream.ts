@@ -2,10 +2,7 @@
  * Reads a `text/event-stream` (WHATWG HTML, section 9.2) and yields the data of each event as it arrives; several data
  * lines are joined with \n. Names, ids and comments are of no use here. An event that the stream's end cuts off is dropped.
  */
-export async function* readEvents(
-  source: AsyncIterable<Buffer>,
-  bytesMax: number,
-): AsyncGenerator<string> {
+export async function* readEvents(source: AsyncIterable<Buffer>, bytesMax: number): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   let data: string[] = [];
@@ -35,7 +32,6 @@ export async function* readEvents(
       }
     }
     rest += text.slice(start);
-    if (held + rest.length > bytesMax)
-      throw new RangeError(`an event is longer than ${bytesMax} bytes`);
+    if (held + rest.length > bytesMax) throw new RangeError(`an event is longer than ${bytesMax} bytes`);
   }
 }

@@ -69,13 +69,9 @@ interface Progress {
   answered: boolean;
 }
 
-async function readSuccess(
-  options: Exchange,
-  head: IncomingMessage,
-  progress: Progress,
-): Promise<Outcome> {
+async function readSuccess(options: Exchange, head: IncomingMessage, progress: Progress): Promise<Outcome> {
   const { frame, delivery } = options;
-  const type = head.headers["content-type"] ?? "";
+  const type = (head.headers["content-type"] ?? "").toLowerCase();
   const deliver = async (text: string): Promise<void> => {
     const message = parse(text);
     if (!isObject(message)) return;
@@ -85,7 +81,7 @@ async function readSuccess(
     if (isAnswerTo(message, frame.id)) {
       progress.answered = true;
       await delivery.answer(line, message, head);
-    } else if (!progress.answered) await delivery.message(line);
+    } else await delivery.message(line);
   };
   if (type.startsWith("text/event-stream")) {
     for await (const data of readEvents(head, answerBytesMax)) await deliver(data);
@@ -104,10 +100,7 @@ async function readSuccess(
   );
 }
 
-async function readRefusal(
-  { frame, headers, gateway }: Exchange,
-  head: IncomingMessage,
-): Promise<Outcome> {
+async function readRefusal({ frame, headers, gateway }: Exchange, head: IncomingMessage): Promise<Outcome> {
   const status = head.statusCode ?? 0;
   const body = await readBody(head, refusalBytesMax);
   const message = parse(body);
@@ -125,8 +118,7 @@ async function readRefusal(
 
   const line = isAnswerTo(message, frame.id) ? body.replaceAll(/[\r\n]/g, " ") : undefined;
   const retryAfterMs = parseRetryAfterMs(head.headers["retry-after"], Date.now());
-  const declared =
-    retryAfterMs !== undefined || (isObject(error?.data) && error.data["retryable"] === true);
+  const declared = retryAfterMs !== undefined || (isObject(error?.data) && error.data["retryable"] === true);
   return {
     kind: "failed",
     failure: reason,
@@ -144,25 +136,18 @@ function brokenOff({ frame, gateway }: Exchange, error: unknown, delivered: bool
   const reason = reasonOf(error);
   if (error instanceof SendError && !error.connected) {
     return failed(
-      failure(
-        "unavailable",
-        `cannot reach the gateway at ${gateway.url.origin}: ${reason}; is it running?`,
-        true,
-      ),
+      failure("unavailable", `cannot reach the gateway at ${gateway.url.origin}: ${reason}; is it running?`, true),
       true,
     );
   }
-  if (frame.method === "tools/call") {
-    const message = `the connection to the gateway ended before the answer came (${reason}); the call may or may not have run`;
-    return failed(failure("outcome_unknown", message), false);
-  }
-  const silent =
-    error instanceof SilenceError ||
-    (error instanceof SendError && error.cause instanceof SilenceError);
-  if (silent)
-    return failed(failure("deadline_exceeded", "the gateway did not answer in time", true), false);
   if (error instanceof RangeError)
     return failed(failure("internal", `the gateway's answer is too large: ${reason}`), false);
+  if (frame.method === "tools/call") {
+    const message = `no answer came from the gateway (${reason}); the call may or may not have run`;
+    return failed(failure("outcome_unknown", message), false);
+  }
+  const silent = error instanceof SilenceError || (error instanceof SendError && error.cause instanceof SilenceError);
+  if (silent) return failed(failure("deadline_exceeded", "the gateway did not answer in time", true), false);
   return failed(failure("unavailable", `the gateway broke off: ${reason}`, true), !delivered);
 }
 
@@ -177,26 +162,14 @@ interface Refusal {
 
 function statusFailure({ status, frame, url, head, reason, error }: Refusal): Failure {
   if (status === 401) {
-    return failure(
-      "unauthenticated",
-      `the gateway refused the token (401): ${reason}; run "tollgate-bridge doctor"`,
-    );
+    return failure("unauthenticated", `the gateway refused the token (401): ${reason}; run "tollgate-bridge doctor"`);
   }
   if (error) return fromGateway(error);
-  if (status === 403)
-    return failure("permission_denied", `the gateway forbids this (403): ${reason}`);
+  if (status === 403) return failure("permission_denied", `the gateway forbids this (403): ${reason}`);
   if (status === 404)
-    return failure(
-      "not_found",
-      `there is no MCP endpoint at ${url.href} (404); check the URL's path`,
-    );
-  if (status === 413)
-    return failure(
-      "payload_too_large",
-      `the message is too large for the gateway (413): ${reason}`,
-    );
-  if (status === 429)
-    return failure("overloaded", `the gateway is overloaded (429): ${reason}`, true);
+    return failure("not_found", `there is no MCP endpoint at ${url.href} (404); check the URL's path`);
+  if (status === 413) return failure("payload_too_large", `the message is too large for the gateway (413): ${reason}`);
+  if (status === 429) return failure("overloaded", `the gateway is overloaded (429): ${reason}`, true);
   if (status >= 500) {
     // A proxy's 502 or 504 may come after the call has run; only 503 says that it was not taken in.
     const mayHaveRun = frame.method === "tools/call" && status !== 503;

@@ -20,9 +20,7 @@ export interface Frame {
 }
 
 /** A frame to carry, or the line that answers what is none. */
-export type Inbound =
-  | { readonly ok: true; readonly frame: Frame }
-  | { readonly ok: false; readonly answer: string };
+export type Inbound = { readonly ok: true; readonly frame: Frame } | { readonly ok: false; readonly answer: string };
 
 /**
  * Reads one line. A batch (2025-03-26) is split and each element goes alone: Streamable HTTP has had no batches since
@@ -69,8 +67,7 @@ function inbound(message: unknown, bytes: Buffer): Inbound {
   const { id, method } = message;
   const hasId = typeof id === "string" || typeof id === "number";
   if (method === undefined) {
-    if ("result" in message || "error" in message)
-      return { ok: true, frame: frameOf(bytes, "response", {}) };
+    if ("result" in message || "error" in message) return { ok: true, frame: frameOf(bytes, "response", {}) };
     return refuse(hasId ? bytes : null, "the message has neither a method nor a result");
   }
   if (typeof method !== "string") return refuse(hasId ? bytes : null, "method must be a string");
@@ -89,9 +86,7 @@ function frameOf(bytes: Buffer, kind: Frame["kind"], message: Record<string, unk
     id: kind === "request" ? (message["id"] as string | number) : undefined,
     method,
     protocolVersion: typeof version === "string" ? version : undefined,
-    target: [params["name"], params["uri"], params["taskId"]].find(
-      (value) => typeof value === "string",
-    ),
+    target: [params["name"], params["uri"], params["taskId"]].find((value) => typeof value === "string"),
     cancels: method === "notifications/cancelled" ? params["requestId"] : undefined,
   };
 }

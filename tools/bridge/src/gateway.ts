@@ -49,8 +49,7 @@ export class SendError extends Error {
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { url } = options;
   // node:http rather than fetch: it starts faster and tells a refused connection from a broken one.
-  const transport =
-    url.protocol === "https:" ? await import("node:https") : await import("node:http");
+  const transport = url.protocol === "https:" ? await import("node:https") : await import("node:http");
   const agent = new transport.Agent({
     keepAlive: true,
     keepAliveMsecs: options.keepaliveMs,

@@ -6,8 +6,7 @@ export function modernHeaders(frame: Frame): OutgoingHttpHeaders {
   return {
     "mcp-protocol-version": encodeHeaderValue(frame.protocolVersion ?? ""),
     ...(frame.method !== "" && { "mcp-method": encodeHeaderValue(frame.method) }),
-    ...(frame.target !== undefined &&
-      frame.target !== "" && { "mcp-name": encodeHeaderValue(frame.target) }),
+    ...(frame.target !== undefined && frame.target !== "" && { "mcp-name": encodeHeaderValue(frame.target) }),
   };
 }
 
@@ -17,8 +16,6 @@ export function modernHeaders(frame: Frame): OutgoingHttpHeaders {
  */
 export function encodeHeaderValue(value: string): string {
   const safe =
-    /^[\x20-\x7e]*$/.test(value) &&
-    value.trim() === value &&
-    !(value.startsWith("=?base64?") && value.endsWith("?="));
+    /^[\x20-\x7e]*$/.test(value) && value.trim() === value && !(value.startsWith("=?base64?") && value.endsWith("?="));
   return safe ? value : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;
 }

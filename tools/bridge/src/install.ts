@@ -1,21 +1,6 @@
-import {
-  constants,
-  copyFile,
-  mkdir,
-  readFile,
-  realpath,
-  rename,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { constants, copyFile, mkdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import {
-  type ClientEntry,
-  type ClientFile,
-  clientFile,
-  type ClientName,
-  type Place,
-} from "./client-files.ts";
+import { type ClientEntry, type ClientFile, clientFile, type ClientName, type Place } from "./client-files.ts";
 import { isObject } from "./rpc-error.ts";
 
 export interface InstallOptions {
@@ -78,9 +63,7 @@ function entryOf(options: InstallOptions, file: ClientFile): ClientEntry {
   };
 }
 
-type Merged =
-  | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly problem: string };
+type Merged = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly problem: string };
 
 function merge(before: string, container: string, name: string, entry: ClientEntry): Merged {
   const source = before.replace(/^\uFEFF/, "");
@@ -108,9 +91,7 @@ function merge(before: string, container: string, name: string, entry: ClientEnt
 
 /** The first copy is the one worth keeping: it is from before the bridge ever touched the file. */
 async function backUp(path: string): Promise<void> {
-  await copyFile(path, `${path}.bak`, constants.COPYFILE_EXCL).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
-    },
-  );
+  await copyFile(path, `${path}.bak`, constants.COPYFILE_EXCL).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
 }

@@ -8,10 +8,7 @@ export const lineBytesMax = 16 * 1024 * 1024;
 export type Line = { readonly tooLong: false; readonly bytes: Buffer } | { readonly tooLong: true };
 
 /** Splits a stream into lines. A last line without a newline counts. */
-export async function* readLines(
-  source: AsyncIterable<Buffer>,
-  bytesMax = lineBytesMax,
-): AsyncGenerator<Line> {
+export async function* readLines(source: AsyncIterable<Buffer>, bytesMax = lineBytesMax): AsyncGenerator<Line> {
   let parts: Buffer[] = [];
   let held = 0;
   let skipping = false;

@@ -19,8 +19,7 @@ export type Log = Readonly<Record<LogLevel, (message: string) => void>>;
 
 /** `writeError` is standard error, and what is left when the file cannot be written. */
 export function openLog(options: LogOptions, writeError: (line: string) => void): Log {
-  const write =
-    options.file === undefined ? writeError : fileWriter(options.file, options, writeError);
+  const write = options.file === undefined ? writeError : fileWriter(options.file, options, writeError);
   const wanted = LOG_LEVELS.indexOf(options.level);
   const at = (level: LogLevel) => (message: string) => {
     if (LOG_LEVELS.indexOf(level) > wanted) return;
@@ -30,17 +29,12 @@ export function openLog(options: LogOptions, writeError: (line: string) => void)
   return { error: at("error"), warn: at("warn"), info: at("info"), debug: at("debug") };
 }
 
-function fileWriter(
-  file: string,
-  limits: { bytesMax: number; rotateCount: number },
-  fallback: (line: string) => void,
-) {
+function fileWriter(file: string, limits: { bytesMax: number; rotateCount: number }, fallback: (line: string) => void) {
   return (line: string): void => {
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
       const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-      if (size > 0 && size + Buffer.byteLength(line) > limits.bytesMax)
-        rotate(file, limits.rotateCount);
+      if (size > 0 && size + Buffer.byteLength(line) > limits.bytesMax) rotate(file, limits.rotateCount);
       appendFileSync(file, line, { mode: 0o600 });
     } catch (error) {
       fallback(
@@ -54,8 +48,7 @@ function fileWriter(
 function rotate(file: string, rotateCount: number): void {
   if (rotateCount === 0) return rmSync(file, { force: true });
   for (let index = rotateCount - 1; index >= 1; index--) {
-    if (statSync(`${file}.${index}`, { throwIfNoEntry: false }))
-      renameSync(`${file}.${index}`, `${file}.${index + 1}`);
+    if (statSync(`${file}.${index}`, { throwIfNoEntry: false })) renameSync(`${file}.${index}`, `${file}.${index + 1}`);
   }
   renameSync(file, `${file}.1`);
 }

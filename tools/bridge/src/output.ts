@@ -40,7 +40,6 @@ export function openOutput(stream: Writable, onBroken: () => void): Output {
       if (!broken) stream.write(`${line}\n`);
       return ready();
     },
-    flush: () =>
-      broken ? Promise.resolve() : new Promise((resolve) => stream.write("", () => resolve())),
+    flush: () => (broken ? Promise.resolve() : new Promise((resolve) => stream.write("", () => resolve()))),
   };
 }

@@ -66,10 +66,7 @@ export class Relay {
   /** Answers a line that was not read because of its length. */
   refuseLine(bytesMax: number): void {
     this.#write(
-      errorLine(
-        "null",
-        failure("payload_too_large", `a message is longer than ${bytesMax} bytes and was skipped`),
-      ),
+      errorLine("null", failure("payload_too_large", `a message is longer than ${bytesMax} bytes and was skipped`)),
     );
   }
 
@@ -82,18 +79,12 @@ export class Relay {
   async close(msMax: number): Promise<void> {
     for (const flight of this.#flights) {
       const unknown = flight.frame.method === "tools/call" && flight.posting !== undefined;
-      this.#fail(
-        flight,
-        failure(
-          unknown ? "outcome_unknown" : "unavailable",
-          "the bridge is stopping; the request was given up",
-        ),
-      );
+      const code = unknown ? "outcome_unknown" : "unavailable";
+      this.#fail(flight, failure(code, "the bridge is stopping; the request was given up", !unknown));
       flight.controller.abort();
     }
     const headers = this.#session.headers();
-    if (headers["mcp-session-id"] !== undefined)
-      await this.#options.gateway.endSession(headers, msMax);
+    if (headers["mcp-session-id"] !== undefined) await this.#options.gateway.endSession(headers, msMax);
     this.#options.gateway.close();
   }
 
@@ -104,14 +95,9 @@ export class Relay {
     const full = alike >= (frame.kind === "request" ? requestsInFlightMax : othersInFlightMax);
     if (full || this.#bytes + frame.bytes.length > inFlightBytesMax) {
       if (frame.kind !== "request")
-        return this.#options.log.warn(
-          `too much in flight: dropped ${frame.method || "a response"}`,
-        );
+        return this.#options.log.warn(`too much in flight: dropped ${frame.method || "a response"}`);
       return this.#write(
-        errorLine(
-          rawId(frame),
-          failure("overloaded", "too many requests are in flight; wait for some to end", true),
-        ),
+        errorLine(rawId(frame), failure("overloaded", "too many requests are in flight; wait for some to end", true)),
       );
     }
     const flight: Flight = {
@@ -124,10 +110,7 @@ export class Relay {
     };
     const isLegacy = frame.protocolVersion === undefined;
     const gate = isLegacy && frame.method !== "initialize" ? this.#session.gate : undefined;
-    if (
-      isLegacy &&
-      (frame.method === "initialize" || frame.method === "notifications/initialized")
-    ) {
+    if (isLegacy && (frame.method === "initialize" || frame.method === "notifications/initialized")) {
       this.#session.hold(new Promise<void>((resolve) => (flight.release = resolve)));
     }
     const carried = this.#carry(flight, gate).finally(() => this.#carrying.delete(carried));
@@ -141,13 +124,8 @@ export class Relay {
       await gate;
       await this.#attempt(flight);
     } catch (error) {
-      this.#options.log.error(
-        `${flight.frame.method}: ${error instanceof Error ? error.stack : String(error)}`,
-      );
-      this.#fail(
-        flight,
-        failure("internal", "the bridge failed on this request; its log has the details"),
-      );
+      this.#options.log.error(`${flight.frame.method}: ${error instanceof Error ? error.stack : String(error)}`);
+      this.#fail(flight, failure("internal", "the bridge failed on this request; its log has the details"));
     } finally {
       clearTimeout(flight.linger);
       flight.release();
@@ -187,37 +165,32 @@ export class Relay {
 
   async #post(flight: Flight): Promise<Outcome> {
     const { frame, controller } = flight;
-    const { gateway, output } = this.#options;
+    const { gateway, output, log } = this.#options;
     let onSent = (): void => {};
     flight.posting = new Promise((resolve) => (onSent = resolve));
     const outcome = await exchange({
       gateway,
       frame,
-      headers:
-        frame.protocolVersion === undefined ? this.#session.headers(frame) : modernHeaders(frame),
+      headers: frame.protocolVersion === undefined ? this.#session.headers(frame) : modernHeaders(frame),
       signal: controller.signal,
       onSent,
       delivery: {
         message: async (line) => (flight.settled ? undefined : output.write(line)),
         answer: async (line, message, head) => {
           if (frame.method === "initialize") this.#session.open(frame, message, head);
-          if (frame.method === "tools/list" && "result" in message)
-            this.#options.toolsCache?.store(frame, line);
+          if (frame.method === "tools/list" && "result" in message) this.#options.toolsCache?.store(frame, line);
           if (!flight.settled) await this.#settle(flight, line);
         },
       },
     });
     onSent();
     flight.posting = undefined;
+    log.debug(`${frame.method || "response"}: ${outcome.kind}`);
     return outcome;
   }
 
   /** One attempt is enough here: if it fails, the next request meets the expired session again. */
-  #exchangeForSession(
-    frame: Frame,
-    headers: OutgoingHttpHeaders,
-    delivery: Delivery,
-  ): Promise<Outcome> {
+  #exchangeForSession(frame: Frame, headers: OutgoingHttpHeaders, delivery: Delivery): Promise<Outcome> {
     const { gateway, log } = this.#options;
     log.info(`the session has expired; sending ${frame.method} again`);
     const answer: Delivery["answer"] = async (line, message, head) => {
@@ -238,14 +211,13 @@ export class Relay {
    * target nor overtake it. One that has not been sent yet is simply not sent. No answer follows a cancellation.
    */
   async #cancel(notice: Frame): Promise<void> {
-    const target = [...this.#flights].find(
-      (flight) => flight.frame.id !== undefined && flight.frame.id === notice.cancels,
-    );
+    const isTarget = ({ frame, settled }: Flight): boolean =>
+      !settled && frame.id !== undefined && frame.id === notice.cancels;
+    const target = [...this.#flights].find(isTarget);
     if (!target) {
       if (this.#session.isOpen && notice.protocolVersion === undefined) this.#start(notice);
       return;
     }
-    if (target.settled) return;
     const isLegacy = target.frame.protocolVersion === undefined;
     const posting = target.posting;
     this.#settleSilently(target);
@@ -259,10 +231,7 @@ export class Relay {
     this.#options.log.warn(`${frame.method || "response"}: ${outcome.failure.message}`);
     if (frame.kind !== "request" || flight.settled) return;
     const unreachable = outcome.kind === "failed" && outcome.failure.code === "unavailable";
-    const kept =
-      unreachable && frame.method === "tools/list"
-        ? await this.#options.toolsCache?.find(frame)
-        : undefined;
+    const kept = unreachable && frame.method === "tools/list" ? await this.#options.toolsCache?.find(frame) : undefined;
     if (flight.settled) return;
     const own = outcome.kind === "failed" ? outcome.line : undefined;
     await this.#settle(flight, kept ?? own ?? errorLine(rawId(frame), outcome.failure));

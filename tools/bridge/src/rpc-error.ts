@@ -47,8 +47,7 @@ export function errorLine(rawId: string, reason: Failure): string {
 /** The `error` member of a parsed JSON-RPC response, if it has a proper one. */
 export function rpcErrorOf(message: unknown): RpcError | undefined {
   const error = isObject(message) ? message["error"] : undefined;
-  if (!isObject(error) || typeof error["code"] !== "number" || typeof error["message"] !== "string")
-    return undefined;
+  if (!isObject(error) || typeof error["code"] !== "number" || typeof error["message"] !== "string") return undefined;
   return error as unknown as RpcError;
 }
 

@@ -4,11 +4,7 @@ import { failure, type Failure, isObject } from "./rpc-error.ts";
 import type { Delivery, Outcome } from "./exchange.ts";
 
 /** Carries one frame for the session itself; the answer is not for the client. */
-export type Carry = (
-  frame: Frame,
-  headers: OutgoingHttpHeaders,
-  delivery: Delivery,
-) => Promise<Outcome>;
+export type Carry = (frame: Frame, headers: OutgoingHttpHeaders, delivery: Delivery) => Promise<Outcome>;
 
 const initializedNotice: Frame = {
   bytes: Buffer.from('{"jsonrpc":"2.0","method":"notifications/initialized"}'),
@@ -86,20 +82,14 @@ export class LegacySession {
 
   async #reopen(carry: Carry): Promise<Failure | undefined> {
     const initialize = this.#initialize;
-    if (!initialize)
-      return failure("unavailable", "the session has expired; start a new one", true);
+    if (!initialize) return failure("unavailable", "the session has expired; start a new one", true);
     const before = this.#generation;
     const nowhere = (): Promise<void> => Promise.resolve();
-    const answer: Delivery["answer"] = (_line, message, head) =>
-      Promise.resolve(this.open(initialize, message, head));
+    const answer: Delivery["answer"] = (_line, message, head) => Promise.resolve(this.open(initialize, message, head));
     const opened = await carry(initialize, {}, { answer, message: nowhere });
     if (opened.kind !== "done") return opened.failure;
     if (this.#generation === before)
-      return failure(
-        "unavailable",
-        "the session has expired and the gateway opened no new one",
-        true,
-      );
+      return failure("unavailable", "the session has expired and the gateway opened no new one", true);
     const noticed = await carry(initializedNotice, this.headers(), {
       answer: nowhere,
       message: nowhere,

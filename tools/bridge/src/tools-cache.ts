@@ -28,12 +28,7 @@ export function openToolsCache(options: ToolsCacheOptions): ToolsCache {
   const fileOf = (request: Frame): string => {
     const { params } = JSON.parse(request.bytes.toString("utf8")) as { params?: unknown };
     const cursor = isObject(params) ? params["cursor"] : undefined;
-    const key = JSON.stringify([
-      options.url,
-      options.token,
-      request.protocolVersion ?? "",
-      cursor ?? "",
-    ]);
+    const key = JSON.stringify([options.url, options.token, request.protocolVersion ?? "", cursor ?? ""]);
     return join(directory, `tools-${createHash("sha256").update(key).digest("hex")}.json`);
   };
   const save = async (file: string, text: string): Promise<void> => {
@@ -68,18 +63,13 @@ function marked(result: string, id: string): string {
   const spell = (members: { key: string; value: string }[]): string[] =>
     members.map((member) => `${JSON.stringify(member.key)}:${member.value}`);
   const members = rawMembers(result);
-  const meta = spell(
-    rawMembers(members.findLast((member) => member.key === "_meta")?.value ?? "{}"),
-  );
+  const meta = spell(rawMembers(members.findLast((member) => member.key === "_meta")?.value ?? "{}"));
   const rest = spell(members.filter((member) => member.key !== "_meta"));
   return `{"jsonrpc":"2.0","id":${id},"result":{${[...rest, `"_meta":{${[...meta, '"tollgate/cached":true'].join(",")}}`].join(",")}}}`;
 }
 
 /** Removes what is too old, then the oldest beyond the bound. */
-async function prune(
-  directory: string,
-  limits: { bytesMax: number; ttlMs: number },
-): Promise<void> {
+async function prune(directory: string, limits: { bytesMax: number; ttlMs: number }): Promise<void> {
   const names = (await readdir(directory)).filter((name) => name.startsWith("tools-"));
   const files = await Promise.all(
     names.map(async (name) => ({
@@ -90,7 +80,6 @@ async function prune(
   let kept = 0;
   for (const file of files.toSorted((a, b) => b.info.mtimeMs - a.info.mtimeMs)) {
     kept += file.info.size;
-    if (kept > limits.bytesMax || Date.now() - file.info.mtimeMs > limits.ttlMs)
-      await rm(file.path, { force: true });
+    if (kept > limits.bytesMax || Date.now() - file.info.mtimeMs > limits.ttlMs) await rm(file.path, { force: true });
   }
 }

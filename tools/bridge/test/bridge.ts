@@ -42,7 +42,7 @@ interface Bench {
   start(endpoint: Endpoint | undefined, run?: Run): Bridge;
 }
 
-/** Builds the bundle, gives each test a home of its own, and fails a test that leaves a bridge running. */
+/** Builds the bundle, gives the test file a home of its own, and fails a test that leaves a bridge running. */
 export function useBridge(): Bench {
   const endpoints: Endpoint[] = [];
   const running = new Map<number, Bridge>();
@@ -70,13 +70,15 @@ export function useBridge(): Bench {
   });
   afterEach(async () => {
     for (const bridge of running.values()) bridge.endInput();
-    const left = await vi.waitFor(
-      () => {
-        if (running.size > 0) throw new Error("still running");
-        return [];
-      },
-      { timeout: 4_000 },
-    ).catch(() => [...running.values()]);
+    const left = await vi
+      .waitFor(
+        () => {
+          if (running.size > 0) throw new Error("still running");
+          return [];
+        },
+        { timeout: 4_000 },
+      )
+      .catch(() => [...running.values()]);
     for (const bridge of left) bridge.signal("SIGKILL");
     await Promise.all(endpoints.splice(0).map((endpoint) => endpoint.close()));
     if (left.length > 0) throw new Error(`${left.length} bridge processes did not end when their input did`);
@@ -105,7 +107,9 @@ function spawnBridge(args: readonly string[], env: Record<string, string>): Brid
     answer: (id) =>
       vi.waitFor(
         () => {
-          const found = lines.map((line) => JSON.parse(line) as Record<string, any>).find((line) => line["id"] === id && !("method" in line));
+          const found = lines
+            .map((line) => JSON.parse(line) as Record<string, any>)
+            .find((line) => line["id"] === id && !("method" in line));
           if (!found) throw new Error(`no answer to ${id} among ${JSON.stringify(lines)}; ${errors}`);
           return found;
         },
@@ -117,7 +121,8 @@ function spawnBridge(args: readonly string[], env: Record<string, string>): Brid
   };
 }
 
-const META = '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}';
+const META =
+  '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}';
 
 /** A modern request; `id` and `params` are raw JSON. */
 export function modern(id: string | number, method: string, params = ""): string {
@@ -128,5 +133,9 @@ export function legacy(id: string | number, method: string, params = "{}"): stri
   return `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}`;
 }
 
-export const INITIALIZE = legacy(0, "initialize", '{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}');
+export const INITIALIZE = legacy(
+  0,
+  "initialize",
+  '{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}',
+);
 export const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}';

@@ -18,16 +18,24 @@ test("install writes a new client file that only its owner can read", async () =
   const path = join(bench.home, ".cursor", "mcp.json");
   expect([code, out]).toEqual([0, `${path} now has the server "tollgate". Restart the client to load it.`]);
   expect(JSON.parse(await readFile(path, "utf8"))).toEqual({
-    mcpServers: { tollgate: { command: "node", args: [bundle, "--url", "http://127.0.0.1:8080/mcp"], env: { TOLLGATE_TOKEN: TOKEN } } },
+    mcpServers: {
+      tollgate: {
+        command: "node",
+        args: [bundle, "--url", "http://127.0.0.1:8080/mcp"],
+        env: { TOLLGATE_TOKEN: TOKEN },
+      },
+    },
   });
   expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
 test("install keeps what else the file holds, and one copy of it as it was", async () => {
   const path = join(bench.home, ".claude.json");
-  const before = '{\n    "theme": "dark",\n    "mcpServers": {\n        "other": { "command": "x", "new": [1] }\n    },\n    "last": null\n}';
+  const before =
+    '{\n    "theme": "dark",\n    "mcpServers": {\n        "other": { "command": "x", "new": [1] }\n    },\n    "last": null\n}';
   await writeFile(path, before);
-  for (const name of ["one", "two"]) expect((await run(["install", "--client", "claude-code", "--name", name, ...URL_FLAGS])).code).toBe(0);
+  for (const name of ["one", "two"])
+    expect((await run(["install", "--client", "claude-code", "--name", name, ...URL_FLAGS])).code).toBe(0);
   const after = await readFile(path, "utf8");
   const content = JSON.parse(after);
   expect(Object.keys(content)).toEqual(["theme", "mcpServers", "last"]);
@@ -39,7 +47,8 @@ test("install keeps what else the file holds, and one copy of it as it was", asy
 });
 
 test("install refuses a file that it would spoil, and shows what to add", async () => {
-  const folder = process.platform === "darwin" ? ["Library", "Application Support", "Code", "User"] : [".config", "Code", "User"];
+  const folder =
+    process.platform === "darwin" ? ["Library", "Application Support", "Code", "User"] : [".config", "Code", "User"];
   const path = join(bench.home, ...folder, "mcp.json");
   await mkdir(join(path, ".."), { recursive: true });
   for (const [content, reason] of [

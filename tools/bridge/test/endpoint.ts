@@ -76,11 +76,15 @@ export function legacyReply(reply: Reply): Reply & { readonly sessions: Set<stri
     if (received.message["method"] === "initialize") {
       const id = `session-${++opened}`;
       sessions.add(id);
-      return json(response, resultFor(received, '{"protocolVersion":"2025-11-25","capabilities":{}}'), 200, { "mcp-session-id": id });
+      return json(response, resultFor(received, '{"protocolVersion":"2025-11-25","capabilities":{}}'), 200, {
+        "mcp-session-id": id,
+      });
     }
     const session = received.headers["mcp-session-id"];
-    if (typeof session !== "string") return json(response, '{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no session"}}', 400);
-    if (!sessions.has(session)) return json(response, '{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"unknown session"}}', 404);
+    if (typeof session !== "string")
+      return json(response, '{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no session"}}', 400);
+    if (!sessions.has(session))
+      return json(response, '{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"unknown session"}}', 404);
     if (received.verb === "DELETE") {
       sessions.delete(session);
       return void response.writeHead(200).end();

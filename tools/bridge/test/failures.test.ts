@@ -19,7 +19,12 @@ async function freePort(): Promise<number> {
 test("answers every request when the gateway is down, with its id in its type", async () => {
   const port = await freePort();
   const bridge = bench.start(undefined, { args: ["--url", `http://127.0.0.1:${port}/mcp`, "--token", TOKEN] });
-  bridge.send(INITIALIZE, legacy('"x"', "tools/list"), modern(12, "tools/call", '"name":"a"'), modern("12345678901234567890", "ping"));
+  bridge.send(
+    INITIALIZE,
+    legacy('"x"', "tools/list"),
+    modern(12, "tools/call", '"name":"a"'),
+    modern("12345678901234567890", "ping"),
+  );
   for (const id of [0, "x", 12]) {
     const { error } = await bridge.answer(id);
     expect(error).toMatchObject({ code: -32008, data: { code: "unavailable", retryable: true } });
@@ -30,21 +35,25 @@ test("answers every request when the gateway is down, with its id in its type", 
 });
 
 test("waits for a gateway that comes up, tools/call included: nothing had been sent", async () => {
+  await useFile("logging: { level: info }");
   const port = await freePort();
   const bridge = bench.start(undefined, { args: ["--url", `http://127.0.0.1:${port}/mcp`, "--token", TOKEN] });
   bridge.send(modern(1, "tools/call", '"name":"a"'));
-  // The first attempt fails within milliseconds; the retries take at least 0.9 s in all.
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await vi.waitFor(() => expect(bridge.stderr()).toContain("attempt 2 in"));
   const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received)), port);
   expect((await bridge.answer(1))["result"]).toEqual({});
   expect(endpoint.received).toHaveLength(1);
+  await rm(join(bench.home, ".mcp-bridge"), { recursive: true });
 });
 
 test("never sends a tool call twice when the connection breaks before its answer", async () => {
   const endpoint = await bench.endpoint((_received, response) => void response.socket?.destroy());
   const bridge = bench.start(endpoint);
   bridge.send(modern(1, "tools/call", '"name":"a"'));
-  expect((await bridge.answer(1))["error"]).toMatchObject({ code: -32009, data: { code: "outcome_unknown", retryable: false } });
+  expect((await bridge.answer(1))["error"]).toMatchObject({
+    code: -32009,
+    data: { code: "outcome_unknown", retryable: false },
+  });
   expect(endpoint.received).toHaveLength(1);
 });
 
@@ -74,7 +83,8 @@ test("sends again what is safe to send again", async () => {
 
 test("keeps to Retry-After, and to the gateway's word that a call was not taken in", async () => {
   const seen = new Map<unknown, number>();
-  const busy = (id: number, retryable: boolean) => `{"jsonrpc":"2.0","id":${id},"error":{"code":-32005,"message":"busy","data":{"retryable":${retryable}}}}`;
+  const busy = (id: number, retryable: boolean) =>
+    `{"jsonrpc":"2.0","id":${id},"error":{"code":-32005,"message":"busy","data":{"retryable":${retryable}}}}`;
   const endpoint = await bench.endpoint((received, response) => {
     const id = received.message["id"] as number;
     const times = (seen.get(id) ?? 0) + 1;
@@ -149,7 +159,9 @@ test("serves the kept list of tools when the gateway is gone, marked, and only i
   const bridge = bench.start(endpoint);
   bridge.send(modern(1, "tools/list"));
   await bridge.answer(1);
-  await vi.waitFor(async () => expect(await readdir(join(bench.home, "kept"))).toHaveLength(1));
+  await vi.waitFor(async () =>
+    expect(await readdir(join(bench.home, "kept"))).toEqual([expect.stringMatching(/json$/)]),
+  );
   await endpoint.close();
   bridge.send(modern('"two"', "tools/list"), modern(3, "tools/list", '"cursor":"next"'));
   await bridge.answer("two");

@@ -6,11 +6,16 @@ const bench = useBridge();
 
 test("frames pass unchanged both ways, whatever numbers, doubled keys and ids they hold", async () => {
   const requests = [
-    modern(1, "tools/call", '"name":"a","arguments":{"x":1.0,"y":12345678901234567890,"z":1E400,"x":2,"ü":"\\u00e9 é 😀"}'),
+    modern(
+      1,
+      "tools/call",
+      '"name":"a","arguments":{"x":1.0,"y":12345678901234567890,"z":1E400,"x":2,"ü":"\\u00e9 é 😀"}',
+    ),
     modern('"1"', "tools/call", '"name":"a","unknown":{"deep":[1.50,-0,{}]}'),
     modern("12345678901234567890", "tools/call", '"name" :  "a"'),
   ];
-  const odd = '{"n":1.0,"big":98765432109876543210,"twice":1,"twice":2,"text":"line\\nbreak \u2028 😀","content":[{"type":"not-yet-known"}]}';
+  const odd =
+    '{"n":1.0,"big":98765432109876543210,"twice":1,"twice":2,"text":"line\\nbreak \u2028 😀","content":[{"type":"not-yet-known"}]}';
   const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received, odd)));
   const bridge = bench.start(endpoint);
   bridge.send(...requests);
@@ -22,7 +27,9 @@ test("frames pass unchanged both ways, whatever numbers, doubled keys and ids th
 });
 
 test("a pretty-printed answer becomes one line", async () => {
-  const endpoint = await bench.endpoint((received, response) => json(response, `{\r\n  "jsonrpc": "2.0",\n  "id": ${received.message["id"]},\n  "result": {"a": "b\\n"}\n}\n`));
+  const endpoint = await bench.endpoint((received, response) =>
+    json(response, `{\r\n  "jsonrpc": "2.0",\n  "id": ${received.message["id"]},\n  "result": {"a": "b\\n"}\n}\n`),
+  );
   const bridge = bench.start(endpoint);
   bridge.send(modern(1, "tools/list"));
   expect(await bridge.answer(1)).toEqual({ jsonrpc: "2.0", id: 1, result: { a: "b\n" } });
@@ -33,7 +40,11 @@ test("sends the headers of the modern era, with names made safe", async () => {
   const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received)));
   const bridge = bench.start(endpoint);
   bridge.send(modern(1, "tools/call", '"name":"echo tool"'), modern(2, "resources/read", '"uri":"test://größe"'));
-  bridge.send(modern(3, "prompts/get", '"name":" padded"'), modern(4, "tasks/get", '"taskId":"=?base64?x?="'), modern(5, "tools/list"));
+  bridge.send(
+    modern(3, "prompts/get", '"name":" padded"'),
+    modern(4, "tasks/get", '"taskId":"=?base64?x?="'),
+    modern(5, "tools/list"),
+  );
   for (const id of [1, 2, 3, 4, 5]) await bridge.answer(id);
   const headersOf = (method: string) => endpoint.calls(method)[0]?.headers ?? {};
   expect(headersOf("tools/call")).toMatchObject({
@@ -55,7 +66,8 @@ test("passes progress on as it arrives, and nothing of a request after its answe
   let finish = (): void => {};
   const endpoint = await bench.endpoint((received, response) => {
     const send = openStream(response);
-    const progress = (value: string) => send(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":${value}}}`);
+    const progress = (value: string) =>
+      send(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":${value}}}`);
     response.write(": a comment\n\nid: 1\ndata:\n\n");
     progress("0.50");
     finish = () => {
@@ -66,14 +78,20 @@ test("passes progress on as it arrives, and nothing of a request after its answe
   });
   const bridge = bench.start(endpoint);
   bridge.send(modern(7, "tools/call", '"name":"slow"'));
-  await vi.waitFor(() => expect(bridge.lines).toEqual(['{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":0.50}}']));
+  await vi.waitFor(() =>
+    expect(bridge.lines).toEqual([
+      '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":0.50}}',
+    ]),
+  );
   finish();
   await bridge.answer(7);
   bridge.send(modern(8, "tools/call", '"name":"slow"'));
   await vi.waitFor(() => expect(bridge.lines).toHaveLength(3));
   expect(bridge.lines[1]).toBe('{"jsonrpc":"2.0", "id":7,"result":{}}');
+  expect(bridge.lines[2]).toBe(bridge.lines[0]);
   finish();
   await bridge.answer(8);
+  expect(bridge.lines).toHaveLength(4);
 });
 
 test("a cancellation closes the request's response, is not forwarded, and nothing answers", async () => {
@@ -99,17 +117,25 @@ test("slow requests do not hold up others", async () => {
     if (received.message["params"].name !== "slow") json(response, resultFor(received));
   });
   const bridge = bench.start(endpoint);
-  bridge.send(...Array.from({ length: 100 }, (_, index) => modern(`"slow-${index}"`, "tools/call", '"name":"slow"')), modern(1, "tools/call", '"name":"quick"'));
+  bridge.send(
+    ...Array.from({ length: 100 }, (_, index) => modern(`"slow-${index}"`, "tools/call", '"name":"slow"')),
+    modern(1, "tools/call", '"name":"quick"'),
+  );
   await bridge.answer(1);
   expect(bridge.lines).toHaveLength(1);
 });
 
 test("refuses what is too much at once, and takes requests again afterwards", async () => {
   const waiting: (() => void)[] = [];
-  const endpoint = await bench.endpoint((received, response) => void waiting.push(() => json(response, resultFor(received))));
+  const endpoint = await bench.endpoint(
+    (received, response) => void waiting.push(() => json(response, resultFor(received))),
+  );
   const bridge = bench.start(endpoint);
   bridge.send(...Array.from({ length: 257 }, (_, index) => modern(index, "tools/list")));
-  expect((await bridge.answer(256))["error"]).toMatchObject({ code: -32005, data: { code: "overloaded", retryable: true } });
+  expect((await bridge.answer(256))["error"]).toMatchObject({
+    code: -32005,
+    data: { code: "overloaded", retryable: true },
+  });
   await vi.waitFor(() => expect(waiting).toHaveLength(256));
   for (const answer of waiting.splice(0)) answer();
   await vi.waitFor(() => expect(bridge.lines).toHaveLength(257));

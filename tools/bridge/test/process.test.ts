@@ -9,7 +9,15 @@ const bench = useBridge();
 test("goes on after a line that is no message, and after one that is too long", async () => {
   const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received)));
   const bridge = bench.start(endpoint);
-  bridge.send("not json", "", "   \r", "null", '{"jsonrpc":"2.0","id":{},"method":"x"}', "x".repeat(16 * 1024 * 1024 + 1), `${modern(1, "ping")}\r`);
+  bridge.send(
+    "not json",
+    "",
+    "   \r",
+    "null",
+    '{"jsonrpc":"2.0","id":{},"method":"x"}',
+    "x".repeat(16 * 1024 * 1024 + 1),
+    `${modern(1, "ping")}\r`,
+  );
   expect((await bridge.answer(1))["result"]).toEqual({});
   const refused = bridge.lines.map((line) => JSON.parse(line)).filter((line) => line.error);
   expect(refused.map((line) => [line.id, line.error.code])).toEqual([
@@ -36,7 +44,9 @@ test("answers what is under way when its input ends", async () => {
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   test(`ends within a second on ${name}, its session closed, although requests hang`, async () => {
     const behaviour = legacyReply((_received, response) => void openStream(response));
-    const endpoint = await bench.endpoint((received, response) => (received.verb === "DELETE" ? undefined : behaviour(received, response)));
+    const endpoint = await bench.endpoint((received, response) =>
+      received.verb === "DELETE" ? undefined : behaviour(received, response),
+    );
     const bridge = bench.start(endpoint);
     bridge.send(INITIALIZE, INITIALIZED, legacy(1, "tools/call"));
     await vi.waitFor(() => expect(endpoint.calls("tools/call")).toHaveLength(1));
@@ -77,8 +87,12 @@ test("takes flags before the environment, and that before the file, whose variab
   };
   const env = { MCP_AUTH_TOKEN: "from-file" };
   expect(await tokens({ args: ["--config", file], env })).toBe("Bearer from-file");
-  expect(await tokens({ args: ["--config", file], env: { ...env, TOLLGATE_TOKEN: "from-env" } })).toBe("Bearer from-env");
-  expect(await tokens({ args: ["--config", file, "--token", "flag"], env: { TOLLGATE_TOKEN: "from-env" } })).toBe("Bearer flag");
+  expect(await tokens({ args: ["--config", file], env: { ...env, TOLLGATE_TOKEN: "from-env" } })).toBe(
+    "Bearer from-env",
+  );
+  expect(await tokens({ args: ["--config", file, "--token", "flag"], env: { TOLLGATE_TOKEN: "from-env" } })).toBe(
+    "Bearer flag",
+  );
 
   const unset = bench.start(undefined, { args: ["--config", file] });
   expect((await unset.exited).code).toBe(2);
@@ -86,7 +100,9 @@ test("takes flags before the environment, and that before the file, whose variab
 });
 
 test("logs to its file without the token", async () => {
-  const endpoint = await bench.endpoint((_received, response) => json(response, `{"detail":"bad token ${TOKEN}"}`, 401));
+  const endpoint = await bench.endpoint((_received, response) =>
+    json(response, `{"detail":"bad token ${TOKEN}"}`, 401),
+  );
   const file = join(bench.home, "logging.yaml");
   await writeFile(file, "bridge:\n  logging: { level: debug, file: ~/logs/bridge.log }\n");
   const bridge = bench.start(undefined, { args: ["--config", file, "--url", endpoint.url, "--token", TOKEN] });
