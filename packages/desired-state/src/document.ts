@@ -24,10 +24,7 @@ const DEPTH_MAX = 32;
 export function parseSource(text: string): { source: SourceDocument; mistakes: Mistake[] } {
   const lines = new LineCounter();
   if (Buffer.byteLength(text) > FILE_MAX_BYTES) {
-    throw new AppError(
-      "invalid_argument",
-      `the configuration file is larger than ${FILE_MAX_BYTES} bytes`,
-    );
+    throw new AppError("invalid_argument", `the configuration file is larger than ${FILE_MAX_BYTES} bytes`);
   }
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const mistakes = document.errors.map((error) => ({
@@ -36,8 +33,7 @@ export function parseSource(text: string): { source: SourceDocument; mistakes: M
     offset: error.pos[0],
   }));
   if (mistakes.length === 0) {
-    if (document.contents === null)
-      mistakes.push({ path: [], message: "the file is empty", offset: 0 });
+    if (document.contents === null) mistakes.push({ path: [], message: "the file is empty", offset: 0 });
     else if (!isMap(document.contents))
       mistakes.push({ path: [], message: "has to hold sections such as mcp_servers:", offset: 0 });
   }
@@ -49,11 +45,9 @@ export function valuesOf(source: SourceDocument): unknown {
   try {
     return source.document.toJS({ maxAliasCount: ALIASES_MAX });
   } catch (error) {
-    throw new AppError(
-      "invalid_argument",
-      `the configuration file cannot be read: ${(error as Error).message}`,
-      { cause: error },
-    );
+    throw new AppError("invalid_argument", `the configuration file cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -91,10 +85,7 @@ export function resolveReferences(
 }
 
 /** Line and column, from 1. Where nothing stands at the path, the place of what would hold it. */
-export function placeOf(
-  source: SourceDocument,
-  mistake: Mistake,
-): { line: number; column: number } {
+export function placeOf(source: SourceDocument, mistake: Mistake): { line: number; column: number } {
   const offset = mistake.offset ?? offsetOf(source, mistake.path);
   const { line, col } = source.lines.linePos(offset);
   return { line, column: col };

@@ -55,17 +55,12 @@ test("a mistake or a missing file is told once, and the last state goes on", asy
   await writeFile(file, "groups: [{ id: a }]");
   const { applied, problems } = await follow();
   await writeFile(file, "groups: [{ id: A }]");
-  await vi.waitFor(
-    () => expect(problems).toEqual([expect.stringContaining("tollgate.yaml:1:16: groups[0].id")]),
-    { timeout: 5_000 },
-  );
+  await vi.waitFor(() => expect(problems).toEqual([expect.stringContaining("tollgate.yaml:1:16: groups[0].id")]), {
+    timeout: 5_000,
+  });
   await rm(file);
   await vi.waitFor(
-    () =>
-      expect(problems).toEqual([
-        expect.anything(),
-        expect.stringContaining("cannot be read: ENOENT"),
-      ]),
+    () => expect(problems).toEqual([expect.anything(), expect.stringContaining("cannot be read: ENOENT")]),
     {
       timeout: 5_000,
     },
@@ -80,8 +75,7 @@ test("what could not be applied is tried again", async () => {
   await writeFile(file, "groups: []");
   let failures = 1;
   const { applied, problems } = await follow(async (state) => {
-    if (state.groups.length > 0 && failures-- > 0)
-      throw new AppError("unavailable", "the database is away");
+    if (state.groups.length > 0 && failures-- > 0) throw new AppError("unavailable", "the database is away");
   });
   await writeFile(file, "groups: [{ id: a }]");
   await vi.waitFor(() => expect(applied).toEqual([[], ["a"]]), { timeout: 10_000 });

@@ -26,10 +26,7 @@ export async function followDesiredState(
   void poll(text, options);
 }
 
-async function poll(
-  first: string,
-  options: Parameters<typeof followDesiredState>[0],
-): Promise<void> {
+async function poll(first: string, options: Parameters<typeof followDesiredState>[0]): Promise<void> {
   const { file, signal, apply, onProblem } = options;
   let settled: string | AppError = first;
   let seen: string | AppError = first;
@@ -56,9 +53,7 @@ async function poll(
 }
 
 function sameContent(one: string | AppError, other: string | AppError): boolean {
-  return typeof one === "string"
-    ? one === other
-    : typeof other !== "string" && one.message === other.message;
+  return typeof one === "string" ? one === other : typeof other !== "string" && one.message === other.message;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
@@ -71,10 +66,8 @@ async function read(file: string): Promise<string> {
     return await readFile(file, "utf8");
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-    throw new AppError(
-      "invalid_argument",
-      `the configuration file ${file} cannot be read: ${reason}`,
-      { cause: error },
-    );
+    throw new AppError("invalid_argument", `the configuration file ${file} cannot be read: ${reason}`, {
+      cause: error,
+    });
   }
 }

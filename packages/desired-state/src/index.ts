@@ -1,4 +1,5 @@
 export { followDesiredState } from "./follow.ts";
+export { DEFAULT_ALLOW_POLICY } from "./installation.ts";
 export { loadDesiredState } from "./load.ts";
 export {
   type ActionForm,

@@ -12,7 +12,8 @@ const INSTALLATION_TOKENS: readonly InstallationToken[] = [
   { variable: "TOLLGATE_TOKEN", name: "default-user", permissions: ["mcp"] },
   { variable: "TOLLGATE_ADMIN_TOKEN", name: "default-admin", permissions: ["mcp", "admin"] },
 ];
-const GENERATED_POLICY = "default-allow";
+/** The policy that a file without policies gets. */
+export const DEFAULT_ALLOW_POLICY = "default-allow";
 
 /**
  * Lets a file work from the first day that lists servers only. The installation's own tokens are known even where the
@@ -55,5 +56,5 @@ export function withInstallationTokens(
 
 function allowEverything(names: readonly string[]): DesiredPolicy {
   const principals = names.map((name) => `token:${name}`);
-  return { name: GENERATED_POLICY, effect: "allow", principals, actions: ["*"], resources: ["*"] };
+  return { name: DEFAULT_ALLOW_POLICY, effect: "allow", principals, actions: ["*"], resources: ["*"] };
 }

@@ -9,7 +9,7 @@ export interface Launch {
 
 const NPM_PACKAGE = /^(?:@[a-z0-9][\w.~-]*\/)?[a-z0-9][\w.~-]*(?:@[\w.+~^-]+)?$/i;
 const EXACT_VERSION = /.@v?\d+\.\d+\.\d+(?:[-+][\w.+-]+)?$/;
-const YES = ["-y", "--yes"];
+const YES = new Set(["-y", "--yes"]);
 
 /**
  * One form for the two in which people write it: `command: PACKAGE` and the familiar `command: npx, args: [-y, PACKAGE]`
@@ -22,19 +22,15 @@ export function normaliseLaunch(
 ): Launch | { readonly key: "command" | "args"; readonly mistake: string } {
   if (type === "command") return { command, args, unpinned: false };
   const familiar = command === type;
-  const words = familiar
-    ? args.slice(type === "npx" && YES.includes(args[0] ?? "") ? 1 : 0)
-    : [command, ...args];
+  const words = familiar ? args.slice(type === "npx" && YES.has(args[0] ?? "") ? 1 : 0) : [command, ...args];
   const [first, ...rest] = words;
   const key = familiar ? "args" : "command";
-  if (first === undefined)
-    return { key, mistake: `names no ${type === "npx" ? "package" : "script"}` };
+  if (first === undefined) return { key, mistake: `names no ${type === "npx" ? "package" : "script"}` };
   if (type === "node") return { command: first, args: rest, unpinned: false };
   if (!NPM_PACKAGE.test(first))
     return {
       key,
-      mistake:
-        "has to name an npm package, for example @scope/server@1.2.3, without options of npx before it",
+      mistake: "has to name an npm package, for example @scope/server@1.2.3, without options of npx before it",
     };
   return { command: first, args: rest, unpinned: !EXACT_VERSION.test(first) };
 }

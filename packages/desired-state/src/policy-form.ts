@@ -32,8 +32,7 @@ export function parsePrincipal(text: string): Parsed<PrincipalForm> {
   if (kind === undefined || name === undefined) {
     return refuse("has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME");
   }
-  if (!NAME_PATTERN.test(name))
-    return refuse(`the name after ${kind}: has to be 1 to 63 of a-z, 0-9 and inner -`);
+  if (!NAME_PATTERN.test(name)) return refuse(`the name after ${kind}: has to be 1 to 63 of a-z, 0-9 and inner -`);
   return { ok: true, value: { kind, name } };
 }
 
@@ -50,15 +49,12 @@ export function parseAction(text: string): Parsed<ActionForm> {
 export function parseResource(text: string): Parsed<ResourceForm> {
   if (text === "*") return { ok: true, value: { kind: "any" } };
   const [server, tool] = splitAtColon(text);
-  if (tool === undefined)
-    return refuse("has to be *, group:ID or SERVER:TOOL, for example files:read_*");
+  if (tool === undefined) return refuse("has to be *, group:ID or SERVER:TOOL, for example files:read_*");
   if (server === "group") {
-    if (!NAME_PATTERN.test(tool))
-      return refuse("the id after group: has to be 1 to 63 of a-z, 0-9 and inner -");
+    if (!NAME_PATTERN.test(tool)) return refuse("the id after group: has to be 1 to 63 of a-z, 0-9 and inner -");
     return { ok: true, value: { kind: "group", group: tool } };
   }
-  if (!SERVER_GLOB.test(server))
-    return refuse("the server before the colon has to be 1 to 63 of a-z, 0-9, - and *");
+  if (!SERVER_GLOB.test(server)) return refuse("the server before the colon has to be 1 to 63 of a-z, 0-9, - and *");
   if (tool.length === 0 || tool.length > TOOL_GLOB_MAX_CHARS) {
     return refuse(`the tool after the colon has to be 1 to ${TOOL_GLOB_MAX_CHARS} characters long`);
   }

@@ -14,21 +14,14 @@ export function findReferenceMistakes(values: unknown, sections: readonly Sectio
   const tokens = ["control_plane", "auth", "tokens"];
   const mistakes = [
     ...findRepeated(entriesOf(values, ["groups"], "id"), "is the id of another group already"),
-    ...findRepeated(
-      entriesOf(values, ["mcp_servers"], "id"),
-      "is the id of another server already",
-    ),
-    ...findRepeated(
-      entriesOf(values, ["policies"], "name"),
-      "is the name of another policy already",
-    ),
+    ...findRepeated(entriesOf(values, ["mcp_servers"], "id"), "is the id of another server already"),
+    ...findRepeated(entriesOf(values, ["policies"], "name"), "is the name of another policy already"),
     ...findRepeated(entriesOf(values, tokens, "name"), "is the name of another token already"),
     ...findRepeated(entriesOf(values, tokens, "token"), "is the same secret as another token's"),
   ];
   if (!sections.includes("groups")) return mistakes;
   const groups = new Set(entriesOf(values, ["groups"], "id").map(({ value }) => value));
-  const known =
-    groups.size === 0 ? "groups: has none" : `there are ${[...groups].slice(0, 10).join(", ")}`;
+  const known = groups.size === 0 ? "groups: has none" : `there are ${[...groups].slice(0, 10).join(", ")}`;
   for (const { path, value } of entriesOf(values, ["mcp_servers"], "group")) {
     if (!groups.has(value)) mistakes.push({ path, message: `is not the id of a group; ${known}` });
   }
@@ -49,7 +42,5 @@ function entriesOf(values: unknown, listPath: Path, key: string): Entry[] {
 
 function findRepeated(entries: readonly Entry[], message: string): Mistake[] {
   const seen = new Set<unknown>();
-  return entries
-    .filter(({ value }) => seen.size === seen.add(value).size)
-    .map(({ path }) => ({ path, message }));
+  return entries.filter(({ value }) => seen.size === seen.add(value).size).map(({ path }) => ({ path, message }));
 }

@@ -17,14 +17,8 @@ const title = z.string().min(1, "is empty").max(NAME_MAX_CHARS);
 
 /** `port: ${PORT}` is text until the variable is put in, and means a number all the same. */
 const number = (schema: z.ZodNumber) =>
-  z.preprocess(
-    (value) => (typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value),
-    schema,
-  );
-const boolean = z.preprocess(
-  (value) => (value === "true" ? true : value === "false" ? false : value),
-  z.boolean(),
-);
+  z.preprocess((value) => (typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value), schema);
+const boolean = z.preprocess((value) => (value === "true" ? true : value === "false" ? false : value), z.boolean());
 const seconds = number(z.number().positive().max(DAY_SECONDS));
 
 function form<T>(parse: (text: string) => Parsed<T>) {
@@ -44,9 +38,7 @@ const token = z.strictObject({
   team: name.default("default"),
   roles: z.array(name).max(LIST_MAX).default([]),
   permissions: z.array(z.enum(PERMISSIONS)).max(LIST_MAX).default(["mcp"]),
-  expires_at: z.iso
-    .datetime({ offset: true, error: "has to be a time such as 2027-01-31T00:00:00Z" })
-    .optional(),
+  expires_at: z.iso.datetime({ offset: true, error: "has to be a time such as 2027-01-31T00:00:00Z" }).optional(),
 });
 const auth = z.strictObject({
   type: z.literal("token").default("token"),
@@ -65,10 +57,7 @@ const controlPlane = z.strictObject({
 });
 const group = z.strictObject({ id: name, name: title.optional() });
 const server = z.strictObject({
-  id: name.refine(
-    (id) => id !== "group",
-    'must not be "group": policies use that word for whole groups',
-  ),
+  id: name.refine((id) => id !== "group", 'must not be "group": policies use that word for whole groups'),
   name: title.optional(),
   group: name,
   type: z.enum(SERVER_TYPES),

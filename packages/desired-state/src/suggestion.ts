@@ -4,10 +4,8 @@ const DISTANCE_MAX = 2;
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const near = known
     .map((candidate) => ({ candidate, distance: distanceBetween(word.toLowerCase(), candidate) }))
-    .filter(
-      ({ candidate, distance }) => distance <= DISTANCE_MAX && distance < candidate.length / 2,
-    )
-    .sort((one, other) => one.distance - other.distance);
+    .filter(({ candidate, distance }) => distance <= DISTANCE_MAX && distance < candidate.length / 2)
+    .toSorted((one, other) => one.distance - other.distance);
   return near[0]?.candidate;
 }
 

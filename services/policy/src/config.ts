@@ -1,0 +1,18 @@
+import { type Config, envSchema } from "@tollgate/service";
+import { z } from "zod";
+
+export const configSchema = z.object({
+  logLevel: envSchema.logLevel,
+  serviceKey: envSchema.serviceKey,
+  host: envSchema.host,
+  httpPort: envSchema.port(8081),
+  grpcPort: envSchema.port(9081),
+  databaseUrl: envSchema.url,
+  /** The user's tollgate.yaml. */
+  configFile: z.string(),
+});
+
+export interface PolicyConfig extends Config<typeof configSchema> {
+  /** What `${NAME}` in the file may name. Holds secrets. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}

@@ -1,0 +1,272 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Target } from "./cedar-engine.ts";
+import { decider } from "./decision.ts";
+import type { PolicyRecord } from "./policy.ts";
+import { buildState, type PolicyState } from "./state.ts";
+import { hashToken, type TokenRecord } from "./token.ts";
+
+const NOW = Date.UTC(2027, 0, 1);
+
+function token(name: string, rest: Partial<TokenRecord> = {}): TokenRecord {
+  return {
+    name,
+    tenant: "acme",
+    team: "payments",
+    roles: ["developer"],
+    permissions: ["mcp"],
+    sha256: hashToken(name),
+    createdAtMs: NOW,
+    expiresAtMs: undefined,
+    revokedAtMs: undefined,
+    ...rest,
+  };
+}
+
+const TOKENS = [
+  token("dev"),
+  token("reader", { roles: ["reader"], team: "sales" }),
+  token("both", { roles: ["developer", "reader", "intern"] }),
+  token("guest", { tenant: "globex", team: "default", roles: [] }),
+  token("admin-only", { permissions: ["admin"] }),
+  token("old", { expiresAtMs: NOW }),
+  token("gone", { revokedAtMs: NOW - 1 }),
+];
+
+/** `id: effect | principals | actions | resources`, each a list separated by spaces. */
+function policies(...lines: string[]): PolicyRecord[] {
+  return lines.map((line) => {
+    const [head, ...lists] = line.split(" | ");
+    const [id, effect] = head!.split(": ");
+    const [principals, actions, resources] = lists.map((list) => list.split(" "));
+    return {
+      id: id!,
+      effect: effect as "allow" | "deny",
+      principals: principals!,
+      actions: actions!,
+      resources: resources!,
+      source: "api",
+      version: 1,
+      updatedAtMs: NOW,
+      updatedBy: "test",
+    };
+  });
+}
+
+function stateOf(records: PolicyRecord[]): PolicyState {
+  return buildState({ revision: 1, tokens: TOKENS, policies: records });
+}
+
+const GROUPS: Record<string, string> = { files: "disk", everything: "demo", "files-eu": "disk", postgres: "data" };
+
+function target(text: string): Target {
+  const [server, tool = ""] = text.split(/:(.*)/s);
+  return { group: GROUPS[server!] ?? "other", server: server!, tool };
+}
+
+function ask(state: PolicyState, who: string, action: string, what: string) {
+  const tenant = TOKENS.find(({ name }) => name === who)?.tenant ?? "acme";
+  return decider(state, { principal: { id: who, tenant }, action, nowMs: NOW })(target(what));
+}
+
+const SET = policies(
+  "dev-files: allow | role:developer | tools/call | files:read_* files:list",
+  "dev-sees: allow | role:developer | tools/list | *",
+  "demo: allow | token:dev team:sales | * | group:demo",
+  "eu: allow | tenant:globex | * | *-eu:*",
+  "sql: allow | * | tools/call | postgres:select* postgres:*explain*",
+  "no-interns: deny | role:intern | * | *:*_secret* postgres:*",
+  "no-drop: deny | * | * | *:*drop*",
+  "odd: allow | token:reader | tools/call | files:a:b files:é? files:**",
+  "stars: allow | token:guest | tools/call | *:st*r*s",
+);
+
+describe("decisions", () => {
+  const state = stateOf(SET);
+
+  test.each<[string, string, string, boolean, string]>([
+    // A role, and what a glob covers.
+    ["dev", "tools/call", "files:read_file", true, "allowed by policy dev-files"],
+    ["dev", "tools/call", "files:read_", true, "allowed by policy dev-files"],
+    ["dev", "tools/call", "files:read", false, "no policy allows tools/call on files:read"],
+    ["dev", "tools/call", "files:xread_file", false, "no policy allows tools/call on files:xread_file"],
+    ["dev", "tools/call", "files:list", true, "allowed by policy dev-files"],
+    ["dev", "tools/call", "files:list_all", false, "no policy allows tools/call on files:list_all"],
+    ["dev", "tools/call", "files:write_file", false, "no policy allows tools/call on files:write_file"],
+    ["dev", "tools/call", "files-eu:read_file", false, "no policy allows tools/call on files-eu:read_file"],
+    ["dev", "tools/call", "FILES:read_file", false, "no policy allows tools/call on FILES:read_file"],
+    ["dev", "tools/call", "files:READ_file", false, "no policy allows tools/call on files:READ_file"],
+    ["both", "tools/call", "files:read_file", true, "allowed by policy dev-files"],
+    ["guest", "tools/call", "files:read_file", false, "no policy allows tools/call on files:read_file"],
+    // To see is not to call.
+    ["dev", "tools/list", "files:write_file", true, "allowed by policy dev-sees"],
+    ["dev", "tools/list", "files", true, "allowed by policy dev-sees"],
+    ["dev", "tools/call", "files", false, "no policy allows tools/call on files"],
+    ["reader", "tools/list", "files:read_file", false, "no policy allows tools/list on files:read_file"],
+    // A whole group, to a token or a team.
+    ["dev", "tools/call", "everything:echo", true, "allowed by policy demo"],
+    ["reader", "tools/call", "everything:echo", true, "allowed by policy demo"],
+    ["reader", "tools/list", "everything:echo", true, "allowed by policy demo"],
+    ["dev", "tools/list", "everything:echo", true, "allowed by policies demo, dev-sees"],
+    ["both", "tools/call", "everything:echo", false, "no policy allows tools/call on everything:echo"],
+    ["guest", "tools/call", "everything:echo", false, "no policy allows tools/call on everything:echo"],
+    ["reader", "tools/call", "unknown:echo", false, "no policy allows tools/call on unknown:echo"],
+    // A tenant, and globs of servers.
+    ["guest", "tools/call", "files-eu:anything", true, "allowed by policy eu"],
+    ["guest", "tools/call", "files-eu", true, "allowed by policy eu"],
+    ["guest", "tools/call", "files-us:anything", false, "no policy allows tools/call on files-us:anything"],
+    ["dev", "tools/call", "files-eu:anything", false, "no policy allows tools/call on files-eu:anything"],
+    // Everybody.
+    ["guest", "tools/call", "postgres:select", true, "allowed by policy sql"],
+    ["reader", "tools/call", "postgres:select_all", true, "allowed by policy sql"],
+    ["reader", "tools/call", "postgres:do_explain_it", true, "allowed by policy sql"],
+    ["reader", "tools/list", "postgres:select", false, "no policy allows tools/list on postgres:select"],
+    // A deny wins, over any number of allows.
+    ["both", "tools/call", "postgres:select", false, "denied by policy no-interns"],
+    ["both", "tools/list", "files:read_secrets", false, "denied by policy no-interns"],
+    ["both", "tools/call", "files:drop_secret", false, "denied by policies no-drop, no-interns"],
+    ["dev", "tools/call", "files:read_drop", false, "denied by policy no-drop"],
+    ["guest", "tools/call", "files-eu:drop", false, "denied by policy no-drop"],
+    // Only a star is special; a tool's name may hold anything.
+    ["reader", "tools/call", "files:a:b", true, "allowed by policy odd"],
+    ["guest", "tools/call", "x:stars", true, "allowed by policy stars"],
+    ["guest", "tools/call", "x:st**r\\s\"'\n💥s", true, "allowed by policy stars"],
+    ["guest", "tools/call", "x:star", false, "no policy allows tools/call on x:star"],
+    // Who may not ask at all.
+    ["gone", "tools/call", "files:read_file", false, 'the token "gone" was revoked at 2026-12-31T23:59:59.999Z'],
+    ["old", "tools/call", "files:read_file", false, 'the token "old" expired at 2027-01-01T00:00:00.000Z'],
+    ["nobody", "tools/call", "files:read_file", false, "the token is not known"],
+    ["admin-only", "tools/call", "files:read_file", false, 'the token "admin-only" lacks the permission mcp'],
+    // What is not known is refused.
+    ["dev", "tools/delete", "files:read_file", false, 'the action "tools/delete" is not known'],
+    ["dev", "", "files:read_file", false, 'the action "" is not known'],
+    ["dev", "*", "files:read_file", false, 'the action "*" is not known'],
+  ])("%s %s %s → %s", (who, action, what, allow, reason) => {
+    const decision = ask(state, who, action, what);
+    expect({ allow: decision.allow, reason: decision.reason }).toEqual({ allow, reason });
+    expect(decision.policyIds).toEqual(/polic(?:y|ies) ([a-z-]+(?:, [a-z-]+)*)$/.exec(reason)?.[1]?.split(", ") ?? []);
+  });
+
+  test("a principal of another tenant with the same name is refused", () => {
+    const decide = decider(state, { principal: { id: "dev", tenant: "globex" }, action: "tools/call", nowMs: NOW });
+    expect(decide(target("files:list"))).toMatchObject({ allow: false, reason: '"dev" is not of the tenant "globex"' });
+  });
+
+  test("a question without a principal is refused", () => {
+    const decide = decider(state, { principal: undefined, action: "tools/call", nowMs: NOW });
+    expect(decide(target("files:list"))).toMatchObject({ allow: false, reason: "the request names no principal" });
+  });
+
+  test("without policies everything is denied", () => {
+    expect(ask(stateOf([]), "dev", "tools/call", "files:list")).toEqual({
+      allow: false,
+      policyIds: [],
+      reason: "no policy allows tools/call on files:list",
+    });
+  });
+
+  test("a set of policies that was given back decides nothing any more", () => {
+    const old = stateOf(SET);
+    expect(ask(old, "dev", "tools/call", "files:list").allow).toBe(true);
+    old.engine.dispose();
+    expect(ask(old, "dev", "tools/call", "files:list")).toMatchObject({
+      allow: false,
+      reason: "could not be decided, so it is denied: this set of policies is no longer in use",
+    });
+    expect(ask(state, "dev", "tools/call", "files:list").allow).toBe(true);
+  });
+});
+
+const SERVERS = ["files", "files-eu", "postgres", "x"];
+const TOOLS = ["read_file", "select", "drop", "list", "a:b", ""];
+const anyPolicy = fc.record({
+  effect: fc.constantFrom<"allow" | "deny">("allow", "allow", "deny"),
+  principals: fc.subarray(
+    ["*", "token:dev", "token:guest", "role:reader", "role:intern", "team:sales", "tenant:globex"],
+    {
+      minLength: 1,
+      maxLength: 2,
+    },
+  ),
+  actions: fc.subarray(["*", "tools/list", "tools/call"], { minLength: 1 }),
+  resources: fc.subarray(["*", "group:disk", "files*:*", "*:read_*", "postgres:select", "x:*"], {
+    minLength: 1,
+    maxLength: 2,
+  }),
+});
+const anyPolicies = fc.array(anyPolicy, { maxLength: 6 }).map((list): PolicyRecord[] =>
+  list.map((each, index) => ({
+    ...each,
+    id: `p${index}`,
+    source: "api",
+    version: 1,
+    updatedAtMs: 0,
+    updatedBy: "t",
+  })),
+);
+const anyQuestion = fc.record({
+  who: fc.constantFrom("dev", "reader", "both", "guest"),
+  action: fc.constantFrom("tools/list", "tools/call"),
+  what: fc.tuple(fc.constantFrom(...SERVERS), fc.constantFrom(...TOOLS)).map(([server, tool]) => `${server}:${tool}`),
+});
+
+describe("for any policies", () => {
+  function decideWith(records: PolicyRecord[], question: { who: string; action: string; what: string }) {
+    const state = stateOf(records);
+    try {
+      return ask(state, question.who, question.action, question.what);
+    } finally {
+      state.engine.dispose();
+    }
+  }
+
+  test("their order does not matter", () => {
+    fc.assert(
+      fc.property(anyPolicies, fc.infiniteStream(fc.nat()), anyQuestion, (records, keys, question) => {
+        const shuffled = records.map((record) => ({ record, key: keys.next().value as number }));
+        shuffled.sort((one, other) => one.key - other.key);
+        expect(
+          decideWith(
+            shuffled.map(({ record }) => record),
+            question,
+          ),
+        ).toEqual(decideWith(records, question));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("one more deny never allows, one more allow never denies by policy", () => {
+    fc.assert(
+      fc.property(anyPolicies, anyPolicy, anyQuestion, (records, extra, question) => {
+        const before = decideWith(records, question);
+        const added: PolicyRecord = {
+          ...extra,
+          id: "extra",
+          source: "api",
+          version: 1,
+          updatedAtMs: 0,
+          updatedBy: "t",
+        };
+        const after = decideWith([...records, added], question);
+        expect(extra.effect === "deny" ? before.allow || !after.allow : !before.allow || after.allow).toBe(true);
+        const denies = records.filter(({ effect }) => effect === "deny").map(({ id }) => id);
+        if (before.policyIds.some((id) => denies.includes(id))) expect(after.allow).toBe(false);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("a decision names only policies that are there, with the effect that it has", () => {
+    fc.assert(
+      fc.property(anyPolicies, anyQuestion, (records, question) => {
+        const { allow, policyIds } = decideWith(records, question);
+        for (const id of policyIds) {
+          expect(records.find((record) => record.id === id)?.effect).toBe(allow ? "allow" : "deny");
+        }
+        expect(allow && policyIds.length === 0).toBe(false);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

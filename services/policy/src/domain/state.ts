@@ -1,0 +1,28 @@
+import { type CedarEngine, createCedarEngine } from "./cedar-engine.ts";
+import { toCedarText } from "./cedar-text.ts";
+import type { PolicyRecord } from "./policy.ts";
+import { indexTokens, type TokenIndex, type TokenRecord } from "./token.ts";
+
+export interface CompiledPolicy extends PolicyRecord {
+  readonly cedar: string;
+}
+
+/** Everything decisions rest on, as of one revision. Never changed, only replaced. */
+export interface PolicyState {
+  readonly revision: number;
+  readonly tokens: TokenIndex;
+  readonly policies: readonly CompiledPolicy[];
+  readonly engine: CedarEngine;
+}
+
+/** @throws {Error} when a policy cannot be compiled: such a state is not to be used. */
+export function buildState(records: {
+  readonly revision: number;
+  readonly tokens: readonly TokenRecord[];
+  readonly policies: readonly PolicyRecord[];
+}): PolicyState {
+  const tokens = indexTokens(records.tokens);
+  const policies = records.policies.map((record) => ({ ...record, cedar: toCedarText(record) }));
+  const engine = createCedarEngine(policies, (name) => tokens.byName.get(name)?.tenant);
+  return { revision: records.revision, tokens, policies, engine };
+}

@@ -1,0 +1,62 @@
+import { basename } from "node:path";
+import { type DesiredState, followDesiredState } from "@tollgate/desired-state";
+import type { Life, Log } from "@tollgate/service";
+import type { Authority } from "../authority.ts";
+import type { PolicyConfig } from "../config.ts";
+import type { ShortPolicy } from "../domain/policy.ts";
+import { hashToken, tokenProblem, type WantedToken } from "../domain/token.ts";
+import { replaceFilePolicies } from "../store/policies.ts";
+import { replaceFileTokens } from "../store/tokens.ts";
+import type { PolicyMetrics } from "../metrics.ts";
+
+/** Keeps the tokens and policies of the user's file in force, now and at every change of it. */
+export async function followFile(options: {
+  readonly config: PolicyConfig;
+  readonly authority: Authority;
+  readonly metrics: PolicyMetrics;
+  readonly life: Life;
+  readonly log: Log;
+}): Promise<void> {
+  const { config, authority, metrics, life, log } = options;
+  const file = config.configFile;
+
+  async function apply(desired: DesiredState): Promise<void> {
+    const tokens = desired.controlPlane.tokens.map(toWantedToken);
+    const policies = desired.policies.map(toShortPolicy);
+    const before = authority.current();
+    const state = await authority.apply(async (client) => {
+      const tokensChanged = await replaceFileTokens(client, tokens);
+      const policiesChanged = await replaceFilePolicies(client, policies, basename(file));
+      return tokensChanged || policiesChanged;
+    });
+    for (const warning of desired.warnings) log.warn({ warning }, "the configuration file could be better");
+    log.info(
+      { file, tokens: tokens.length, policies: policies.length, revision: state.revision },
+      "configuration applied",
+    );
+    if (state.revision !== before.revision) metrics.changes.inc({ kind: "file" });
+    const admins = [...state.tokens.byName.values()].filter((token) => token.permissions.includes("admin"));
+    if (admins.every((token) => tokenProblem(token, Date.now()))) {
+      log.warn("no usable token has the permission admin: the management API is closed to everybody");
+    }
+  }
+
+  await followDesiredState({
+    file,
+    env: config.env,
+    // Servers' secrets are none of this service's business.
+    sections: ["control_plane", "policies"],
+    signal: life.signal,
+    apply,
+    onProblem: (error) =>
+      log.error({ err: error, file }, "the configuration file was not applied; what was in force stays so"),
+  });
+}
+
+function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPlane"]["tokens"][number]): WantedToken {
+  return { ...rest, sha256: hashToken(token), expiresAtMs };
+}
+
+function toShortPolicy({ name, ...rest }: DesiredState["policies"][number]): ShortPolicy {
+  return { id: name, ...rest };
+}

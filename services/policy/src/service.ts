@@ -1,0 +1,65 @@
+import { fileURLToPath } from "node:url";
+import { policyV1 } from "@tollgate/contracts";
+import {
+  createMetrics,
+  createOps,
+  type Life,
+  type Log,
+  migrate,
+  openLife,
+  openPool,
+  type Service,
+  startGrpcServer,
+  startOpsServer,
+} from "@tollgate/service";
+import { openAuthority } from "./authority.ts";
+import type { PolicyConfig } from "./config.ts";
+import { followFile } from "./handlers/desired-file.ts";
+import { policyHandlers } from "./handlers/grpc.ts";
+import { policyMetrics } from "./metrics.ts";
+import { createWatchHub } from "./handlers/watch.ts";
+
+const POOL_MAX = 4;
+const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
+
+export interface PolicyService extends Service {
+  readonly grpcPort: number;
+  readonly httpPort: number;
+}
+
+export async function startPolicy(config: PolicyConfig, log: Log): Promise<PolicyService> {
+  const life = openLife(log);
+  try {
+    return await compose(config, log, life);
+  } catch (error) {
+    await life.close();
+    throw error;
+  }
+}
+
+async function compose(config: PolicyConfig, log: Log, life: Life): Promise<PolicyService> {
+  const allMetrics = createMetrics();
+  const metrics = policyMetrics(allMetrics);
+  const ops = createOps(allMetrics, life);
+
+  const pool = await openPool({ url: config.databaseUrl, max: POOL_MAX, name: "policy", life, log });
+  await migrate({ pool, schema: "policy", directory: MIGRATIONS, log });
+
+  const hub = createWatchHub({ life, log, metrics: allMetrics });
+  const authority = await openAuthority({ pool, hub, metrics, life, log });
+  ops.checks.set("state", () => authority.problem());
+  await followFile({ config, authority, metrics, life, log });
+
+  const { port: grpcPort } = await startGrpcServer({
+    host: config.host,
+    port: config.grpcPort,
+    serviceKey: config.serviceKey,
+    services: [
+      { definition: policyV1.PolicyServiceService, implementation: policyHandlers({ authority, hub, metrics, log }) },
+    ],
+    life,
+  });
+  const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });
+  log.info({ grpcPort, httpPort }, "policy is listening");
+  return { grpcPort, httpPort, close: () => life.close() };
+}

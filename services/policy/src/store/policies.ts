@@ -1,0 +1,106 @@
+import type { ClientBase } from "pg";
+import { type Effect, type PolicyRecord, samePolicy, type ShortPolicy, type Source } from "../domain/policy.ts";
+
+interface PolicyRow {
+  id: string;
+  effect: Effect;
+  principals: string[];
+  actions: string[];
+  resources: string[];
+  source: Source;
+  version: string;
+  updated_at: Date;
+  updated_by: string;
+}
+
+export async function readPolicies(client: ClientBase): Promise<PolicyRecord[]> {
+  const { rows } = await client.query<PolicyRow>("SELECT * FROM policy.policies ORDER BY id");
+  return rows.map(toRecord);
+}
+
+export async function findPolicy(client: ClientBase, id: string): Promise<PolicyRecord | undefined> {
+  const { rows } = await client.query<PolicyRow>("SELECT * FROM policy.policies WHERE id = $1", [id]);
+  return rows[0] && toRecord(rows[0]);
+}
+
+function toRecord(row: PolicyRow): PolicyRecord {
+  return {
+    id: row.id,
+    effect: row.effect,
+    principals: row.principals,
+    actions: row.actions,
+    resources: row.resources,
+    source: row.source,
+    version: Number(row.version),
+    updatedAtMs: row.updated_at.getTime(),
+    updatedBy: row.updated_by,
+  };
+}
+
+export interface Author {
+  readonly source: Source;
+  readonly actor: string;
+}
+
+/** Creates or replaces. Versions count on from those of an earlier policy of the same id. */
+export async function putPolicy(client: ClientBase, policy: ShortPolicy, author: Author): Promise<void> {
+  const values = [
+    policy.id,
+    policy.effect,
+    policy.principals,
+    policy.actions,
+    policy.resources,
+    author.source,
+    author.actor,
+  ];
+  const { rows } = await client.query<{ version: string }>(
+    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, source, changed_by)
+     SELECT $1, coalesce(max(version), 0) + 1, 'put', $2, $3, $4, $5, $6, $7 FROM policy.policy_history WHERE id = $1
+     RETURNING version`,
+    values,
+  );
+  await client.query(
+    `INSERT INTO policy.policies (id, effect, principals, actions, resources, source, updated_by, version)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (id) DO UPDATE SET effect = excluded.effect, principals = excluded.principals, actions = excluded.actions,
+       resources = excluded.resources, source = excluded.source, version = excluded.version, updated_at = now(),
+       updated_by = excluded.updated_by`,
+    [...values, rows[0]!.version],
+  );
+}
+
+export async function deletePolicy(client: ClientBase, policy: PolicyRecord, actor: string): Promise<void> {
+  await client.query("DELETE FROM policy.policies WHERE id = $1", [policy.id]);
+  await client.query(
+    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, source, changed_by)
+     VALUES ($1, $2, 'delete', $3, $4, $5, $6, $7, $8)`,
+    [
+      policy.id,
+      policy.version + 1,
+      policy.effect,
+      policy.principals,
+      policy.actions,
+      policy.resources,
+      policy.source,
+      actor,
+    ],
+  );
+}
+
+/** Makes the policies of the file what is wanted; takes over those of the API that have the same id. */
+export async function replaceFilePolicies(
+  client: ClientBase,
+  wanted: readonly ShortPolicy[],
+  actor: string,
+): Promise<boolean> {
+  const stored = new Map((await readPolicies(client)).map((record) => [record.id, record]));
+  const kept = new Set(wanted.map(({ id }) => id));
+  const gone = [...stored.values()].filter(({ id, source }) => source === "file" && !kept.has(id));
+  const changed = wanted.filter((policy) => {
+    const record = stored.get(policy.id);
+    return record === undefined || record.source !== "file" || !samePolicy(record, policy);
+  });
+  for (const policy of gone) await deletePolicy(client, policy, actor);
+  for (const policy of changed) await putPolicy(client, policy, { source: "file", actor });
+  return gone.length > 0 || changed.length > 0;
+}
