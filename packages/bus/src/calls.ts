@@ -68,6 +68,8 @@ export interface Delivery {
 
 /** How often a runner has to call `extend`. */
 export const EXTEND_INTERVAL_MS = ACK_WAIT_MS / 4;
+/** After this long without `extend` a message may be in another runner's hands. */
+export const SILENCE_MAX_MS = ACK_WAIT_MS - 500;
 
 export interface CallConsumer {
   /** Takes no more; what was delivered stays valid. */
@@ -75,7 +77,11 @@ export interface CallConsumer {
 }
 
 /** A runner's side of CALLS for one group. */
-export async function consumeCalls(bus: Bus, group: string, onDelivery: (delivery: Delivery) => void): Promise<CallConsumer> {
+export async function consumeCalls(
+  bus: Bus,
+  group: string,
+  onDelivery: (delivery: Delivery) => void,
+): Promise<CallConsumer> {
   const durable = bus.subjects.runnersDurable(group);
   await bus.jsm.consumers.add(bus.subjects.streams.calls, {
     durable_name: durable,

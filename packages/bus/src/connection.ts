@@ -53,7 +53,8 @@ export async function connectBus(options: {
         problem = undefined;
         reconnectedAt = Date.now();
       }
-      if (status.type === "disconnect" || status.type === "reconnect") log.warn({ nats: status.type }, "NATS connection");
+      if (status.type === "disconnect" || status.type === "reconnect")
+        log.warn({ nats: status.type }, "NATS connection");
       if (status.type === "error") log.error({ err: status.error }, "NATS error");
     }
   })();
@@ -72,7 +73,12 @@ export async function connectBus(options: {
   };
 }
 
-async function connectPatiently(options: { url: string; name: string; log: BusLog; signal: AbortSignal }): Promise<NatsConnection> {
+async function connectPatiently(options: {
+  url: string;
+  name: string;
+  log: BusLog;
+  signal: AbortSignal;
+}): Promise<NatsConnection> {
   const urls = options.url.split(",").map((each) => new URL(each));
   const first = urls[0]!;
   const until = Date.now() + START_WAIT_MS;
@@ -91,7 +97,9 @@ async function connectPatiently(options: { url: string; name: string; log: BusLo
     } catch (error) {
       if (Date.now() > until || options.signal.aborted) {
         const hosts = urls.map((url) => url.host).join(", ");
-        throw new AppError("unavailable", `NATS at ${hosts} cannot be reached: ${(error as Error).message}`, { cause: error });
+        throw new AppError("unavailable", `NATS at ${hosts} cannot be reached: ${(error as Error).message}`, {
+          cause: error,
+        });
       }
       options.log.info({ reason: (error as Error).message }, "waiting for NATS");
       await new Promise((resolve) => setTimeout(resolve, 500));

@@ -5,8 +5,8 @@ import { publishAcknowledged } from "./publish.ts";
 
 const NANOS_PER_MS = 1_000_000;
 /** Long enough for a database that is slow, short enough that a crashed replica's messages come back soon. */
-const ACK_WAIT_MS = 30_000;
-const EXTEND_INTERVAL_MS = 10_000;
+const ACK_WAIT_MS = 9_000;
+const EXTEND_INTERVAL_MS = 3_000;
 const ACK_PENDING_MAX = 1_000;
 const PREFETCH_MAX = 500;
 const RETRY_MIN_MS = 100;
@@ -91,7 +91,10 @@ export async function consumeEvents(
           return;
         } catch (error) {
           problem = (error as Error).message;
-          bus.log.error({ err: error, events: batch.events.length, retryMs: delayMs }, "events could not be stored yet");
+          bus.log.error(
+            { err: error, events: batch.events.length, retryMs: delayMs },
+            "events could not be stored yet",
+          );
           await pause(delayMs, signal);
         }
       }
@@ -137,7 +140,13 @@ function putAside(bus: Bus, bad: { durable: string; message: JsMsg; at: number; 
   bus.log.error({ durable, sequence: message.seq, reason }, "a line on AUDIT that is no event; put aside");
   publishAcknowledged(bus, {
     subject: bus.subjects.dead(durable),
-    payload: JSON.stringify({ stream: message.info.stream, sequence: message.seq, subject: message.subject, reason, line }),
+    payload: JSON.stringify({
+      stream: message.info.stream,
+      sequence: message.seq,
+      subject: message.subject,
+      reason,
+      line,
+    }),
     id: `dead-${durable}-${message.seq}-${at}`,
     untilMs: Date.now() + DEAD_TIMEOUT_MS,
   }).catch((error: unknown) => bus.log.error({ err: error, durable }, "could not be put aside"));

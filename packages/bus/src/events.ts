@@ -81,4 +81,3 @@ export async function findOutcomes(bus: Bus, tenant: string, callIds: ReadonlySe
   }
   return found;
 }
-

@@ -24,7 +24,7 @@ export function encodeFrames<E>(frames: readonly Framed<E>[]): string {
 /** @throws {Error} when the text is not of that form */
 export function decodeFrames<E>(text: string): Framed<E>[] {
   const frames: Framed<E>[] = [];
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const middle = text.indexOf("\n", at);
     const end = middle < 0 ? -1 : text.indexOf("\n", middle + 1);
     if (end < 0) throw new Error("a message that ends within a frame");

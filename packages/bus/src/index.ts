@@ -7,6 +7,7 @@ export {
   type Delivery,
   EXTEND_INTERVAL_MS,
   publishCancel,
+  SILENCE_MAX_MS,
   subscribeCancels,
 } from "./calls.ts";
 export { type Bus, type BusLog, connectBus } from "./connection.ts";

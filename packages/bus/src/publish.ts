@@ -11,7 +11,10 @@ const STREAM_FULL = /maximum (messages|bytes)|resource limits|insufficient/i;
  * same message id, which the stream takes once only, until `untilMs` (Unix milliseconds).
  * @throws {AppError} `overloaded` when the stream is full (nothing was stored); `outcome_unknown` when no answer came
  */
-export async function publishAcknowledged(bus: Bus, message: { subject: string; payload: string; id: string; untilMs: number }): Promise<void> {
+export async function publishAcknowledged(
+  bus: Bus,
+  message: { subject: string; payload: string; id: string; untilMs: number },
+): Promise<void> {
   for (;;) {
     const timeout = Math.max(50, Math.min(ATTEMPT_TIMEOUT_MS, message.untilMs - Date.now()));
     try {
@@ -19,7 +22,8 @@ export async function publishAcknowledged(bus: Bus, message: { subject: string; 
       return;
     } catch (error) {
       const text = (error as Error).message;
-      if (STREAM_FULL.test(text)) throw new AppError("overloaded", "the stream is full; try again later", { cause: error });
+      if (STREAM_FULL.test(text))
+        throw new AppError("overloaded", "the stream is full; try again later", { cause: error });
       if (Date.now() >= message.untilMs || bus.connection.isClosed()) {
         throw new AppError("outcome_unknown", "the stream did not acknowledge in time", { cause: error });
       }

@@ -15,7 +15,7 @@ export function createReplySender(bus: Bus): ReplySender {
 
   function flush(): void {
     for (const [gateway, replies] of waiting) {
-      for (let from = 0; from < replies.length; ) {
+      for (let from = 0; from < replies.length;) {
         const to = endOfBatch(replies, from);
         const batch = replies.slice(from, to);
         bus.connection.publish(bus.subjects.reply(gateway, batch[0]!.envelope.id), encodeFrames(batch));

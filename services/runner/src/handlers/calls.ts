@@ -2,6 +2,7 @@ import {
   type Bus,
   type Delivery,
   EXTEND_INTERVAL_MS,
+  SILENCE_MAX_MS,
   type EventPublisher,
   findOutcomes,
   type Framed,
@@ -63,7 +64,9 @@ export function createCallHandler(options: {
 }): CallHandler {
   const { runner, bus, events, replies, poolOf, log } = options;
   const running = new Map<string, Running>();
-  const deliveries = new Set<Delivery>();
+  /** Messages in hand. A suspect one may have been given to another runner while this one was suspended. */
+  const deliveries = new Map<Delivery, { suspect: boolean }>();
+  let extendedAt = performance.now();
   /** Calls that this runner has begun, oldest first: a redelivery of one must not begin it again. */
   const recent = new Map<string, "running" | "done">();
   const cancelledEarly = new Set<string>();
@@ -74,20 +77,23 @@ export function createCallHandler(options: {
       if (delivery.calls.every((call) => recent.get(call.envelope.id) === "done")) delivery.acknowledge();
       return;
     }
-    deliveries.add(delivery);
+    deliveries.set(delivery, { suspect: false });
     for (const call of fresh) remember(call.envelope.id, "running");
     const ended = runDelivery(delivery, fresh);
-    ended.then(
-      () => delivery.acknowledge(),
-      (error: unknown) => log.error({ err: error }, "an outcome could not be written; the message stays on the stream"),
-    ).finally(() => deliveries.delete(delivery));
+    ended
+      .then(
+        () => delivery.acknowledge(),
+        (error: unknown) =>
+          log.error({ err: error }, "an outcome could not be written; the message stays on the stream"),
+      )
+      .finally(() => deliveries.delete(delivery));
   }
 
   async function runDelivery(delivery: Delivery, calls: Call[]): Promise<void> {
     // After NATS itself was restarted its memory of what it had delivered may be older than what happened.
     const uncertain = delivery.deliveryCount > 1 || delivery.storedAt < bus.reconnectedAt();
     const again = uncertain ? await settleRedelivered(delivery, calls) : calls;
-    await Promise.all(again.map((call) => runCall(call)));
+    await Promise.all(again.map((call) => runCall(call, delivery)));
     for (const call of calls) recent.set(call.envelope.id, "done");
   }
 
@@ -95,25 +101,38 @@ export function createCallHandler(options: {
   async function settleRedelivered(delivery: Delivery, calls: Call[]): Promise<Call[]> {
     const tenant = calls[0]!.envelope.facts.tenant;
     const settled = await findOutcomes(bus, tenant, new Set(calls.map((call) => call.envelope.id)));
-    log.warn({ calls: calls.length, settled: settled.size, delivery: delivery.deliveryCount }, "calls were delivered before");
+    log.warn(
+      { calls: calls.length, settled: settled.size, delivery: delivery.deliveryCount },
+      "calls were delivered before",
+    );
     const again: Call[] = [];
     await Promise.all(
       calls.map(async (call) => {
         const { id, gateway, retrySafe } = call.envelope;
-        const lost = new AppError("outcome_unknown", "the runner was lost while it worked on the call; it may have run", {
-          details: { callId: id },
-        });
+        const lost = new AppError(
+          "outcome_unknown",
+          "the runner was lost while it worked on the call; it may have run",
+          {
+            details: { callId: id },
+          },
+        );
         const text = errorFrame(idTextOf(call.frame), lost);
         if (settled.has(id)) return replies.send(gateway, { envelope: { id, final: true }, frame: text });
         if (retrySafe && delivery.deliveryCount <= DELIVERIES_MAX) return void again.push(call);
-        const ending: Ending = { outcome: "unknown", reason: lost.message, endedAt: now(), responseBytes: 0, coldStart: false };
-        await finish(call, ending, text);
+        const ending: Ending = {
+          outcome: "unknown",
+          reason: lost.message,
+          endedAt: now(),
+          responseBytes: 0,
+          coldStart: false,
+        };
+        await finish(call, delivery, ending, text);
       }),
     );
     return again;
   }
 
-  function runCall(call: Call): Promise<void> {
+  function runCall(call: Call, delivery: Delivery): Promise<void> {
     return new Promise((resolve, reject) => {
       const { envelope } = call;
       const parsed = parseFrame(call.frame);
@@ -140,11 +159,12 @@ export function createCallHandler(options: {
             ...(startedAt === undefined ? {} : { startedAt }),
             ...ending,
           };
-          finish(call, whole, text).then(resolve, reject);
+          finish(call, delivery, whole, text).then(resolve, reject);
         },
       };
       running.set(envelope.id, state);
-      if (!parsed.ok || parsed.frame.kind !== "request") fail(state, new AppError("internal", "the call's frame is no request"));
+      if (!parsed.ok || parsed.frame.kind !== "request")
+        fail(state, new AppError("internal", "the call's frame is no request"));
       else if (cancelledEarly.delete(envelope.id)) endCancelled(state);
       else if (Date.now() >= envelope.deadline) endLate(state);
       else void handOver(state, parsed.frame, eraOf(parsed.frame.params));
@@ -164,7 +184,8 @@ export function createCallHandler(options: {
       state.startedAt ??= now();
       state.handle = lease.connection.call(frame, {
         clientEra,
-        onProgress: (text) => replies.send(envelope.gateway, { envelope: { id: envelope.id, final: false }, frame: text }),
+        onProgress: (text) =>
+          replies.send(envelope.gateway, { envelope: { id: envelope.id, final: false }, frame: text }),
         onAnswer: (answer) => {
           if ("lost" in answer) onLost(state, frame, clientEra, answer.lost);
           else state.end(classifyResponse(answer.frame), answer.text);
@@ -184,9 +205,13 @@ export function createCallHandler(options: {
       return;
     }
     const { server } = state.call.envelope.facts;
-    const error = new AppError("outcome_unknown", `server ${server} ${reason} while it worked on the call; it may have run`, {
-      details: { callId: state.call.envelope.id },
-    });
+    const error = new AppError(
+      "outcome_unknown",
+      `server ${server} ${reason} while it worked on the call; it may have run`,
+      {
+        details: { callId: state.call.envelope.id },
+      },
+    );
     state.end({ outcome: "unknown", reason: error.message }, errorFrame(state.idText, error));
   }
 
@@ -208,11 +233,24 @@ export function createCallHandler(options: {
     state.end({ outcome: "timeout", reason: error.message }, errorFrame(state.idText, error));
   }
 
-  async function finish(call: Call, ending: Ending, text: string): Promise<void> {
-    const { id, gateway } = call.envelope;
+  async function finish(call: Call, delivery: Delivery, ending: Ending, text: string): Promise<void> {
+    const { id, gateway, facts } = call.envelope;
+    if (isSuspect(delivery) && (await findOutcomes(bus, facts.tenant, new Set([id]))).has(id)) {
+      log.warn(
+        { call: id },
+        "this runner was suspended and another has ended its call; what came of it here is dropped",
+      );
+      return;
+    }
     await events.publish(toCallEvent(call.envelope, ending, runner));
     replies.send(gateway, { envelope: { id, final: true }, frame: text });
     options.onEnded(call.envelope, ending);
+  }
+
+  /** True when this runner has been silent for so long that the stream may have handed its messages to another. */
+  function isSuspect(delivery: Delivery): boolean {
+    if (performance.now() - extendedAt > SILENCE_MAX_MS) for (const each of deliveries.values()) each.suspect = true;
+    return deliveries.get(delivery)?.suspect === true;
   }
 
   function remember(id: string, state: "running" | "done"): void {
@@ -224,7 +262,11 @@ export function createCallHandler(options: {
   }
 
   const extending = setInterval(() => {
-    for (const delivery of deliveries) delivery.extend();
+    for (const delivery of deliveries.keys()) {
+      isSuspect(delivery);
+      delivery.extend();
+    }
+    extendedAt = performance.now();
   }, EXTEND_INTERVAL_MS);
   const sweeping = setInterval(() => {
     const at = Date.now();
