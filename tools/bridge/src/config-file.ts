@@ -68,16 +68,19 @@ export async function readConfigFile(options: FileOptions): Promise<FileContent 
     };
   }
   for (const [key, raw] of leavesOf(document, "")) {
-    const rule: Rule | undefined = Object.hasOwn(RULES, key) ? RULES[key as FileKey] : undefined;
     if (SECTIONS.has(key) || key === "") problems.push(`${key || "the content"} must be a mapping in ${path}`);
-    else if (!rule) problems.push(`unknown key ${key} in ${path}`);
-    else if (!options.overridden.has(key as FileKey)) {
-      const result = readValue(rule, raw, options.env);
+    else if (!isFileKey(key)) problems.push(`unknown key ${key} in ${path}`);
+    else if (!options.overridden.has(key)) {
+      const result = readValue(RULES[key], raw, options.env);
       if (typeof result === "object") problems.push(`${key} in ${path} ${result.problem}`);
-      else values.set(key as FileKey, result);
+      else values.set(key, result);
     }
   }
   return { values, problems };
+}
+
+function isFileKey(key: string): key is FileKey {
+  return Object.hasOwn(RULES, key);
 }
 
 /** Each value with its dotted key. A key that holds nothing counts as absent. */

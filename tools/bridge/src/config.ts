@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type FileKey, readConfigFile } from "./config-file.ts";
-import type { LogLevel } from "./log.ts";
+import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -59,9 +59,14 @@ export async function loadConfig({ flags, env, home }: ConfigSources): Promise<C
   const file = await readConfigFile({ path, env, overridden });
   const problems = [...(file?.problems ?? [])];
   if (!file && flags.config !== undefined) problems.push(`there is no file ${path}`);
-  const textOf = (key: FileKey): string | undefined => file?.values.get(key) as string | undefined;
-  const numberOf = (key: FileKey, otherwise: number): number =>
-    (file?.values.get(key) as number | undefined) ?? otherwise;
+  const textOf = (key: FileKey): string | undefined => {
+    const value = file?.values.get(key);
+    return typeof value === "string" ? value : undefined;
+  };
+  const numberOf = (key: FileKey, otherwise: number): number => {
+    const value = file?.values.get(key);
+    return typeof value === "number" ? value : otherwise;
+  };
   const pathOf = (key: FileKey): string | undefined => textOf(key)?.replace(/^~(?=[/\\]|$)/, home);
 
   const urlText = givenUrl ?? textOf("bridge.control_plane_url");
@@ -91,7 +96,7 @@ export async function loadConfig({ flags, env, home }: ConfigSources): Promise<C
           }
         : undefined,
     log: {
-      level: (textOf("bridge.logging.level") as LogLevel | undefined) ?? "warn",
+      level: LOG_LEVELS.find((level) => level === textOf("bridge.logging.level")) ?? "warn",
       file: pathOf("bridge.logging.file"),
       bytesMax: numberOf("bridge.logging.max_size_mb", 10) * MEBIBYTE,
       rotateCount: Math.floor(numberOf("bridge.logging.rotate_count", 3)),

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { type Config, ConfigError, type ConfigSources, defaultConfigFile, loadConfig } from "./config.ts";
 import { type Delivery, exchange } from "./exchange.ts";
-import { parseLine } from "./frame.ts";
+import { parseLine, PROTOCOL_VERSION_KEY } from "./frame.ts";
 import { type Gateway, openGateway, reasonOf } from "./gateway.ts";
 import { modernHeaders } from "./headers.ts";
 import { isObject, rpcErrorOf } from "./rpc-error.ts";
@@ -102,13 +102,13 @@ async function ask(
   params: object,
   version: string,
 ): Promise<Record<string, unknown>> {
-  const _meta = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+  const meta = {
+    [PROTOCOL_VERSION_KEY]: "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": { name: "tollgate-bridge doctor", version },
   };
   const [inbound] = parseLine(
-    Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta } })),
+    Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } })),
   );
   if (!inbound?.ok) throw new Error(`cannot ask ${method}`);
   let answer: Record<string, unknown> = {};

@@ -15,7 +15,7 @@ export interface Frame {
   readonly protocolVersion: string | undefined;
   /** What `Mcp-Name` names: `params.name`, `params.uri` or `params.taskId`. */
   readonly target: string | undefined;
-  /** The request that a `notifications/cancelled` ends. */
+  /** `params.requestId`: the request that a `notifications/cancelled` ends. */
   readonly cancels: unknown;
 }
 
@@ -64,30 +64,27 @@ export function isAnswerTo(message: unknown, id: string | number | undefined): b
 
 function inbound(message: unknown, bytes: Buffer): Inbound {
   if (!isObject(message)) return refuse(null, "a message is a JSON object");
-  const { id, method } = message;
-  const hasId = typeof id === "string" || typeof id === "number";
+  const { id, method, params } = message;
+  const validId = typeof id === "string" || typeof id === "number" ? id : undefined;
+  const rest = { bytes, ...routeOf(isObject(params) ? params : {}) };
   if (method === undefined) {
-    if ("result" in message || "error" in message) return { ok: true, frame: frameOf(bytes, "response", {}) };
-    return refuse(hasId ? bytes : null, "the message has neither a method nor a result");
+    const isResponse = "result" in message || "error" in message;
+    if (isResponse) return { ok: true, frame: { ...rest, kind: "response", id: undefined, method: "" } };
+    return refuse(validId === undefined ? null : bytes, "the message has neither a method nor a result");
   }
-  if (typeof method !== "string") return refuse(hasId ? bytes : null, "method must be a string");
-  if ("id" in message && !hasId) return refuse(null, "id must be a string or a number");
-  return { ok: true, frame: frameOf(bytes, hasId ? "request" : "notification", message) };
+  if (typeof method !== "string") return refuse(validId === undefined ? null : bytes, "method must be a string");
+  if (validId !== undefined) return { ok: true, frame: { ...rest, kind: "request", id: validId, method } };
+  if ("id" in message) return refuse(null, "id must be a string or a number");
+  return { ok: true, frame: { ...rest, kind: "notification", id: undefined, method } };
 }
 
-function frameOf(bytes: Buffer, kind: Frame["kind"], message: Record<string, unknown>): Frame {
-  const params = isObject(message["params"]) ? message["params"] : {};
+function routeOf(params: Record<string, unknown>): Pick<Frame, "protocolVersion" | "target" | "cancels"> {
   const meta = isObject(params["_meta"]) ? params["_meta"] : {};
   const version = meta[PROTOCOL_VERSION_KEY];
-  const method = kind === "response" ? "" : (message["method"] as string);
   return {
-    bytes,
-    kind,
-    id: kind === "request" ? (message["id"] as string | number) : undefined,
-    method,
     protocolVersion: typeof version === "string" ? version : undefined,
     target: [params["name"], params["uri"], params["taskId"]].find((value) => typeof value === "string"),
-    cancels: method === "notifications/cancelled" ? params["requestId"] : undefined,
+    cancels: params["requestId"],
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Agent, ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 
 const connectMsMax = 10_000;
 /** An idle connection is closed before common servers close theirs (5 s), so that a call does not meet a dying one. */
@@ -91,7 +91,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         request.on("response", (response) => response.resume()).on("error", () => resolve());
         request.on("close", resolve).end();
       }),
-    close: () => (agent as Agent).destroy(),
+    close: () => agent.destroy(),
   };
 }
 

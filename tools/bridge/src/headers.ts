@@ -14,7 +14,7 @@ export function modernHeaders(frame: Frame): OutgoingHttpHeaders {
  * A value as it may stand in a header: itself where it is visible ASCII without blanks around it, else `=?base64?…?=`.
  * What only looks like that form is encoded too, so that decoding is unambiguous.
  */
-export function encodeHeaderValue(value: string): string {
+function encodeHeaderValue(value: string): string {
   const safe =
     /^[\x20-\x7e]*$/.test(value) && value.trim() === value && !(value.startsWith("=?base64?") && value.endsWith("?="));
   return safe ? value : `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;

@@ -47,8 +47,9 @@ export function errorLine(rawId: string, reason: Failure): string {
 /** The `error` member of a parsed JSON-RPC response, if it has a proper one. */
 export function rpcErrorOf(message: unknown): RpcError | undefined {
   const error = isObject(message) ? message["error"] : undefined;
-  if (!isObject(error) || typeof error["code"] !== "number" || typeof error["message"] !== "string") return undefined;
-  return error as unknown as RpcError;
+  if (!isObject(error)) return undefined;
+  const { code, message: text } = error;
+  return typeof code === "number" && typeof text === "string" ? { ...error, code, message: text } : undefined;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -3,6 +3,8 @@ import type { Frame } from "./frame.ts";
 import { failure, type Failure, isObject } from "./rpc-error.ts";
 import type { Delivery, Outcome } from "./exchange.ts";
 
+const nowhere = (): Promise<void> => Promise.resolve();
+
 /** Carries one frame for the session itself; the answer is not for the client. */
 export type Carry = (frame: Frame, headers: OutgoingHttpHeaders, delivery: Delivery) => Promise<Outcome>;
 
@@ -84,7 +86,6 @@ export class LegacySession {
     const initialize = this.#initialize;
     if (!initialize) return failure("unavailable", "the session has expired; start a new one", true);
     const before = this.#generation;
-    const nowhere = (): Promise<void> => Promise.resolve();
     const answer: Delivery["answer"] = (_line, message, head) => Promise.resolve(this.open(initialize, message, head));
     const opened = await carry(initialize, {}, { answer, message: nowhere });
     if (opened.kind !== "done") return opened.failure;

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { join } from "node:path";
 import { type Frame, rawId } from "./frame.ts";
 import type { Log } from "./log.ts";
-import { rawMember, rawMembers } from "./raw-json.ts";
+import { type RawMember, rawMember, rawMembers } from "./raw-json.ts";
 import { isObject } from "./rpc-error.ts";
 
 export interface ToolsCacheOptions {
@@ -60,12 +60,14 @@ export function openToolsCache(options: ToolsCacheOptions): ToolsCache {
 
 /** Puts the mark into the result without touching the rest of its text. */
 function marked(result: string, id: string): string {
-  const spell = (members: { key: string; value: string }[]): string[] =>
-    members.map((member) => `${JSON.stringify(member.key)}:${member.value}`);
   const members = rawMembers(result);
   const meta = spell(rawMembers(members.findLast((member) => member.key === "_meta")?.value ?? "{}"));
   const rest = spell(members.filter((member) => member.key !== "_meta"));
   return `{"jsonrpc":"2.0","id":${id},"result":{${[...rest, `"_meta":{${[...meta, '"tollgate/cached":true'].join(",")}}`].join(",")}}}`;
+}
+
+function spell(members: readonly RawMember[]): string[] {
+  return members.map((member) => `${JSON.stringify(member.key)}:${member.value}`);
 }
 
 /** Removes what is too old, then the oldest beyond the bound. */

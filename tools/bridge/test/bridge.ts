@@ -24,7 +24,7 @@ export interface Bridge {
   readonly exited: Promise<Exit>;
   send(...lines: string[]): void;
   /** The line that answers this id (as spelled), once it is there. */
-  answer(id: string | number): Promise<Record<string, any>>;
+  answer(id: string | number | null): Promise<Record<string, any>>;
   endInput(): void;
   stopReading(): void;
   signal(name: NodeJS.Signals): void;

@@ -60,7 +60,7 @@ export function openStream(response: ServerResponse, headers: Record<string, str
 }
 
 /** The id as it was spelled in the request. */
-export function idOf(body: string): string {
+function idOf(body: string): string {
   return /"id"\s*:\s*("(?:[^"\\]|\\.)*"|[-+.\deE]+)/.exec(body)?.[1] ?? "null";
 }
 
