@@ -1,0 +1,37 @@
+/** A rule that one file may break, and why. One that no longer matches anything is a finding itself. */
+export interface Exception {
+  readonly rule: string;
+  readonly file: string;
+  /** A part of the finding's message, where the file may break the rule in one thing only. */
+  readonly about?: string;
+  readonly reason: string;
+}
+
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    rule: "machine-path",
+    file: "packages/testkit/src/containers.ts",
+    reason: "a folder inside the container",
+  },
+  {
+    rule: "machine-path",
+    file: "tools/bridge/src/client-files.test.ts",
+    reason: "home folders of the platforms that the clients' files are looked up for: input and expected output",
+  },
+  {
+    rule: "unused-dependency",
+    file: "tools/tollgate/package.json",
+    about: "@modelcontextprotocol/server-",
+    reason: "the demo servers of the default tollgate.yaml: npx starts them from node_modules, with nothing to fetch",
+  },
+  {
+    rule: "machine-path",
+    file: "tools/tidy/test/text.test.ts",
+    reason: "what the tests plant to see it found",
+  },
+  {
+    rule: "machine-path",
+    file: "tools/tidy/test/main.test.ts",
+    reason: "what the tests plant to see it found",
+  },
+];
