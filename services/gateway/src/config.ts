@@ -4,7 +4,12 @@ import { z } from "zod";
 const list = z
   .string()
   .default("")
-  .transform((text) => text.split(",").map((each) => each.trim()).filter((each) => each !== ""));
+  .transform((text) =>
+    text
+      .split(",")
+      .map((each) => each.trim())
+      .filter((each) => each !== ""),
+  );
 
 export const configSchema = z.object({
   logLevel: envSchema.logLevel,

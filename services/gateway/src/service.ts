@@ -48,16 +48,30 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const gateway = `g-${randomBytes(5).toString("hex")}`;
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
-  const bus = await connectBus({ url: config.natsUrl, name: gateway, prefix: config.busPrefix, log, signal: life.signal });
+  const bus = await connectBus({
+    url: config.natsUrl,
+    name: gateway,
+    prefix: config.busPrefix,
+    log,
+    signal: life.signal,
+  });
   life.onClose("nats", 5_000, () => bus.drain());
   ops.checks.set("nats", () => bus.problem());
 
   const metadata = serviceMetadata(config.serviceKey);
   const clients = {
     policy: openGrpcClient(policyV1.PolicyServiceClient, { address: config.policyAddress, name: "policy", life }),
-    registry: openGrpcClient(registryV1.RegistryServiceClient, { address: config.registryAddress, name: "registry", life }),
+    registry: openGrpcClient(registryV1.RegistryServiceClient, {
+      address: config.registryAddress,
+      name: "registry",
+      life,
+    }),
     audit: openGrpcClient(auditV1.AuditServiceClient, { address: config.auditAddress, name: "audit", life }),
-    metering: openGrpcClient(meteringV1.MeteringServiceClient, { address: config.meteringAddress, name: "metering", life }),
+    metering: openGrpcClient(meteringV1.MeteringServiceClient, {
+      address: config.meteringAddress,
+      name: "metering",
+      life,
+    }),
   };
   const follow = { metadata, gateway, signal: life.signal, log };
   const policy = openPolicy({ client: clients.policy, ...follow });
@@ -79,9 +93,20 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   });
   subscribeReplies(bus, gateway, (reply) => calls.onReply(reply));
   const sessions = await openSessions<Session>(bus, life.signal);
-  const mcp = createMcp({ policy, registry, sessions, calls, newSessionId: () => randomBytes(18).toString("base64url") });
+  const mcp = createMcp({
+    policy,
+    registry,
+    sessions,
+    calls,
+    newSessionId: () => randomBytes(18).toString("base64url"),
+  });
 
-  const app = fastify({ logger: false, bodyLimit: config.bodyMaxBytes, forceCloseConnections: "idle", return503OnClosing: false });
+  const app = fastify({
+    logger: false,
+    bodyLimit: config.bodyMaxBytes,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+  });
   app.decorateRequest("caller", null);
   registerOps(app, ops);
   const { allowedOrigins, bodyMaxBytes } = config;
@@ -98,8 +123,13 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
 }
 
 function observeCalls(metrics: Metrics, underWay: () => number) {
-  const total = metrics.counter("tollgate_gateway_calls_total", "Calls taken in that have ended.", ["server", "result"]);
-  const seconds = metrics.histogram("tollgate_gateway_call_seconds", "From taking a call in to its answer.", ["server"]);
+  const total = metrics.counter("tollgate_gateway_calls_total", "Calls taken in that have ended.", [
+    "server",
+    "result",
+  ]);
+  const seconds = metrics.histogram("tollgate_gateway_call_seconds", "From taking a call in to its answer.", [
+    "server",
+  ]);
   const gauge = metrics.gauge("tollgate_gateway_calls_under_way", "Calls taken in and not answered yet.");
   return ({ server }: { server: string }, result: string, ms: number): void => {
     total.inc({ server, result });

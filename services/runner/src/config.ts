@@ -13,7 +13,12 @@ export const configSchema = z.object({
   groups: z
     .string()
     .default("")
-    .transform((text) => text.split(",").map((each) => each.trim()).filter((each) => each !== "")),
+    .transform((text) =>
+      text
+        .split(",")
+        .map((each) => each.trim())
+        .filter((each) => each !== ""),
+    ),
   /** Where installed servers and the list of running processes are kept. */
   stateDir: z.string().min(1).default(".tollgate/runner"),
   /** Calls that one process works on at the same time; more wait. */

@@ -1,7 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { type CallConsumer, connectBus, consumeCalls, createEventPublisher, createReplySender, subscribeCancels } from "@tollgate/bus";
+import {
+  type CallConsumer,
+  connectBus,
+  consumeCalls,
+  createEventPublisher,
+  createReplySender,
+  subscribeCancels,
+} from "@tollgate/bus";
 import { registryV1 } from "@tollgate/contracts";
 import {
   callUnary,
@@ -52,15 +59,27 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
   const callsTotal = metrics.counter("tollgate_runner_calls_total", "Calls ended.", ["server", "outcome"]);
-  const seconds = metrics.histogram("tollgate_runner_call_seconds", "Time that calls spent in their server.", ["server"]);
+  const seconds = metrics.histogram("tollgate_runner_call_seconds", "Time that calls spent in their server.", [
+    "server",
+  ]);
   const runningGauge = metrics.gauge("tollgate_runner_calls_running", "Calls under way.");
   const processesGauge = metrics.gauge("tollgate_runner_processes", "Server processes.");
 
-  const bus = await connectBus({ url: config.natsUrl, name: runner, prefix: config.busPrefix, log, signal: life.signal });
+  const bus = await connectBus({
+    url: config.natsUrl,
+    name: runner,
+    prefix: config.busPrefix,
+    log,
+    signal: life.signal,
+  });
   life.onClose("nats", 5_000, () => bus.drain());
   ops.checks.set("nats", () => bus.problem());
 
-  const registry = openGrpcClient(registryV1.RegistryServiceClient, { address: config.registryAddress, name: "registry", life });
+  const registry = openGrpcClient(registryV1.RegistryServiceClient, {
+    address: config.registryAddress,
+    name: "registry",
+    life,
+  });
   const metadata = serviceMetadata(config.serviceKey);
   const pools = createPools({
     config,
@@ -70,7 +89,11 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     log,
     report: async (report) => {
       const request = { ...report, runner };
-      await callUnary(registry.reportServer.bind(registry), request, { metadata, timeoutMs: REPORT_TIMEOUT_MS, service: "registry" });
+      await callUnary(registry.reportServer.bind(registry), request, {
+        metadata,
+        timeoutMs: REPORT_TIMEOUT_MS,
+        service: "registry",
+      });
     },
   });
   life.onClose("server processes", 4_000, () => pools.close());
@@ -83,7 +106,8 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     poolOf: (server) => pools.get(server),
     onEnded: ({ facts }, ending) => {
       callsTotal.inc({ server: facts.server, outcome: ending.outcome });
-      if (ending.startedAt !== undefined) seconds.observe({ server: facts.server }, (ending.endedAt - ending.startedAt) / 1000);
+      if (ending.startedAt !== undefined)
+        seconds.observe({ server: facts.server }, (ending.endedAt - ending.startedAt) / 1000);
       runningGauge.set(calls.running);
       processesGauge.set(pools.processes);
     },
@@ -93,7 +117,9 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   life.onClose("calls under way", FINISH_TIMEOUT_MS, () => calls.idle());
 
   const consumers = new Map<string, Promise<CallConsumer>>();
-  life.onClose("consumers", 2_000, () => Promise.allSettled([...consumers.values()].map(async (each) => (await each).stop())));
+  life.onClose("consumers", 2_000, () =>
+    Promise.allSettled([...consumers.values()].map(async (each) => (await each).stop())),
+  );
   async function follow(group: string): Promise<void> {
     if (consumers.has(group)) return;
     const consumer = consumeCalls(bus, group, (delivery) => calls.take(delivery));

@@ -108,7 +108,8 @@ export function openPolicy(options: {
       const resources = asked.map(({ group, server, name }) => ({ group, server, tool: name }));
       const request = { principal, action: "tools/call", resources };
       const answer = await current(() => callUnary(client.decide.bind(client), request, unary));
-      if (answer.decisions.length !== asked.length) throw new AppError("internal", "policy answered another number of decisions");
+      if (answer.decisions.length !== asked.length)
+        throw new AppError("internal", "policy answered another number of decisions");
       for (const [i, { allow, policyIds, reason }] of answer.decisions.entries()) {
         const decision = { allow, policies: policyIds, revision: Number(answer.revision), reason };
         answers.push(decision);

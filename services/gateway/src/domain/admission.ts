@@ -19,7 +19,8 @@ export function createAdmission(options: { max: number; perTenantMax: number }):
     },
     enter(tenant) {
       const own = perTenant.get(tenant) ?? 0;
-      if (own >= options.perTenantMax) throw overloaded(`tenant ${tenant} has ${own} calls under way, the most it may have`);
+      if (own >= options.perTenantMax)
+        throw overloaded(`tenant ${tenant} has ${own} calls under way, the most it may have`);
       if (underWay >= options.max) throw overloaded(`${underWay} calls are under way, the most this gateway takes`);
       perTenant.set(tenant, own + 1);
       underWay += 1;

@@ -1,5 +1,14 @@
 import { AppError } from "@tollgate/errors";
-import { LEGACY_REVISIONS, MODERN_REVISION, type NotificationFrame, PROTOCOL_VERSION_KEY, CLIENT_CAPABILITIES_KEY, type RequestFrame, RPC, SUPPORTED_REVISIONS } from "@tollgate/mcp";
+import {
+  LEGACY_REVISIONS,
+  MODERN_REVISION,
+  type NotificationFrame,
+  PROTOCOL_VERSION_KEY,
+  CLIENT_CAPABILITIES_KEY,
+  type RequestFrame,
+  RPC,
+  SUPPORTED_REVISIONS,
+} from "@tollgate/mcp";
 
 /** A refusal with the HTTP status and JSON-RPC error that the MCP transport demands. */
 export interface Refusal {
@@ -28,7 +37,11 @@ export function isOriginAllowed(origin: string | undefined, allowed: readonly st
 export function checkLegacyAccept(headers: Headers): Refusal | undefined {
   const accept = String(headers["accept"] ?? "");
   if (accepts(accept, "application/json") && accepts(accept, "text/event-stream")) return undefined;
-  return { status: 406, code: RPC.invalidRequest, message: "Accept has to name application/json and text/event-stream" };
+  return {
+    status: 406,
+    code: RPC.invalidRequest,
+    message: "Accept has to name application/json and text/event-stream",
+  };
 }
 
 export function accepts(accept: string, type: string): boolean {
@@ -69,7 +82,9 @@ export function checkModern(frame: RequestFrame | NotificationFrame, headers: He
   return (
     mismatch(headers, "mcp-protocol-version", "MCP-Protocol-Version", version) ??
     mismatch(headers, "mcp-method", "Mcp-Method", frame.method) ??
-    (frame.method === "tools/call" ? mismatch(headers, "mcp-name", "Mcp-Name", String(frame.params?.["name"])) : undefined)
+    (frame.method === "tools/call"
+      ? mismatch(headers, "mcp-name", "Mcp-Name", String(frame.params?.["name"]))
+      : undefined)
   );
 }
 
@@ -77,7 +92,11 @@ function mismatch(headers: Headers, key: string, name: string, expected: string)
   const given = headers[key];
   if (typeof given === "string" && decodeHeader(given) === expected) return undefined;
   const problem = given === undefined ? "is missing" : `is ${JSON.stringify(given)}`;
-  return { status: 400, code: RPC.headerMismatch, message: `the header ${name} ${problem}, the body says ${JSON.stringify(expected)}` };
+  return {
+    status: 400,
+    code: RPC.headerMismatch,
+    message: `the header ${name} ${problem}, the body says ${JSON.stringify(expected)}`,
+  };
 }
 
 const ENCODED = /^=\?base64\?([A-Za-z0-9+/=]*)\?=$/;

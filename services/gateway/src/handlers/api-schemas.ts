@@ -5,7 +5,12 @@ import type { Server } from "../domain/catalogue.ts";
 const NAME = z.string().min(1).max(128);
 const count = z.number().int().nonnegative();
 /** ISO 8601 with an offset, or Unix milliseconds. */
-const time = z.union([z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)), z.coerce.number().int().nonnegative()]).optional();
+const time = z
+  .union([
+    z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
+    z.coerce.number().int().nonnegative(),
+  ])
+  .optional();
 const page = (max: number) => z.coerce.number().int().min(1).max(max).optional();
 
 export const idParam = z.object({ id: NAME });
@@ -40,9 +45,21 @@ export const tools = z.object({
 
 export const policyBody = z.object({
   effect: z.enum(["allow", "deny"]),
-  principals: z.array(z.string()).min(1).max(100).meta({ examples: [["token:dev-team"]] }),
-  actions: z.array(z.string()).min(1).max(20).meta({ examples: [["tools/call"]] }),
-  resources: z.array(z.string()).min(1).max(100).meta({ examples: [["files:read_*"]] }),
+  principals: z
+    .array(z.string())
+    .min(1)
+    .max(100)
+    .meta({ examples: [["token:dev-team"]] }),
+  actions: z
+    .array(z.string())
+    .min(1)
+    .max(20)
+    .meta({ examples: [["tools/call"]] }),
+  resources: z
+    .array(z.string())
+    .min(1)
+    .max(100)
+    .meta({ examples: [["files:read_*"]] }),
 });
 export const policy = policyBody.extend({
   id: z.string(),
@@ -59,7 +76,18 @@ export const EMPTY_POLICY = { source: "api", version: 0n, updatedAtMs: 0n, updat
 
 export function toPolicy(from: policyV1.Policy): z.infer<typeof policy> {
   const { id, effect, principals, actions, resources, source, version, updatedAtMs, updatedBy, cedar } = from;
-  return { id, effect, principals, actions, resources, source, version: Number(version), updatedAt: isoOrNull(updatedAtMs), updatedBy, cedar };
+  return {
+    id,
+    effect,
+    principals,
+    actions,
+    resources,
+    source,
+    version: Number(version),
+    updatedAt: isoOrNull(updatedAtMs),
+    updatedBy,
+    cedar,
+  };
 }
 
 const token = z.object({
@@ -75,7 +103,15 @@ export const tokens = z.object({ items: z.array(token) });
 
 export function toToken(from: policyV1.Token): z.infer<typeof token> {
   const { name, tenant, team, roles, permissions } = from;
-  return { name, tenant, team, roles, permissions, createdAt: isoOrNull(from.createdAtMs), revokedAt: isoOrNull(from.revokedAtMs) };
+  return {
+    name,
+    tenant,
+    team,
+    roles,
+    permissions,
+    createdAt: isoOrNull(from.createdAtMs),
+    revokedAt: isoOrNull(from.revokedAtMs),
+  };
 }
 
 const filter = z.string().max(128).default("");
@@ -93,7 +129,10 @@ export const auditQuery = z.object({
   limit: page(1_000),
   cursor: z.string().max(512).default(""),
 });
-export const auditEvents = z.object({ items: z.array(z.record(z.string(), z.unknown())), nextCursor: z.string().nullable() });
+export const auditEvents = z.object({
+  items: z.array(z.record(z.string(), z.unknown())),
+  nextCursor: z.string().nullable(),
+});
 
 export const usageQuery = z.object({
   from: time,

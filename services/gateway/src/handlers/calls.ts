@@ -92,19 +92,25 @@ export function createCalls(options: {
     const endedAt = Date.now();
     const count = unrecordedRefusals + 1;
     unrecordedRefusals = 0;
-    events.publish({ v: 1, kind: "refusal", id: newCallId(endedAt), endedAt, count, ...refusal }).catch((error: unknown) => {
-      unrecordedRefusals += count;
-      log.warn({ err: error, refusals: unrecordedRefusals }, "refusals that are not on the stream yet");
-    });
+    events
+      .publish({ v: 1, kind: "refusal", id: newCallId(endedAt), endedAt, count, ...refusal })
+      .catch((error: unknown) => {
+        unrecordedRefusals += count;
+        log.warn({ err: error, refusals: unrecordedRefusals }, "refusals that are not on the stream yet");
+      });
   }
 
   const sweeping = setInterval(() => {
     const late = Date.now() - DEADLINE_GRACE_MS;
     for (const [id, { deadline }] of pending) {
       if (deadline > late) continue;
-      const error = new AppError("deadline_exceeded", `no answer within ${requestTimeoutMs} ms; the audit event of call ${id} will say how it ended`, {
-        details: { callId: id },
-      });
+      const error = new AppError(
+        "deadline_exceeded",
+        `no answer within ${requestTimeoutMs} ms; the audit event of call ${id} will say how it ended`,
+        {
+          details: { callId: id },
+        },
+      );
       end(id, "failed")?.onFailure(error);
     }
   }, SWEEP_MS);

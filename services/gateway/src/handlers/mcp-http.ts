@@ -31,14 +31,26 @@ declare module "fastify" {
 /** Streamable HTTP for MCP: one POST per message; the answer is JSON, or an event stream once a second message comes. */
 export async function registerMcp(
   app: FastifyInstance,
-  options: { mcp: Mcp; calls: Calls; policy: Policy; registry: Registry; allowedOrigins: readonly string[]; bodyMaxBytes: number; log: Log },
+  options: {
+    mcp: Mcp;
+    calls: Calls;
+    policy: Policy;
+    registry: Registry;
+    allowedOrigins: readonly string[];
+    bodyMaxBytes: number;
+    log: Log;
+  },
 ): Promise<void> {
   const { mcp, calls, policy, registry, log } = options;
 
   await app.register((scope, _options, done) => {
     // The body stays text: it is parsed once, and forwarded as it came.
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser("application/json", { parseAs: "string", bodyLimit: options.bodyMaxBytes }, (_request, body, parsed) => parsed(null, body));
+    scope.addContentTypeParser(
+      "application/json",
+      { parseAs: "string", bodyLimit: options.bodyMaxBytes },
+      (_request, body, parsed) => parsed(null, body),
+    );
     scope.addHook("onRequest", authenticate);
     scope.setErrorHandler(async (error: Error & { statusCode?: number }, request, reply) => {
       if (error.statusCode === 413) await drain(request.raw);
@@ -55,14 +67,18 @@ export async function registerMcp(
 
   async function authenticate(request: FastifyRequest): Promise<void> {
     if (!isOriginAllowed(request.headers.origin, options.allowedOrigins)) {
-      throw new AppError("permission_denied", `the origin ${request.headers.origin} may not call this gateway`, { details: { http: 403 } });
+      throw new AppError("permission_denied", `the origin ${request.headers.origin} may not call this gateway`, {
+        details: { http: 403 },
+      });
     }
     const token = bearerToken(request.headers.authorization);
     const { revision } = policy;
     const resolved = policy.authenticate(token);
     const principal = resolved instanceof Promise ? await resolved : resolved;
     if (!principal.permissions.includes("mcp")) {
-      throw new AppError("permission_denied", `token ${principal.id} lacks the permission "mcp"`, { details: { http: 403 } });
+      throw new AppError("permission_denied", `token ${principal.id} lacks the permission "mcp"`, {
+        details: { http: 403 },
+      });
     }
     request.caller = { principal, revision, authenticate: () => policy.authenticate(token) };
   }
@@ -94,9 +110,18 @@ export async function registerMcp(
 
   async function endSession(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const id = request.headers["mcp-session-id"];
-    if (typeof id !== "string") return refuse(reply, null, { status: 400, code: RPC.invalidRequest, message: "DELETE needs the header Mcp-Session-Id" });
+    if (typeof id !== "string")
+      return refuse(reply, null, {
+        status: 400,
+        code: RPC.invalidRequest,
+        message: "DELETE needs the header Mcp-Session-Id",
+      });
     if (await mcp.endSession(id, request.caller!.principal)) return reply.code(200).send();
-    return refuse(reply, null, { status: 404, code: RPC.invalidRequest, message: "the session is not known or has ended" });
+    return refuse(reply, null, {
+      status: 404,
+      code: RPC.invalidRequest,
+      message: "the session is not known or has ended",
+    });
   }
 
   function refusalOf(error: Error & { statusCode?: number }, request: FastifyRequest): Refusal {
@@ -107,7 +132,8 @@ export async function registerMcp(
       return typeof error.details["http"] === "number" ? { ...refusal, status: error.details["http"] } : refusal;
     }
     const status = error.statusCode ?? 500;
-    if (status === 413) return { status, code: RPC.invalidRequest, message: `the body is larger than ${options.bodyMaxBytes} bytes` };
+    if (status === 413)
+      return { status, code: RPC.invalidRequest, message: `the body is larger than ${options.bodyMaxBytes} bytes` };
     if (status === 415) return { status, code: RPC.invalidRequest, message: "Content-Type has to be application/json" };
     if (status < 500) return { status, code: RPC.invalidRequest, message: error.message };
     log.error({ err: error, url: request.url }, "request failed");
@@ -119,7 +145,11 @@ export async function registerMcp(
   }
 }
 
-const NO_STREAM: Refusal = { status: 405, code: RPC.methodNotFound, message: "this endpoint offers no stream of its own; send messages with POST" };
+const NO_STREAM: Refusal = {
+  status: 405,
+  code: RPC.methodNotFound,
+  message: "this endpoint offers no stream of its own; send messages with POST",
+};
 
 function scopeOf(request: FastifyRequest): Scope {
   const { group, server } = request.params as { group?: string; server?: string };
@@ -128,7 +158,8 @@ function scopeOf(request: FastifyRequest): Scope {
 
 function refuse(reply: FastifyReply, id: RequestId | null, { status, code, message, data }: Refusal): FastifyReply {
   if (reply.sent) return reply;
-  if (status === 401) void reply.header("www-authenticate", `Bearer error="invalid_token", error_description=${JSON.stringify(message)}`);
+  if (status === 401)
+    void reply.header("www-authenticate", `Bearer error="invalid_token", error_description=${JSON.stringify(message)}`);
   if (typeof data?.["retryAfterSeconds"] === "number") void reply.header("retry-after", data["retryAfterSeconds"]);
   const body = { jsonrpc: "2.0", id, error: { code, message, ...(data === undefined ? {} : { data }) } };
   return reply.code(status).type("application/json").send(JSON.stringify(body));

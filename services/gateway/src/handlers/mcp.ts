@@ -1,7 +1,19 @@
 import type { SessionStore } from "@tollgate/bus";
 import type { Decision } from "@tollgate/contracts";
 import { AppError, toAppError, toRpcError } from "@tollgate/errors";
-import { type Era, eraOf, type Frame, LATEST_LEGACY_REVISION, LEGACY_REVISIONS, MODERN_REVISION, type NotificationFrame, type RequestFrame, type RequestId, RPC, setToolName } from "@tollgate/mcp";
+import {
+  type Era,
+  eraOf,
+  type Frame,
+  LATEST_LEGACY_REVISION,
+  LEGACY_REVISIONS,
+  MODERN_REVISION,
+  type NotificationFrame,
+  type RequestFrame,
+  type RequestId,
+  RPC,
+  setToolName,
+} from "@tollgate/mcp";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { findTool, type Scope, serversIn, type Tool } from "../domain/catalogue.ts";
@@ -48,20 +60,34 @@ export interface Mcp {
 }
 
 /** What the gateway does with each MCP message of either era. */
-export function createMcp(options: { policy: Policy; registry: Registry; sessions: SessionStore<Session>; calls: Calls; newSessionId: () => string }): Mcp {
+export function createMcp(options: {
+  policy: Policy;
+  registry: Registry;
+  sessions: SessionStore<Session>;
+  calls: Calls;
+  newSessionId: () => string;
+}): Mcp {
   const { policy, registry, sessions, calls } = options;
   const lists = new Map<string, string>();
   /** Legacy calls under way, by session and request id: what `notifications/cancelled` names. */
   const cancellable = new Map<string, string>();
 
-  async function handle(frame: Frame, context: McpContext, sink: (frame: RequestFrame) => CallSink): Promise<McpAnswer> {
+  async function handle(
+    frame: Frame,
+    context: McpContext,
+    sink: (frame: RequestFrame) => CallSink,
+  ): Promise<McpAnswer> {
     // A client may answer a ping of a server; nothing here waits for it yet.
     if (frame.kind === "response") return { kind: "accepted" };
     const modern = eraOf(frame.params) === "modern" || context.headers["mcp-protocol-version"] === MODERN_REVISION;
     return modern ? handleModern(frame, context, sink) : handleLegacy(frame, context, sink);
   }
 
-  async function handleModern(frame: RequestFrame | NotificationFrame, context: McpContext, sink: (frame: RequestFrame) => CallSink): Promise<McpAnswer> {
+  async function handleModern(
+    frame: RequestFrame | NotificationFrame,
+    context: McpContext,
+    sink: (frame: RequestFrame) => CallSink,
+  ): Promise<McpAnswer> {
     const refusal = checkModern(frame, context.headers);
     if (refusal) return { kind: "error", id: idOf(frame), error: refusal };
     if (frame.kind === "notification") return { kind: "accepted" };
@@ -78,7 +104,11 @@ export function createMcp(options: { policy: Policy; registry: Registry; session
     }
   }
 
-  async function handleLegacy(frame: RequestFrame | NotificationFrame, context: McpContext, sink: (frame: RequestFrame) => CallSink): Promise<McpAnswer> {
+  async function handleLegacy(
+    frame: RequestFrame | NotificationFrame,
+    context: McpContext,
+    sink: (frame: RequestFrame) => CallSink,
+  ): Promise<McpAnswer> {
     if (frame.kind === "request" && frame.method === "initialize") return initialize(frame, context);
     const version = checkLegacyVersion(context.headers);
     if (version) return { kind: "error", id: idOf(frame), error: version };
@@ -155,7 +185,10 @@ export function createMcp(options: { policy: Policy; registry: Registry; session
    * Who asks and what they may, both of one revision: between the token and the decision either may have been taken
    * back.
    */
-  async function decide(context: McpContext, tools: readonly Tool[]): Promise<{ principal: Principal; decisions: Decision[] }> {
+  async function decide(
+    context: McpContext,
+    tools: readonly Tool[],
+  ): Promise<{ principal: Principal; decisions: Decision[] }> {
     for (let attempt = 1; attempt <= DECIDE_ATTEMPTS_MAX; attempt++) {
       const { revision } = policy;
       const principal = revision === context.revision ? context.principal : await context.authenticate();
@@ -215,7 +248,8 @@ export function createMcp(options: { policy: Policy; registry: Registry; session
       calls.refuse({ ...facts, code: "denied", reason: decision.reason, decision });
       throw new AppError("permission_denied", `${name}: ${decision.reason}`);
     }
-    if (server.info.status !== "ready") throw new AppError("unavailable", `server ${server.info.id} is ${server.info.status}: ${server.info.reason}`);
+    if (server.info.status !== "ready")
+      throw new AppError("unavailable", `server ${server.info.id} is ${server.info.status}: ${server.info.reason}`);
     const meta = frame.params?.["_meta"] as { traceparent?: unknown } | undefined;
     const tracing = startCallTrace(name, context.headers["traceparent"] ?? meta?.traceparent);
     const callId = calls.start({
@@ -264,7 +298,9 @@ function factsOf(principal: Principal, tool: Tool, frame: RequestFrame, caller: 
 
 /** `name/version` of a client, as it says of itself; for the audit, never for a decision. */
 function clientName(holder: unknown, key: string): string {
-  const info = (holder as Record<string, unknown> | undefined)?.[key] as { name?: unknown; version?: unknown } | undefined;
+  const info = (holder as Record<string, unknown> | undefined)?.[key] as
+    | { name?: unknown; version?: unknown }
+    | undefined;
   return typeof info?.name === "string" ? `${info.name}/${String(info.version ?? "")}`.slice(0, 100) : "";
 }
 
@@ -277,7 +313,11 @@ function idOf(frame: Frame): RequestId | null {
 }
 
 function unknownMethod(frame: RequestFrame, status: number): McpAnswer {
-  return { kind: "error", id: frame.id, error: { status, code: RPC.methodNotFound, message: `the method ${frame.method} is not offered here` } };
+  return {
+    kind: "error",
+    id: frame.id,
+    error: { status, code: RPC.methodNotFound, message: `the method ${frame.method} is not offered here` },
+  };
 }
 
 function invalidParams(frame: RequestFrame, message: string): McpAnswer {

@@ -13,7 +13,11 @@ export interface CallTrace {
 export function startCallTrace(tool: string, given: unknown): CallTrace {
   const parent = typeof given === "string" && TRACEPARENT.test(given) ? given : undefined;
   const from = parent === undefined ? ROOT_CONTEXT : propagation.extract(ROOT_CONTEXT, { traceparent: parent });
-  const span: Span = tracer.startSpan("tools/call", { kind: SpanKind.SERVER, attributes: { "mcp.tool.name": tool } }, from);
+  const span: Span = tracer.startSpan(
+    "tools/call",
+    { kind: SpanKind.SERVER, attributes: { "mcp.tool.name": tool } },
+    from,
+  );
   const carrier: { traceparent?: string } = {};
   if (span.isRecording()) propagation.inject(trace.setSpan(context.active(), span), carrier);
   return {

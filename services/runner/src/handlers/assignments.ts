@@ -71,5 +71,13 @@ function toReport(assignment: registryV1.Assignment, found: ServerReport): Repor
     const { era, serverInfo, tools } = found;
     return { serverId, specHash, status: "ready", reason: "", era, serverInfo, toolDefinitions: [...tools] };
   }
-  return { serverId, specHash, status: "unavailable", reason: found.reason, era: "", serverInfo: "", toolDefinitions: [] };
+  return {
+    serverId,
+    specHash,
+    status: "unavailable",
+    reason: found.reason,
+    era: "",
+    serverInfo: "",
+    toolDefinitions: [],
+  };
 }

@@ -29,7 +29,10 @@ export interface Command {
  * started without npx, which would stay as a process between. `node` servers run on this process's Node.
  * @throws {AppError} `unavailable`, with what to do
  */
-export async function resolveCommand(spec: ServerSpec, options: { installDir: string; baseEnv: Readonly<Record<string, string | undefined>> }): Promise<Command> {
+export async function resolveCommand(
+  spec: ServerSpec,
+  options: { installDir: string; baseEnv: Readonly<Record<string, string | undefined>> },
+): Promise<Command> {
   const env: Record<string, string> = {};
   for (const name of INHERITED) {
     const value = options.baseEnv[name];
@@ -74,7 +77,9 @@ async function install(packageSpec: string, target: string, env: Record<string, 
     // Another runner may have been faster; its copy is as good.
     await rename(part, target).catch(() => access(target));
   } catch (error) {
-    const detail = String((error as { stderr?: string }).stderr ?? (error as Error).message).trim().split("\n")[0];
+    const detail = String((error as { stderr?: string }).stderr ?? (error as Error).message)
+      .trim()
+      .split("\n")[0];
     throw new AppError("unavailable", `npm could not install ${packageSpec}: ${detail}`, { cause: error });
   } finally {
     await rm(part, { recursive: true, force: true });

@@ -117,7 +117,8 @@ export async function openConnection(options: {
       pending.delete(Number(frame.id));
       waiting.onAnswer({ kind: "response", frame });
     } else if (frame.kind === "request") answerServer(frame);
-    else if (frame.method === "notifications/progress") pending.get(Number(frame.params?.["progressToken"]))?.onProgress?.(frame);
+    else if (frame.method === "notifications/progress")
+      pending.get(Number(frame.params?.["progressToken"]))?.onProgress?.(frame);
     else if (frame.method === "notifications/tools/list_changed") options.onToolsChanged();
   }
 
@@ -148,7 +149,11 @@ export async function openConnection(options: {
   async function probe(): Promise<ResponseFrame | undefined> {
     if (options.era === "legacy") return undefined;
     try {
-      const frame = await request("server/discover", { _meta: MODERN_META }, Math.min(PROBE_TIMEOUT_MS, options.startupTimeoutMs));
+      const frame = await request(
+        "server/discover",
+        { _meta: MODERN_META },
+        Math.min(PROBE_TIMEOUT_MS, options.startupTimeoutMs),
+      );
       return frame.error === undefined ? frame : undefined;
     } catch (error) {
       if (ended !== undefined) throw error;
@@ -159,7 +164,8 @@ export async function openConnection(options: {
   async function initialize(): Promise<string> {
     const params = { protocolVersion: LATEST_LEGACY_REVISION, capabilities: {}, clientInfo: CLIENT_INFO };
     const { result, error } = await request("initialize", params, options.startupTimeoutMs);
-    if (error !== undefined) throw new AppError("unavailable", `the server refused initialize: ${String(error.message)}`);
+    if (error !== undefined)
+      throw new AppError("unavailable", `the server refused initialize: ${String(error.message)}`);
     const { protocolVersion, serverInfo } = (result ?? {}) as { protocolVersion?: unknown; serverInfo?: unknown };
     if (!LEGACY_REVISIONS.some((each) => each === protocolVersion))
       throw new AppError("unavailable", `the server speaks MCP ${String(protocolVersion)}, which is not supported`);
@@ -171,10 +177,14 @@ export async function openConnection(options: {
     const tools: string[] = [];
     let cursor: string | undefined;
     for (let page = 0; page < PAGES_MAX; page++) {
-      const params = { ...(cursor === undefined ? {} : { cursor }), ...(era === "modern" ? { _meta: MODERN_META } : {}) };
+      const params = {
+        ...(cursor === undefined ? {} : { cursor }),
+        ...(era === "modern" ? { _meta: MODERN_META } : {}),
+      };
       const frame = await request("tools/list", params, options.startupTimeoutMs);
       if (frame.error?.code === RPC.methodNotFound) return [];
-      if (frame.error !== undefined) throw new AppError("unavailable", `tools/list failed: ${String(frame.error.message)}`);
+      if (frame.error !== undefined)
+        throw new AppError("unavailable", `tools/list failed: ${String(frame.error.message)}`);
       tools.push(...toolTexts(frame));
       if (tools.length > TOOLS_MAX) throw new AppError("unavailable", `the server offers more than ${TOOLS_MAX} tools`);
       cursor = (frame.result as { nextCursor?: string }).nextCursor;

@@ -143,7 +143,10 @@ export function openPool(options: {
     if (slot === undefined) {
       if (failure && failure.until > Date.now()) throw unavailable(failure.reason);
       if (slots.size >= config.processesPerServerMax && !endIdle(1)) {
-        throw new AppError("overloaded", `server ${spec.serverId}: all ${config.processesPerServerMax} processes are in use`);
+        throw new AppError(
+          "overloaded",
+          `server ${spec.serverId}: all ${config.processesPerServerMax} processes are in use`,
+        );
       }
       slot = open(tenant);
     }

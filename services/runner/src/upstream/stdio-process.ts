@@ -54,7 +54,8 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
       resolve();
     };
     child.once("error", (error: NodeJS.ErrnoException) => {
-      failure = error.code === "ENOENT" ? `the command ${command} was not found` : `could not be started: ${error.message}`;
+      failure =
+        error.code === "ENOENT" ? `the command ${command} was not found` : `could not be started: ${error.message}`;
       if (pid === 0) finish(failure);
     });
     child.once("close", (code, signal) => {
