@@ -12,7 +12,7 @@ import {
   startGrpcServer,
   startOpsServer,
 } from "@tollgate/service";
-import { openAuthority } from "./authority.ts";
+import { openAuthority } from "./handlers/authority.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
 import { policyHandlers } from "./handlers/grpc.ts";

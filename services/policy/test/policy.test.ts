@@ -339,16 +339,11 @@ describe("the service", () => {
 
   test("decides without its database, and says that it is not ready", async () => {
     const principal = await dev();
-    await query(
-      'ALTER ROLE tollgate_policy IN DATABASE "' +
-        new URL(infra.adminUrl).pathname.slice(1) +
-        "\" SET search_path = ''",
-    );
     await query("ALTER SCHEMA policy RENAME TO policy_away");
     try {
       await eventually(async () => expect(await policy.readiness()).toBe(503));
       expect((await policy.mayCall(principal, "files", "read_a")).allow).toBe(true);
-      await expect(policy.putPolicy({})).rejects.toMatchObject({ code: "internal" });
+      await expect(policy.putPolicy({})).rejects.toMatchObject({ code: "unavailable", retryable: true });
       expect((await policy.mayCall(principal, "files", "write_a")).allow).toBe(false);
     } finally {
       await query("ALTER SCHEMA policy_away RENAME TO policy");

@@ -8,7 +8,7 @@ import { startPolicy } from "../src/service.ts";
 
 export const DEV_TOKEN = "dev-secret-0123456789";
 export const ADMIN_TOKEN = "admin-secret-0123456789";
-export const ENV = { DEV_TOKEN, ADMIN_TOKEN };
+const ENV = { DEV_TOKEN, ADMIN_TOKEN };
 
 export const FILE = `
 control_plane:

@@ -1,12 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { toCedarText } from "./cedar-text.ts";
 import { createCedarEngine, type EnginePolicy, type Subject, type Target } from "./cedar-engine.ts";
 
 const SUBJECT: Subject = { id: "dev", tenant: "acme", team: "t", roles: ["r"] };
 const TARGET: Target = { group: "g", server: "s", tool: "x" };
-
-function engineOf(policies: EnginePolicy[]) {
-  return createCedarEngine(policies, (name) => (name === "dev" ? "acme" : undefined));
-}
 
 function policy(id: string, cedar: string, principals = ["*"]): EnginePolicy {
   return { id, principals, cedar };
@@ -24,12 +22,14 @@ describe("what cannot be evaluated is denied", () => {
     ["types that do not fit", "permit(principal, action, resource) when { resource.tool > 1 };"],
     ["text that is not Cedar", "permit(principal, action"],
   ])("%s keeps the set from being taken", (_name, cedar) => {
-    expect(() => engineOf([ALLOW, policy("bad", cedar)])).toThrow(/policy bad does not fit|policies do not parse/);
+    expect(() => createCedarEngine([ALLOW, policy("bad", cedar)])).toThrow(
+      /policy bad does not fit|policies do not parse/,
+    );
   });
 
   test.each(["permit", "forbid"])("a %s that fails while it is evaluated refuses, whatever else allows", (effect) => {
     const failing = `${effect}(principal, action, resource) when { 9223372036854775807 + 1 == 0 };`;
-    expect(engineOf([ALLOW, policy("failing", failing)]).decide(SUBJECT, "tools/call", TARGET)).toEqual({
+    expect(createCedarEngine([ALLOW, policy("failing", failing)]).decide(SUBJECT, "tools/call", TARGET)).toEqual({
       allow: false,
       policyIds: ["failing"],
       failure: expect.stringContaining("policy failing: "),
@@ -37,48 +37,56 @@ describe("what cannot be evaluated is denied", () => {
   });
 
   test("a request that is not one refuses", () => {
-    const engine = engineOf([ALLOW]);
+    const engine = createCedarEngine([ALLOW]);
     expect(engine.decide({ ...SUBJECT, roles: [{} as unknown as string] }, "tools/call", TARGET)).toMatchObject({
       allow: false,
     });
   });
 });
 
-describe("a tenant's set", () => {
-  const policies = [
-    policy("all", "permit(principal, action, resource);"),
-    policy("ours", 'forbid(principal in Tenant::"acme", action, resource);', ["tenant:acme"]),
-    policy("mine", 'forbid(principal in Token::"dev", action, resource);', ["token:dev"]),
-    policy("theirs", 'forbid(principal in Tenant::"globex", action, resource);', ["tenant:globex"]),
-    policy("role", 'permit(principal in Role::"r", action, resource);', ["role:r"]),
-  ];
-  const engine = engineOf(policies);
-
-  test("holds what may concern somebody of the tenant", () => {
-    const concerned = (tenant: string) => policies.filter((each) => engine.concerns(each, tenant)).map(({ id }) => id);
-    expect(concerned("acme")).toEqual(["all", "ours", "mine", "role"]);
-    expect(concerned("globex")).toEqual(["all", "theirs", "role"]);
-    expect(concerned("third")).toEqual(["all", "role"]);
+describe("a subject's set", () => {
+  const anyPrincipals = fc.subarray(
+    ["*", "token:dev", "role:r", "role:q", "team:t", "team:u", "tenant:acme", "tenant:x"],
+    {
+      minLength: 1,
+      maxLength: 3,
+    },
+  );
+  const anyPolicy = fc.record({
+    effect: fc.constantFrom("allow" as const, "deny" as const),
+    principals: anyPrincipals,
+  });
+  const anySubject = fc.record({
+    id: fc.constantFrom("dev", "other"),
+    tenant: fc.constantFrom("acme", "x", "y"),
+    team: fc.constantFrom("t", "u", "v"),
+    roles: fc.subarray(["r", "q", "s"]),
   });
 
-  test("decides as the whole would", () => {
-    expect(engine.decide(SUBJECT, "tools/call", TARGET).policyIds).toEqual(["mine", "ours"]);
-    expect(engine.decide({ ...SUBJECT, id: "x", tenant: "globex" }, "tools/call", TARGET).policyIds).toEqual([
-      "theirs",
-    ]);
-    expect(engine.decide({ ...SUBJECT, id: "x", tenant: "third" }, "tools/call", TARGET).policyIds).toEqual([
-      "all",
-      "role",
-    ]);
-  });
-
-  test("is there for any number of tenants", () => {
-    const many = Array.from({ length: 600 }, (_, index) =>
-      policy(`p${index}`, `permit(principal in Tenant::"t${index}", action, resource);`, [`tenant:t${index}`]),
+  test("decides as all policies together would", () => {
+    fc.assert(
+      fc.property(fc.array(anyPolicy, { maxLength: 8 }), anySubject, (list, subject) => {
+        const policies = list.map(({ effect, principals }, index) => {
+          const id = `p${index}`;
+          return { id, principals, cedar: toCedarText({ id, effect, principals, actions: ["*"], resources: ["*"] }) };
+        });
+        const sliced = createCedarEngine(policies);
+        const whole = createCedarEngine(policies.map((each) => ({ ...each, principals: ["*"] })));
+        expect(sliced.decide(subject, "tools/call", TARGET)).toEqual(whole.decide(subject, "tools/call", TARGET));
+        sliced.dispose();
+        whole.dispose();
+      }),
+      { numRuns: 150 },
     );
-    const large = engineOf(many);
+  });
+
+  test("is there for any number of subjects", () => {
+    const many = Array.from({ length: 600 }, (_, index) =>
+      policy(`p${index}`, `permit(principal in Role::"r${index}", action, resource);`, [`role:r${index}`]),
+    );
+    const large = createCedarEngine(many);
     for (const index of [...many.keys(), 0, 599]) {
-      const verdict = large.decide({ ...SUBJECT, tenant: `t${index}` }, "tools/call", TARGET);
+      const verdict = large.decide({ ...SUBJECT, roles: [`r${index}`] }, "tools/call", TARGET);
       expect(verdict).toEqual({ allow: true, policyIds: [`p${index}`] });
     }
     large.dispose();

@@ -5,7 +5,6 @@ import {
   statefulIsAuthorized,
   validate,
 } from "@cedar-policy/cedar-wasm/nodejs";
-import { parsePrincipal } from "@tollgate/desired-state";
 import { CEDAR_SCHEMA } from "./cedar-text.ts";
 import type { ShortPolicy } from "./policy.ts";
 
@@ -39,8 +38,6 @@ export interface EnginePolicy extends Pick<ShortPolicy, "id" | "principals"> {
 /** One unchanging set of policies. */
 export interface CedarEngine {
   decide(subject: Subject, action: string, target: Target): Verdict;
-  /** Whether the policy can concern anybody of the tenant. */
-  concerns(policy: Pick<ShortPolicy, "principals">, tenant: string): boolean;
   /** Gives the parsed sets' memory back. Afterwards everything is denied. */
   dispose(): void;
 }
@@ -52,59 +49,53 @@ const freeNames: string[] = [];
 let namesMade = 0;
 
 /**
- * Policies are parsed once, into one set for each tenant: evaluation takes time in proportion to a set's size, and most
- * policies of a large installation name a tenant or a tenant's token. Tenants with the same policies share a set.
+ * Evaluation takes time in proportion to a set's size, so a subject is judged by the policies that name it, its roles,
+ * team or tenant, or everybody; the others could not match. Such a set is parsed when first needed, once for all
+ * subjects that share it.
+ * @param checked Cedar texts that an earlier engine has taken: the check is what takes long, a millisecond for each
  * @throws {Error} when a policy does not parse or does not fit the schema
  */
 export function createCedarEngine(
   policies: readonly EnginePolicy[],
-  tenantOfToken: (name: string) => string | undefined,
+  checked: ReadonlySet<string> = new Set(),
 ): CedarEngine {
-  checkPolicies(policies);
-  const setByTenant = new Map<string, string>();
+  checkPolicies(policies.filter(({ cedar }) => !checked.has(cedar)));
+  const named = policies.map((policy) => ({ ...policy, principals: new Set(policy.principals) }));
+  const setBySubject = new Map<string, string>();
   const setByContent = new Map<string, string>();
   let disposed = false;
 
-  function concerns(policy: Pick<ShortPolicy, "principals">, tenant: string): boolean {
-    return policy.principals.some((text) => {
-      const parsed = parsePrincipal(text);
-      if (!parsed.ok) return true;
-      if (parsed.value.kind === "tenant") return parsed.value.name === tenant;
-      if (parsed.value.kind === "token") return tenantOfToken(parsed.value.name) === tenant;
-      return true;
-    });
-  }
-
-  function setFor(tenant: string): string {
-    const known = setByTenant.get(tenant);
+  function setFor(subject: Subject): string {
+    const names = namesOf(subject);
+    const key = names.join(" ");
+    const known = setBySubject.get(key);
     if (known !== undefined) return known;
-    const shard = policies.filter((policy) => concerns(policy, tenant));
-    const content = shard.map(({ id }) => id).join(" ");
-    let name = setByContent.get(content);
-    if (name === undefined) {
+    const applicable = named.filter(({ principals }) => names.some((name) => principals.has(name)));
+    const content = applicable.map(({ id }) => id).join(" ");
+    let set = setByContent.get(content);
+    if (set === undefined) {
       if (setByContent.size >= SETS_MAX) release();
-      name = parseSet(shard);
-      setByContent.set(content, name);
+      set = parseSet(applicable);
+      setByContent.set(content, set);
     }
-    setByTenant.set(tenant, name);
-    return name;
+    setBySubject.set(key, set);
+    return set;
   }
 
   function release(): void {
-    for (const name of setByContent.values()) {
-      preparsePolicySet(name, {});
-      freeNames.push(name);
+    for (const set of setByContent.values()) {
+      preparsePolicySet(set, {});
+      freeNames.push(set);
     }
     setByContent.clear();
-    setByTenant.clear();
+    setBySubject.clear();
   }
 
   return {
-    concerns,
     decide(subject, action, target) {
       if (disposed) return { allow: false, policyIds: [], failure: "this set of policies is no longer in use" };
       try {
-        return toVerdict(ask(setFor(subject.tenant), subject, action, target));
+        return toVerdict(ask(setFor(subject), subject, action, target));
       } catch (error) {
         return { allow: false, policyIds: [], failure: (error as Error).message };
       }
@@ -116,7 +107,13 @@ export function createCedarEngine(
   };
 }
 
-function checkPolicies(policies: readonly EnginePolicy[]): void {
+/** Every way in which a policy in the short form can name the subject. */
+function namesOf({ id, tenant, team, roles }: Subject): string[] {
+  return ["*", `token:${id}`, `tenant:${tenant}`, `team:${team}`, ...roles.map((role) => `role:${role}`)];
+}
+
+function checkPolicies(policies: readonly Pick<EnginePolicy, "id" | "cedar">[]): void {
+  if (policies.length === 0) return;
   const staticPolicies = Object.fromEntries(policies.map(({ id, cedar }) => [id, cedar]));
   const answer = validate({ schema: CEDAR_SCHEMA, policies: { staticPolicies } });
   if (answer.type === "failure") throw new Error(`policies do not parse: ${answer.errors[0]?.message}`);
@@ -124,7 +121,7 @@ function checkPolicies(policies: readonly EnginePolicy[]): void {
   if (wrong) throw new Error(`policy ${wrong.policyId} does not fit: ${wrong.error.message}`);
 }
 
-function parseSet(policies: readonly EnginePolicy[]): string {
+function parseSet(policies: readonly Pick<EnginePolicy, "id" | "cedar">[]): string {
   const name = freeNames.pop() ?? `set-${(namesMade += 1)}`;
   const staticPolicies = Object.fromEntries(policies.map(({ id, cedar }) => [id, cedar]));
   const answer = preparsePolicySet(name, { staticPolicies });

@@ -51,7 +51,31 @@ describe("the short form in Cedar", () => {
   });
 });
 
-const SPECIAL = [..."ab*_\"'\\{}()[]|&;:%u@/= \u00e9\u2028💥"];
+const SPECIAL = [
+  "a",
+  "b",
+  "*",
+  "_",
+  '"',
+  "'",
+  "\\",
+  "{}",
+  "()",
+  "[]",
+  "|",
+  "&",
+  ";",
+  ":",
+  "%",
+  "u",
+  "@",
+  "/",
+  "=",
+  " ",
+  "\u00e9",
+  "\u2028",
+  "💥",
+];
 const anyTool = fc.oneof(
   fc.array(fc.constantFrom(...SPECIAL), { minLength: 1, maxLength: 12 }).map((parts) => parts.join("")),
   fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 }),
@@ -65,7 +89,7 @@ function matches(glob: string, text: string): boolean {
 }
 
 function allows(policy: ShortPolicy, tool: string): boolean {
-  const engine = createCedarEngine([{ ...policy, cedar: toCedarText(policy) }], () => undefined);
+  const engine = createCedarEngine([{ ...policy, cedar: toCedarText(policy) }]);
   try {
     const subject = { id: "t", tenant: "x", team: "x", roles: [] };
     return engine.decide(subject, "tools/call", { group: "g", server: "s", tool }).allow;

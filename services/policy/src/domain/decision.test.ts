@@ -16,6 +16,7 @@ function token(name: string, rest: Partial<TokenRecord> = {}): TokenRecord {
     roles: ["developer"],
     permissions: ["mcp"],
     sha256: hashToken(name),
+    source: "file",
     createdAtMs: NOW,
     expiresAtMs: undefined,
     revokedAtMs: undefined,

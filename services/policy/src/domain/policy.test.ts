@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parsePolicy, samePolicy } from "./policy.ts";
+import { concernsTenant, parsePolicy, samePolicy } from "./policy.ts";
 
 const GOOD = { id: "p", effect: "allow", principals: ["*"], actions: ["tools/call"], resources: ["files:*"] };
 
@@ -29,4 +29,18 @@ test("policies are the same when each part is", () => {
   expect(samePolicy(policy, { ...policy, effect: "deny" })).toBe(false);
   expect(samePolicy(policy, { ...policy, principals: ["*", "*"] })).toBe(false);
   expect(samePolicy(policy, { ...policy, resources: ["files:x"] })).toBe(false);
+});
+
+test.each([
+  ["*", ["acme", "globex"]],
+  ["role:r", ["acme", "globex"]],
+  ["team:t", ["acme", "globex"]],
+  ["tenant:acme", ["acme"]],
+  ["token:dev", ["acme"]],
+  ["token:nobody", []],
+])("a policy for %s concerns %j", (principal, expected) => {
+  const concerned = ["acme", "globex"].filter((tenant) =>
+    concernsTenant({ principals: [principal] }, tenant, (name) => (name === "dev" ? "acme" : undefined)),
+  );
+  expect(concerned).toEqual(expected);
 });

@@ -54,6 +54,20 @@ function checkList(place: string, texts: readonly string[], parse: (text: string
   });
 }
 
+/** Whether the policy can concern anybody of the tenant. */
+export function concernsTenant(
+  policy: Pick<ShortPolicy, "principals">,
+  tenant: string,
+  tenantOfToken: (name: string) => string | undefined,
+): boolean {
+  return policy.principals.some((text) => {
+    const parsed = parsePrincipal(text);
+    if (!parsed.ok) return true;
+    if (parsed.value.kind === "tenant") return parsed.value.name === tenant;
+    return parsed.value.kind !== "token" || tenantOfToken(parsed.value.name) === tenant;
+  });
+}
+
 export function samePolicy(one: ShortPolicy, other: ShortPolicy): boolean {
   return (
     one.effect === other.effect &&
@@ -61,6 +75,20 @@ export function samePolicy(one: ShortPolicy, other: ShortPolicy): boolean {
     sameTexts(one.actions, other.actions) &&
     sameTexts(one.resources, other.resources)
   );
+}
+
+/** What has to be done so that the policies of the file are those that are wanted; it takes over the API's of the same id. */
+export function planPolicies(
+  stored: readonly PolicyRecord[],
+  wanted: readonly ShortPolicy[],
+): { readonly remove: readonly PolicyRecord[]; readonly put: readonly ShortPolicy[] } {
+  const wantedIds = new Set(wanted.map(({ id }) => id));
+  const storedById = new Map(stored.map((record) => [record.id, record]));
+  const put = wanted.filter((policy) => {
+    const record = storedById.get(policy.id);
+    return record === undefined || record.source !== "file" || !samePolicy(record, policy);
+  });
+  return { remove: stored.filter(({ id, source }) => source === "file" && !wantedIds.has(id)), put };
 }
 
 export function sameTexts(one: readonly string[], other: readonly string[]): boolean {

@@ -15,14 +15,20 @@ export interface PolicyState {
   readonly engine: CedarEngine;
 }
 
-/** @throws {Error} when a policy cannot be compiled: such a state is not to be used. */
-export function buildState(records: {
-  readonly revision: number;
-  readonly tokens: readonly TokenRecord[];
-  readonly policies: readonly PolicyRecord[];
-}): PolicyState {
+/**
+ * @param before what it follows on: of policies, only the new ones are checked
+ * @throws {Error} when a policy cannot be compiled: such a state is not to be used.
+ */
+export function buildState(
+  records: {
+    readonly revision: number;
+    readonly tokens: readonly TokenRecord[];
+    readonly policies: readonly PolicyRecord[];
+  },
+  before?: PolicyState,
+): PolicyState {
   const tokens = indexTokens(records.tokens);
   const policies = records.policies.map((record) => ({ ...record, cedar: toCedarText(record) }));
-  const engine = createCedarEngine(policies, (name) => tokens.byName.get(name)?.tenant);
+  const engine = createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar)));
   return { revision: records.revision, tokens, policies, engine };
 }

@@ -9,6 +9,7 @@ function record(name: string, rest: Partial<TokenRecord> = {}): TokenRecord {
     roles: [],
     permissions: ["admin"],
     sha256: hashToken(`secret of ${name}`),
+    source: "file",
     createdAtMs: 0,
     expiresAtMs: undefined,
     revokedAtMs: undefined,

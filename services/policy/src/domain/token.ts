@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { sameTexts, type Source } from "./policy.ts";
 
 export interface TokenRecord {
   readonly name: string;
@@ -7,6 +8,7 @@ export interface TokenRecord {
   readonly roles: readonly string[];
   readonly permissions: readonly string[];
   readonly sha256: Buffer;
+  readonly source: Source;
   /** Unix milliseconds, like the other times. */
   readonly createdAtMs: number;
   readonly expiresAtMs: number | undefined;
@@ -14,9 +16,9 @@ export interface TokenRecord {
 }
 
 /** A token of the file: its hash in place of the secret. */
-export type WantedToken = Omit<TokenRecord, "createdAtMs" | "revokedAtMs">;
+export type WantedToken = Omit<TokenRecord, "source" | "createdAtMs" | "revokedAtMs">;
 
-export const TOKEN_MAX_CHARS = 4_096;
+const TOKEN_MAX_CHARS = 4_096;
 
 export function hashToken(token: string): Buffer {
   return createHash("sha256").update(token, "utf8").digest();
@@ -57,6 +59,37 @@ export function tokenProblem(record: TokenRecord | undefined, nowMs: number): st
 export function isLastAdmin(tokens: Iterable<TokenRecord>, name: string, nowMs: number): boolean {
   const admins = [...tokens].filter((token) => token.permissions.includes("admin") && !tokenProblem(token, nowMs));
   return admins.length === 1 && admins[0]!.name === name;
+}
+
+/**
+ * What has to be done so that the tokens of the file are those that are wanted. A token with another secret is another
+ * token. All old ones go first, since secrets may have swapped their names.
+ */
+export function planTokens(
+  stored: readonly TokenRecord[],
+  wanted: readonly WantedToken[],
+): { readonly remove: readonly string[]; readonly put: readonly WantedToken[] } {
+  const wantedByName = new Map(wanted.map((token) => [token.name, token]));
+  const isGone = (record: TokenRecord): boolean => {
+    const token = wantedByName.get(record.name);
+    return token === undefined ? record.source === "file" : !token.sha256.equals(record.sha256);
+  };
+  const staying = new Map(stored.filter((record) => !isGone(record)).map((record) => [record.name, record]));
+  const put = wanted.filter((token) => {
+    const record = staying.get(token.name);
+    return record === undefined || record.source !== "file" || !sameToken(record, token);
+  });
+  return { remove: stored.filter(isGone).map(({ name }) => name), put };
+}
+
+function sameToken(record: TokenRecord, token: WantedToken): boolean {
+  return (
+    record.tenant === token.tenant &&
+    record.team === token.team &&
+    record.expiresAtMs === token.expiresAtMs &&
+    sameTexts(record.roles, token.roles) &&
+    sameTexts(record.permissions, token.permissions)
+  );
 }
 
 function isoTime(ms: number): string {

@@ -1,12 +1,13 @@
 import { basename } from "node:path";
 import { type DesiredState, followDesiredState } from "@tollgate/desired-state";
 import type { Life, Log } from "@tollgate/service";
-import type { Authority } from "../authority.ts";
+import type { ClientBase } from "pg";
+import type { Authority } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
-import type { ShortPolicy } from "../domain/policy.ts";
-import { hashToken, tokenProblem, type WantedToken } from "../domain/token.ts";
-import { replaceFilePolicies } from "../store/policies.ts";
-import { replaceFileTokens } from "../store/tokens.ts";
+import { planPolicies, type ShortPolicy } from "../domain/policy.ts";
+import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
+import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
+import { putFileToken, readTokens, removeTokens } from "../store/tokens.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 
 /** Keeps the tokens and policies of the user's file in force, now and at every change of it. */
@@ -25,8 +26,8 @@ export async function followFile(options: {
     const policies = desired.policies.map(toShortPolicy);
     const before = authority.current();
     const state = await authority.apply(async (client) => {
-      const tokensChanged = await replaceFileTokens(client, tokens);
-      const policiesChanged = await replaceFilePolicies(client, policies, basename(file));
+      const tokensChanged = await replaceTokens(client, tokens);
+      const policiesChanged = await replacePolicies(client, policies, basename(file));
       return tokensChanged || policiesChanged;
     });
     for (const warning of desired.warnings) log.warn({ warning }, "the configuration file could be better");
@@ -51,6 +52,20 @@ export async function followFile(options: {
     onProblem: (error) =>
       log.error({ err: error, file }, "the configuration file was not applied; what was in force stays so"),
   });
+}
+
+async function replaceTokens(client: ClientBase, wanted: readonly WantedToken[]): Promise<boolean> {
+  const { remove, put } = planTokens(await readTokens(client), wanted);
+  if (remove.length > 0) await removeTokens(client, remove);
+  for (const token of put) await putFileToken(client, token);
+  return remove.length > 0 || put.length > 0;
+}
+
+async function replacePolicies(client: ClientBase, wanted: readonly ShortPolicy[], actor: string): Promise<boolean> {
+  const { remove, put } = planPolicies(await readPolicies(client), wanted);
+  for (const policy of remove) await deletePolicy(client, policy, actor);
+  for (const policy of put) await putPolicy(client, policy, { source: "file", actor });
+  return remove.length > 0 || put.length > 0;
 }
 
 function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPlane"]["tokens"][number]): WantedToken {

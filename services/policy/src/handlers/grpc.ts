@@ -1,9 +1,9 @@
-import { policyV1 } from "@tollgate/contracts";
+import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Log, unary } from "@tollgate/service";
-import type { Authority } from "../authority.ts";
+import type { Authority } from "./authority.ts";
 import { type Decision, decider } from "../domain/decision.ts";
-import { parsePolicy, samePolicy } from "../domain/policy.ts";
+import { concernsTenant, parsePolicy, samePolicy } from "../domain/policy.ts";
 import type { CompiledPolicy, PolicyState } from "../domain/state.ts";
 import { isLastAdmin, type TokenRecord, tokenProblem } from "../domain/token.ts";
 import { deletePolicy, findPolicy, putPolicy } from "../store/policies.ts";
@@ -104,8 +104,8 @@ function toDecision({ allow, policyIds, reason }: Decision): policyV1.Decision {
 }
 
 function listPolicies(state: PolicyState, { tenant }: policyV1.ListPoliciesRequest): policyV1.ListPoliciesResponse {
-  const visible =
-    tenant === "" ? state.policies : state.policies.filter((policy) => state.engine.concerns(policy, tenant));
+  const tenantOfToken = (name: string): string | undefined => state.tokens.byName.get(name)?.tenant;
+  const visible = state.policies.filter((policy) => tenant === "" || concernsTenant(policy, tenant, tenantOfToken));
   return { policies: visible.map(toPolicy), revision: BigInt(state.revision) };
 }
 

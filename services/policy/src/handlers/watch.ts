@@ -1,8 +1,9 @@
-import { policyV1 } from "@tollgate/contracts";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import type { policyV1 } from "@tollgate/contracts";
 import { AppError, grpcStatus } from "@tollgate/errors";
 import type { Life, Log, Metrics } from "@tollgate/service";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { createLeases, LEASE_MS } from "../domain/leases.ts";
+import { createLeases, LEASE_MS, type Leases } from "../domain/leases.ts";
+import { createLeaseWaits } from "./lease-waits.ts";
 
 const RENEW_INTERVAL_MS = 300;
 const WATCHERS_MAX = 1_000;
@@ -19,118 +20,111 @@ export interface WatchHub {
   taken(revision: number): Promise<void>;
 }
 
-interface Waiter {
-  readonly revision: number;
-  readonly settle: () => void;
-  timer: NodeJS.Timeout | undefined;
-}
-
 export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics }): WatchHub {
   const { life, log, metrics } = options;
   const leases = createLeases(performance.now());
-  /** Each with the sequence of its last message. */
-  const streams = new Map<WatchStream, bigint>();
-  const waiters = new Set<Waiter>();
-  let revision = 0;
-
+  const waits = createLeaseWaits(leases);
   const watchers = metrics.gauge("tollgate_policy_watchers", "Gateways that hold a lease");
-  const waits = metrics.histogram("tollgate_policy_change_taken_seconds", "Until no gateway acts on an older revision");
-
-  function send(stream: WatchStream): void {
-    // Before the first state there is nothing to give a lease on.
-    if (revision === 0 || !leases.mayBeSent(stream)) return;
-    leases.sent(stream, revision);
-    stream.write({ revision: BigInt(revision), leaseMs: LEASE_MS, echo: streams.get(stream) ?? 0n });
-  }
-
-  /** A waiter is done when the last lease on an older revision is over; that time only ever comes nearer. */
-  function check(waiter: Waiter): void {
-    clearTimeout(waiter.timer);
-    const remainingMs = leases.heldUntil(waiter.revision) - performance.now();
-    if (remainingMs > 0 && !life.signal.aborted) {
-      waiter.timer = setTimeout(() => check(waiter), Math.ceil(remainingMs));
-      return;
-    }
-    waiters.delete(waiter);
-    waiter.settle();
-  }
-
-  function checkAll(): void {
-    for (const waiter of waiters) check(waiter);
-  }
-
-  function watch(stream: WatchStream): void {
-    let gateway: string | undefined;
-    const leave = (): void => {
-      if (!streams.delete(stream)) return;
-      leases.left(stream, performance.now());
+  const seconds = metrics.histogram(
+    "tollgate_policy_change_taken_seconds",
+    "Until no gateway acts on an older revision",
+  );
+  const streams = openStreams({
+    leases,
+    log,
+    changed: () => {
       watchers.set(leases.size);
-      log.info({ gateway }, "gateway left");
-      checkAll();
-    };
-    stream.on("data", (message: policyV1.WatchRequest) => {
-      if (gateway !== undefined) {
-        if (!streams.has(stream)) return;
-        streams.set(stream, message.sequence);
-        leases.answered(stream, Number(message.takenRevision), performance.now());
-        checkAll();
-        return;
-      }
-      const problem = refusalOf(message, streams.size);
-      if (problem) {
-        stream.emit("error", grpcStatus(problem));
-        return;
-      }
-      gateway = message.gateway;
-      streams.set(stream, message.sequence);
-      leases.open(stream, performance.now());
-      watchers.set(leases.size);
-      log.info({ gateway }, "gateway watches");
-      send(stream);
-    });
-    stream.on("end", () => {
-      leave();
-      stream.end();
-    });
-    stream.on("cancelled", leave);
-    stream.on("close", leave);
-    stream.on("error", leave);
-  }
+      waits.check();
+    },
+  });
 
-  const timer = setInterval(() => {
-    for (const stream of streams.keys()) send(stream);
-  }, RENEW_INTERVAL_MS);
+  const timer = setInterval(streams.send, RENEW_INTERVAL_MS);
   life.signal.addEventListener(
     "abort",
     () => {
       clearInterval(timer);
-      for (const stream of streams.keys()) stream.end();
-      checkAll();
+      streams.end();
+      waits.abandon();
     },
     { once: true },
   );
 
   return {
-    watch,
-    publish(next) {
-      if (next <= revision) return;
-      revision = next;
-      for (const stream of streams.keys()) send(stream);
-    },
-    async taken(wanted) {
-      const stop = waits.startTimer();
-      await new Promise<void>((settle) => {
-        const waiter: Waiter = { revision: wanted, settle, timer: undefined };
-        waiters.add(waiter);
-        check(waiter);
-      });
+    watch: streams.add,
+    publish: streams.publish,
+    async taken(revision) {
+      const stop = seconds.startTimer();
+      if (!life.signal.aborted) await waits.until(revision);
       stop();
       if (life.signal.aborted) {
-        throw new AppError(
-          "unavailable",
-          "policy is stopping; the change is made, but not every gateway may have it yet",
-        );
+        throw new AppError("unavailable", "policy is stopping; the change is made, but gateways may not have it yet");
       }
+    },
+  };
+}
+
+/** The gateways' streams. `changed` is called when one came, answered or left. */
+function openStreams(options: { leases: Leases; log: Log; changed: () => void }) {
+  const { leases, log, changed } = options;
+  /** Each with the sequence of its last message. */
+  const sequences = new Map<WatchStream, bigint>();
+  let revision = 0;
+
+  function sendTo(stream: WatchStream): void {
+    if (!leases.mayBeSent(stream)) return;
+    leases.sent(stream, revision);
+    stream.write({ revision: BigInt(revision), leaseMs: LEASE_MS, echo: sequences.get(stream) ?? 0n });
+  }
+
+  const send = (): void => [...sequences.keys()].forEach(sendTo);
+
+  function take(stream: WatchStream, message: policyV1.WatchRequest): void {
+    if (sequences.has(stream)) {
+      sequences.set(stream, message.sequence);
+      leases.answered(stream, Number(message.takenRevision), performance.now());
+      changed();
+      return;
+    }
+    const problem = refusalOf(message, sequences.size);
+    if (problem) {
+      stream.emit("error", grpcStatus(problem));
+      return;
+    }
+    log.info({ gateway: message.gateway }, "a gateway watches");
+    sequences.set(stream, message.sequence);
+    leases.open(stream, performance.now());
+    changed();
+    sendTo(stream);
+  }
+
+  function add(stream: WatchStream): void {
+    let left = false;
+    const leave = (): void => {
+      left = true;
+      if (!sequences.delete(stream)) return;
+      log.info("a gateway left");
+      leases.left(stream, performance.now());
+      changed();
+    };
+    stream.on("data", (message: policyV1.WatchRequest) => {
+      // What was still on its way when the stream ended must not open a lease.
+      if (!left) take(stream, message);
+    });
+    stream.on("end", () => {
+      leave();
+      stream.end();
+    });
+    for (const event of ["cancelled", "close", "error"]) stream.on(event, leave);
+  }
+
+  return {
+    add,
+    send,
+    end: () => [...sequences.keys()].forEach((stream) => stream.end()),
+    publish: (next: number): void => {
+      if (next <= revision) return;
+      revision = next;
+      send();
     },
   };
 }

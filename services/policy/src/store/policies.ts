@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import { type Effect, type PolicyRecord, samePolicy, type ShortPolicy, type Source } from "../domain/policy.ts";
+import type { Effect, PolicyRecord, ShortPolicy, Source } from "../domain/policy.ts";
 
 interface PolicyRow {
   id: string;
@@ -85,22 +85,4 @@ export async function deletePolicy(client: ClientBase, policy: PolicyRecord, act
       actor,
     ],
   );
-}
-
-/** Makes the policies of the file what is wanted; takes over those of the API that have the same id. */
-export async function replaceFilePolicies(
-  client: ClientBase,
-  wanted: readonly ShortPolicy[],
-  actor: string,
-): Promise<boolean> {
-  const stored = new Map((await readPolicies(client)).map((record) => [record.id, record]));
-  const kept = new Set(wanted.map(({ id }) => id));
-  const gone = [...stored.values()].filter(({ id, source }) => source === "file" && !kept.has(id));
-  const changed = wanted.filter((policy) => {
-    const record = stored.get(policy.id);
-    return record === undefined || record.source !== "file" || !samePolicy(record, policy);
-  });
-  for (const policy of gone) await deletePolicy(client, policy, actor);
-  for (const policy of changed) await putPolicy(client, policy, { source: "file", actor });
-  return gone.length > 0 || changed.length > 0;
 }

@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import { sameTexts } from "../domain/policy.ts";
+import type { Source } from "../domain/policy.ts";
 import type { TokenRecord, WantedToken } from "../domain/token.ts";
 
 interface TokenRow {
@@ -9,7 +9,7 @@ interface TokenRow {
   roles: string[];
   permissions: string[];
   sha256: Buffer;
-  source: string;
+  source: Source;
   created_at: Date;
   expires_at: Date | null;
   revoked_at: Date | null;
@@ -31,34 +31,18 @@ function toRecord(row: TokenRow): TokenRecord {
     roles: row.roles,
     permissions: row.permissions,
     sha256: row.sha256,
+    source: row.source,
     createdAtMs: row.created_at.getTime(),
     expiresAtMs: row.expires_at?.getTime(),
     revokedAtMs: row.revoked_at?.getTime(),
   };
 }
 
-/** Makes the tokens of the file what is wanted. Returns whether anything changed. */
-export async function replaceFileTokens(client: ClientBase, wanted: readonly WantedToken[]): Promise<boolean> {
-  const { rows } = await client.query<TokenRow>(SELECT);
-  const wantedByName = new Map(wanted.map((token) => [token.name, token]));
-  const stored = new Map(rows.map((row) => [row.name, row]));
-  // A token with another secret is another token. All old ones go first, since secrets may have swapped names.
-  const gone = rows.filter(({ name, source, sha256 }) => {
-    const token = wantedByName.get(name);
-    return token === undefined ? source === "file" : !token.sha256.equals(sha256);
-  });
-  for (const { name } of gone) stored.delete(name);
-  const changed = wanted.filter((token) => {
-    const row = stored.get(token.name);
-    return row === undefined || row.source !== "file" || !sameToken(toRecord(row), token);
-  });
-  if (gone.length > 0)
-    await client.query("DELETE FROM policy.tokens WHERE name = ANY($1)", [gone.map(({ name }) => name)]);
-  for (const token of changed) await putFileToken(client, token);
-  return gone.length > 0 || changed.length > 0;
+export async function removeTokens(client: ClientBase, names: readonly string[]): Promise<void> {
+  await client.query("DELETE FROM policy.tokens WHERE name = ANY($1)", [names]);
 }
 
-async function putFileToken(client: ClientBase, token: WantedToken): Promise<void> {
+export async function putFileToken(client: ClientBase, token: WantedToken): Promise<void> {
   await client.query(
     `INSERT INTO policy.tokens (name, tenant, team, roles, permissions, sha256, source, expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, 'file', $7)
@@ -73,16 +57,6 @@ async function putFileToken(client: ClientBase, token: WantedToken): Promise<voi
       token.sha256,
       token.expiresAtMs === undefined ? null : new Date(token.expiresAtMs),
     ],
-  );
-}
-
-function sameToken(one: WantedToken, other: WantedToken): boolean {
-  return (
-    one.tenant === other.tenant &&
-    one.team === other.team &&
-    one.expiresAtMs === other.expiresAtMs &&
-    sameTexts(one.roles, other.roles) &&
-    sameTexts(one.permissions, other.permissions)
   );
 }
 

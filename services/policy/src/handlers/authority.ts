@@ -1,0 +1,142 @@
+import { AppError } from "@tollgate/errors";
+import { type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
+import type { ClientBase } from "pg";
+import { buildState, type PolicyState } from "../domain/state.ts";
+import type { PolicyMetrics } from "../metrics.ts";
+import { readPolicies } from "../store/policies.ts";
+import { lockRevision, readRevision, writeRevision } from "../store/revision.ts";
+import { readTokens } from "../store/tokens.ts";
+import { createTurns } from "./turns.ts";
+import type { WatchHub } from "./watch.ts";
+
+const CHANGES_WAITING_MAX = 64;
+const REFRESH_INTERVAL_MS = 1_000;
+const REFRESH_FAILURES_MAX = 5;
+
+/** Does its statements and says whether anything changed. What it throws undoes the change. */
+export type Change = (client: ClientBase) => Promise<boolean>;
+
+/** Holds the state that decisions rest on, and is the only way to change it. */
+export interface Authority {
+  current(): PolicyState;
+  /**
+   * Changes the database, then the state in memory, one change after the other; settles once no gateway can act on an
+   * older revision any more (invariant 2 of the design). The change holds from the returned state's revision on.
+   */
+  change(work: Change): Promise<PolicyState>;
+  /** The same without waiting for the gateways: for changes that nobody waits for. */
+  apply(work: Change): Promise<PolicyState>;
+  /** Why the state may be out of date, or undefined. */
+  problem(): string | undefined;
+}
+
+/** Reads the state from the database and publishes its revision. */
+export async function openAuthority(options: {
+  readonly pool: Pool;
+  readonly hub: WatchHub;
+  readonly metrics: PolicyMetrics;
+  readonly life: Life;
+  readonly log: Log;
+}): Promise<Authority> {
+  const { pool, hub, metrics, life, log } = options;
+  // The state in memory follows the order of the commits.
+  const inTurn = createTurns({ waitingMax: CHANGES_WAITING_MAX, what: "changes of policy" });
+  let state = await withTransaction(pool, async (client) => readState(client, await lockRevision(client)));
+  publish();
+
+  function publish(): void {
+    hub.publish(state.revision);
+    metrics.revision.set(state.revision);
+    metrics.policies.set(state.policies.length);
+    metrics.tokens.set(state.tokens.byName.size);
+  }
+
+  async function transact(work: Change): Promise<PolicyState> {
+    const before = state;
+    const next = await store({ pool, before, work, log });
+    if (next === before) return next;
+    state = next;
+    before.engine.dispose();
+    publish();
+    return next;
+  }
+
+  const apply = (work: Change): Promise<PolicyState> => inTurn(() => transact(work));
+
+  const problem = keepRefreshed({
+    life,
+    log,
+    refresh: async () => {
+      if ((await readRevision(pool)) !== state.revision) await apply(() => Promise.resolve(false));
+    },
+  });
+  return {
+    current: () => state,
+    apply,
+    async change(work) {
+      const next = await apply(work);
+      // Also when nothing changed: the caller may be repeating a change whose answer it missed.
+      await hub.taken(next.revision);
+      return next;
+    },
+    problem,
+  };
+}
+
+/** One change in the database. Nothing is committed of which no state can be built. */
+async function store(options: { pool: Pool; before: PolicyState; work: Change; log: Log }): Promise<PolicyState> {
+  const { pool, before, work, log } = options;
+  let built: PolicyState | undefined;
+  try {
+    return await withTransaction(pool, async (client) => {
+      const revision = await lockRevision(client);
+      const changed = await work(client);
+      // Unchanged, yet newer than what is held here: a change whose commit was never heard of, or another replica's.
+      if (!changed && revision === before.revision) return before;
+      if (changed) await writeRevision(client, revision + 1);
+      else log.info({ revision }, "takes a revision that was made elsewhere");
+      built = await readState(client, changed ? revision + 1 : revision, before);
+      return built;
+    });
+  } catch (error) {
+    built?.engine.dispose();
+    if (error instanceof AppError) throw error;
+    log.error({ err: error }, "a change was not stored");
+    // After a lost answer to COMMIT it may be stored all the same; then it holds from the next refresh on.
+    throw new AppError("unavailable", "the change could not be stored; it may be repeated", { cause: error });
+  }
+}
+
+async function readState(client: ClientBase, revision: number, before?: PolicyState): Promise<PolicyState> {
+  return buildState({ revision, tokens: await readTokens(client), policies: await readPolicies(client) }, before);
+}
+
+/** Takes over what was changed elsewhere. Returns a check that says why that may not work. */
+function keepRefreshed(options: {
+  readonly refresh: () => Promise<void>;
+  readonly life: Life;
+  readonly log: Log;
+}): () => string | undefined {
+  const { refresh, life, log } = options;
+  let failures = 0;
+  let busy: Promise<void> | undefined;
+
+  async function attempt(): Promise<void> {
+    try {
+      await refresh();
+      failures = 0;
+    } catch (error) {
+      failures += 1;
+      if (failures === 1) log.warn({ err: error }, "the revision cannot be read; decisions go on with the one at hand");
+    }
+  }
+
+  const timer = setInterval(() => {
+    busy ??= attempt().finally(() => (busy = undefined));
+  }, REFRESH_INTERVAL_MS);
+  life.onClose("policy state", 2_000, async () => {
+    clearInterval(timer);
+    await busy;
+  });
+  return () => (failures >= REFRESH_FAILURES_MAX ? "the database cannot be read" : undefined);
+}
