@@ -35,11 +35,17 @@ export function partitionName(table: string, month: Month): string {
   return `${table}_${Math.floor(month / 12)}${String((month % 12) + 1).padStart(2, "0")}`;
 }
 
-export async function openPartitions(options: { pool: Pool; schema: string; table: string; log: Log }): Promise<Partitions> {
+export async function openPartitions(options: {
+  pool: Pool;
+  schema: string;
+  table: string;
+  log: Log;
+}): Promise<Partitions> {
   const { pool, schema, table } = options;
-  const { rows } = await pool.query<{ native: boolean }>("SELECT relkind = 'p' AS native FROM pg_class WHERE oid = $1::regclass", [
-    qualified(schema, table),
-  ]);
+  const { rows } = await pool.query<{ native: boolean }>(
+    "SELECT relkind = 'p' AS native FROM pg_class WHERE oid = $1::regclass",
+    [qualified(schema, table)],
+  );
   if (rows[0]?.native !== true) return { ensure: async () => {}, forget: () => {} };
 
   const known = new Set<Month>();
@@ -62,7 +68,13 @@ export async function openPartitions(options: { pool: Pool; schema: string; tabl
  * Under a lock, since replicas reach a new month together. Made as a table of its own and attached afterwards: unlike
  * `CREATE TABLE … PARTITION OF`, this does not wait for those who read the parent, nor make others wait.
  */
-async function createPartition(options: { pool: Pool; schema: string; table: string; log: Log; month: Month }): Promise<void> {
+async function createPartition(options: {
+  pool: Pool;
+  schema: string;
+  table: string;
+  log: Log;
+  month: Month;
+}): Promise<void> {
   const { pool, schema, table, log, month } = options;
   const parent = qualified(schema, table);
   const name = partitionName(table, month);

@@ -3,7 +3,7 @@
  */
 export type Nano = bigint;
 
-export const NANO_DIGITS = 9;
+const NANO_DIGITS = 9;
 const DECIMAL = /^(\d{1,11})(?:\.(\d{1,9}))?$/;
 
 /** "0.00005" as nano-units. @throws {RangeError} when it is negative, no plain decimal or finer than a nano-unit */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatNano, parseNano } from "./decimal.ts";
-import { cardAt, costOf, currencyOf, type Priced, type RateCard } from "./rate-card.ts";
+import { cardAt, costOf, parseRateCards, type Priced, type RateCard, type RateCardRow } from "./rate-card.ts";
 
 const card: RateCard = {
   id: "default",
@@ -101,10 +101,21 @@ describe("the card of a time", () => {
   });
 });
 
-describe("the currency", () => {
-  it("is the one of all cards", () => {
-    expect(currencyOf([card, card])).toBe("USD");
-    expect(() => currencyOf([card, { ...card, currency: "EUR" }])).toThrow("USD and EUR");
-    expect(() => currencyOf([])).toThrow("none");
+describe("stored cards", () => {
+  const row: RateCardRow = {
+    ...card,
+    perCall: "0.000100000",
+    perSecond: "0.000050000",
+    perMegabyte: "0.000010000",
+    perColdStart: "0.002000000",
+  };
+
+  it("are read to the nano-unit", () => {
+    expect(parseRateCards([row])).toEqual({ cards: [card], currency: "USD" });
+  });
+
+  it("have to have one currency", () => {
+    expect(() => parseRateCards([row, { ...row, currency: "EUR" }])).toThrow("USD and EUR");
+    expect(() => parseRateCards([])).toThrow("none");
   });
 });

@@ -1,5 +1,5 @@
 import { AppError } from "@tollgate/errors";
-import type { Nano } from "./decimal.ts";
+import { type Nano, parseNano } from "./decimal.ts";
 
 /** Prices in nano-units. A megabyte is 1,000,000 bytes of request and response together. */
 export interface RateCard {
@@ -14,6 +14,11 @@ export interface RateCard {
   /** Unix milliseconds. */
   readonly validFromMs: number;
 }
+
+/** A card as it is stored: prices as decimal numbers. */
+export type RateCardRow = {
+  readonly [K in keyof RateCard]: RateCard[K] extends Nano ? string : RateCard[K];
+};
 
 /** What a price depends on. */
 export interface Priced {
@@ -53,9 +58,17 @@ export function cardAt(cards: readonly RateCard[], timeMs: number): RateCard {
   throw new AppError("failed_precondition", `no rate card is valid at ${new Date(timeMs).toISOString()}`);
 }
 
-/** @throws {AppError} failed_precondition when cards have several currencies, or there are none */
-export function currencyOf(cards: readonly RateCard[]): string {
-  const currencies = [...new Set(cards.map((card) => card.currency))];
-  if (currencies.length === 1) return currencies[0]!;
-  throw new AppError("failed_precondition", `rate cards need one currency, not ${currencies.join(" and ") || "none"}`);
+/** @throws {AppError} failed_precondition when there is not one currency: sums over several would mean nothing */
+export function parseRateCards(rows: readonly RateCardRow[]): { cards: RateCard[]; currency: string } {
+  const cards = rows.map((row) => ({
+    ...row,
+    perCall: parseNano(row.perCall),
+    perSecond: parseNano(row.perSecond),
+    perMegabyte: parseNano(row.perMegabyte),
+    perColdStart: parseNano(row.perColdStart),
+  }));
+  const [currency, ...others] = new Set(cards.map((card) => card.currency));
+  if (currency !== undefined && others.length === 0) return { cards, currency };
+  const found = currency === undefined ? "none" : [currency, ...others].join(" and ");
+  throw new AppError("failed_precondition", `rate cards need one currency, not ${found}`);
 }

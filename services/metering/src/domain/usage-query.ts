@@ -1,7 +1,7 @@
 import { type meteringV1, NAME_PATTERN } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 
-export const GROUP_KEYS = ["tenant", "team", "principal", "group", "server", "tool"] as const;
+const GROUP_KEYS = ["tenant", "team", "principal", "group", "server", "tool"] as const;
 export type GroupKey = (typeof GROUP_KEYS)[number];
 
 const LIMIT_DEFAULT = 1_000;

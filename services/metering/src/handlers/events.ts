@@ -1,6 +1,7 @@
 import type { StreamedEvent } from "@tollgate/bus";
 import type { Metrics, Partitions, Pool } from "@tollgate/service";
 import { type MeteredCall, toMeteredCall, withoutDuplicates } from "../domain/metered-call.ts";
+import { parseRateCards } from "../domain/rate-card.ts";
 import { insertCalls } from "../store/calls.ts";
 import { readRateCards } from "../store/rate-cards.ts";
 
@@ -22,7 +23,7 @@ export function createEventHandler(options: {
     const done = seconds.startTimer();
     try {
       // Read for each batch: a new card holds from its time on, not from when a cache hears of it.
-      const { cards } = await readRateCards(pool);
+      const { cards } = parseRateCards(await readRateCards(pool));
       const calls: MeteredCall[] = [];
       for (const { event, sequence } of events)
         if (event.kind === "call") calls.push(toMeteredCall(event, sequence, cards));

@@ -1,5 +1,6 @@
 import type { meteringV1 } from "@tollgate/contracts";
 import { type Log, type Pool, unary } from "@tollgate/service";
+import { parseRateCards } from "../domain/rate-card.ts";
 import { type GroupKey, parseUsageQuery } from "../domain/usage-query.ts";
 import { sumUsage, type UsageSums } from "../store/calls.ts";
 import { readRateCards } from "../store/rate-cards.ts";
@@ -9,7 +10,7 @@ export function createMeteringHandlers(options: { pool: Pool; log: Log }): meter
   return {
     getUsage: unary(log, async (request: meteringV1.GetUsageRequest): Promise<meteringV1.GetUsageResponse> => {
       const query = parseUsageQuery(request);
-      const { currency } = await readRateCards(pool);
+      const { currency } = parseRateCards(await readRateCards(pool));
       const { groups, total } = await sumUsage(pool, query);
       return {
         rows: groups.map((group) => toRow(group, keyOf(query.groupBy, group.keys))),
