@@ -21,6 +21,22 @@ export interface StreamedEvent {
   readonly sequence: number;
 }
 
+/** A line of a message that is no event. */
+interface BadLine {
+  readonly message: JsMsg;
+  /** Its place in the message. */
+  readonly at: number;
+  readonly line: string;
+  readonly reason: string;
+}
+
+/** What is stored and then acknowledged together. */
+interface Batch {
+  readonly events: readonly StreamedEvent[];
+  readonly badLines: readonly BadLine[];
+  readonly messages: readonly JsMsg[];
+}
+
 export interface EventConsumer {
   /** Events delivered and not yet stored. */
   readonly waiting: number;
@@ -59,6 +75,7 @@ export async function consumeEvents(
 
   let events: StreamedEvent[] = [];
   let messages: JsMsg[] = [];
+  let badLines: BadLine[] = [];
   let timer: NodeJS.Timeout | undefined;
   let storing: Promise<void> | undefined;
   let problem: string | undefined;
@@ -68,9 +85,10 @@ export async function consumeEvents(
     clearTimeout(timer);
     timer = undefined;
     if (storing) return;
-    const batch = { events, messages };
+    const batch = { events, messages, badLines };
     events = [];
     messages = [];
+    badLines = [];
     storing = storeUntilDone(batch).finally(() => {
       storing = undefined;
       if (events.length >= batchMax) begin();
@@ -78,7 +96,7 @@ export async function consumeEvents(
     });
   };
 
-  async function storeUntilDone(batch: { events: StreamedEvent[]; messages: JsMsg[] }): Promise<void> {
+  async function storeUntilDone(batch: Batch): Promise<void> {
     const extending = setInterval(() => {
       for (const message of [...batch.messages, ...messages]) message.working();
     }, EXTEND_INTERVAL_MS);
@@ -86,6 +104,7 @@ export async function consumeEvents(
       for (let delayMs = RETRY_MIN_MS; !signal.aborted; delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)) {
         try {
           if (batch.events.length > 0) await store(batch.events);
+          for (const bad of batch.badLines) await putAside(bus, durable, bad);
           for (const message of batch.messages) message.ack();
           problem = undefined;
           return;
@@ -110,7 +129,7 @@ export async function consumeEvents(
       for (const [at, line] of message.string().split("\n").entries()) {
         const parsed = parseAuditEvent(line);
         if (parsed.ok) events.push({ event: parsed.value, line, sequence: message.seq });
-        else putAside(bus, { durable, message, at, line, reason: parsed.reason });
+        else badLines.push({ message, at, line, reason: parsed.reason });
       }
       if (events.length >= batchMax) begin();
       else timer ??= setTimeout(begin, batchWaitMs);
@@ -134,11 +153,10 @@ export async function consumeEvents(
   };
 }
 
-/** The message is acknowledged with its batch; the bad line is kept where a person finds it. */
-function putAside(bus: Bus, bad: { durable: string; message: JsMsg; at: number; line: string; reason: string }): void {
-  const { durable, message, at, line, reason } = bad;
+/** Keeps a bad line where a person finds it; the stream takes it once, however often this is tried. */
+async function putAside(bus: Bus, durable: string, { message, at, line, reason }: BadLine): Promise<void> {
   bus.log.error({ durable, sequence: message.seq, reason }, "a line on AUDIT that is no event; put aside");
-  publishAcknowledged(bus, {
+  await publishAcknowledged(bus, {
     subject: bus.subjects.dead(durable),
     payload: JSON.stringify({
       stream: message.info.stream,
@@ -149,7 +167,7 @@ function putAside(bus: Bus, bad: { durable: string; message: JsMsg; at: number; 
     }),
     id: `dead-${durable}-${message.seq}-${at}`,
     untilMs: Date.now() + DEAD_TIMEOUT_MS,
-  }).catch((error: unknown) => bus.log.error({ err: error, durable }, "could not be put aside"));
+  });
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,14 +1,18 @@
 import {
   DiscardPolicy,
+  JetStreamApiError,
   type JetStreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
+import { AppError } from "@tollgate/errors";
 import type { Subjects } from "./subjects.ts";
 
 const NANOS_PER_MS = 1_000_000;
 const DUPLICATE_WINDOW_MS = 120_000;
+/** JetStream's error code for a stream that is there with other settings. */
+const NAME_IN_USE = 10_058;
 const GIB = 1024 ** 3;
 
 /** The largest message on any stream; NATS has to be started with a max_payload of at least this. */
@@ -58,7 +62,13 @@ function wantedStreams(subjects: Subjects): Wanted[] {
 /** Creates what is missing and brings the limits up to date. Safe to be run by many services at once. */
 export async function ensureStreams(jsm: JetStreamManager, subjects: Subjects): Promise<void> {
   for (const wanted of wantedStreams(subjects)) {
-    // Adding a stream that is there with the same settings is a success; with other settings it is an error.
-    await jsm.streams.add(wanted).catch(() => jsm.streams.update(wanted.name, wanted));
+    // Adding a stream that is there with the same settings is a success; with other settings it is this error.
+    await jsm.streams.add(wanted).catch((error: unknown) => {
+      if (error instanceof JetStreamApiError && error.code === NAME_IN_USE)
+        return jsm.streams.update(wanted.name, wanted);
+      throw new AppError("unavailable", `the stream ${wanted.name} cannot be made: ${(error as Error).message}`, {
+        cause: error,
+      });
+    });
   }
 }

@@ -1,4 +1,4 @@
-import { isCallId } from "./ids.ts";
+import { isCallId, timeOfId } from "./ids.ts";
 
 /** Names of groups, servers and tenants: they become subject tokens, URL segments and tool prefixes. */
 export const NAME_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -109,6 +109,8 @@ export interface ReplyEnvelope {
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
 const EVENT_MAX_CHARS = 65_536;
+/** Rows are kept by the time in the id; one that is far from the event's own time would open a partition of its own. */
+const ID_DRIFT_MAX_MS = 7 * 86_400_000;
 
 /** Parses one line of an AUDIT message. Unknown fields are kept: a newer writer's event is stored whole. */
 export function parseAuditEvent(line: string): Parsed<AuditEvent> {
@@ -124,6 +126,8 @@ export function parseAuditEvent(line: string): Parsed<AuditEvent> {
   if (!isCallId(event.id)) return refuse("id is not a UUIDv7");
   if (typeof event.tenant !== "string" || !NAME_PATTERN.test(event.tenant)) return refuse("tenant is not a name");
   if (!Number.isSafeInteger(event.endedAt)) return refuse("endedAt is not a time in milliseconds");
+  if (Math.abs(timeOfId(event.id) - event.endedAt!) > ID_DRIFT_MAX_MS)
+    return refuse("the id's time is not the event's");
   if (event.kind === "refusal") {
     if (typeof event.code !== "string") return refuse("a refusal without a code");
     return { ok: true, value: event as RefusalEvent };

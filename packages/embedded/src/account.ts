@@ -30,10 +30,7 @@ export async function defaultOwner(): Promise<Owner> {
 }
 
 async function readId(flag: string): Promise<number | undefined> {
-  const { code, output } = await runToEnd(
-    { file: "id", args: [flag, "nobody"] },
-    { timeoutMs: probeWithinMs },
-  );
+  const { code, output } = await runToEnd({ file: "id", args: [flag, "nobody"] }, { timeoutMs: probeWithinMs });
   const id = Number.parseInt(output, 10);
   return code === 0 && id >= 0 ? id : undefined;
 }
@@ -54,22 +51,17 @@ export async function findRunAs(options: {
   let said = "";
   for (const runAs of waysToRunAs(owner)) {
     const probe = runAs("/bin/sh", ["-c", 'cd "$1" && exec "$2" --version', "sh", dir, program]);
-    const result = await runToEnd(probe, { timeoutMs: probeWithinMs, signal }).catch(
-      (error: unknown) => ({
-        code: null,
-        output: error instanceof Error ? error.message : String(error),
-      }),
-    );
+    const result = await runToEnd(probe, { timeoutMs: probeWithinMs, signal }).catch((error: unknown) => ({
+      code: null,
+      output: error instanceof Error ? error.message : String(error),
+    }));
     if (result.code === 0) return runAs;
     said = result.output.trim().split("\n").at(-1) ?? "";
   }
   const who = isRoot()
     ? ` as user ${owner.uid} (it refuses to run as root); move the project to a folder open to all, or start as that user`
     : "";
-  throw new EmbeddedError(
-    "failed_precondition",
-    `PostgreSQL (${program}) cannot be run on ${dir}${who}: ${said}`,
-  );
+  throw new EmbeddedError("failed_precondition", `PostgreSQL (${program}) cannot be run on ${dir}${who}: ${said}`);
 }
 
 function waysToRunAs(owner: Owner): RunAs[] {

@@ -26,8 +26,7 @@ export async function downloadDebianPackage(options: {
   readonly signal: AbortSignal;
 }): Promise<string> {
   const sources = await listSources();
-  if (sources.length === 0)
-    throw new Error("this machine has no apt with a Debian or Ubuntu mirror");
+  if (sources.length === 0) throw new Error("this machine has no apt with a Debian or Ubuntu mirror");
   let reason = "";
   for (const [index, source] of sources.entries()) {
     const dir = join(options.workDir, String(index));
@@ -49,9 +48,7 @@ async function listSources(): Promise<string[]> {
     );
     if (!hasKey) continue;
     for (const mirror of mirrors)
-      sources.push(
-        `Types: deb\nURIs: ${mirror}\nSuites: ${suite}\nComponents: ${component}\nSigned-By: ${keyring}\n`,
-      );
+      sources.push(`Types: deb\nURIs: ${mirror}\nSuites: ${suite}\nComponents: ${component}\nSigned-By: ${keyring}\n`);
   }
   return sources;
 }

@@ -29,7 +29,5 @@ export class EmbeddedError extends Error {
 
 /** The `code` of a system error (ENOENT, EACCES …), if it is one. */
 export function systemCode(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

@@ -39,13 +39,9 @@ export async function assertUnused(options: {
 }): Promise<void> {
   const pid = await serverOf(options.dataDir, options.pidFile);
   if (pid !== undefined)
-    throw new EmbeddedError(
-      "already_exists",
-      `${options.name} already runs on ${options.dataDir} (process ${pid})`,
-      {
-        details: { pid },
-      },
-    );
+    throw new EmbeddedError("already_exists", `${options.name} already runs on ${options.dataDir} (process ${pid})`, {
+      details: { pid },
+    });
 }
 
 /**
@@ -53,9 +49,7 @@ export async function assertUnused(options: {
  * was one. Only for a launcher that knows to be the only one using this directory.
  * @throws EmbeddedError deadline_exceeded when the process survives every signal
  */
-export async function endLeftover(options: {
-  readonly dataDir: string;
-}): Promise<number | undefined> {
+export async function endLeftover(options: { readonly dataDir: string }): Promise<number | undefined> {
   for (const [pidFile, steps] of [
     [natsPidFile, natsStop],
     [postgresPidFile, postgresStop],
@@ -63,11 +57,9 @@ export async function endLeftover(options: {
     const pid = await serverOf(options.dataDir, pidFile);
     if (pid === undefined) continue;
     if (!(await endProcess(pid, steps)))
-      throw new EmbeddedError(
-        "deadline_exceeded",
-        `process ${pid} on ${options.dataDir} did not end`,
-        { details: { pid } },
-      );
+      throw new EmbeddedError("deadline_exceeded", `process ${pid} on ${options.dataDir} did not end`, {
+        details: { pid },
+      });
     return pid;
   }
   return undefined;

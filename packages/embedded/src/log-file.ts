@@ -31,12 +31,7 @@ export async function logTail(log: LogFile): Promise<string> {
       buffer: Buffer.alloc(tailBytesMax),
       position: from,
     });
-    return buffer
-      .toString("utf8", 0, bytesRead)
-      .trimEnd()
-      .split("\n")
-      .slice(-tailLinesMax)
-      .join("\n");
+    return buffer.toString("utf8", 0, bytesRead).trimEnd().split("\n").slice(-tailLinesMax).join("\n");
   } finally {
     await file.close();
   }

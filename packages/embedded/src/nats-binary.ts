@@ -28,9 +28,7 @@ export async function findNatsServer(options: {
   if (installed !== undefined) {
     const version = await readVersion(installed, signal);
     if (isUsable(version)) return installed;
-    log(
-      `NATS: ${installed} is ${version ?? "unusable"}; ${versionMin.major}.${versionMin.minor} or newer is needed`,
-    );
+    log(`NATS: ${installed} is ${version ?? "unusable"}; ${versionMin.major}.${versionMin.minor} or newer is needed`);
   }
   const cached = join(resolve(options.cacheDir), "nats-server");
   if (isUsable(await readVersion(cached, signal))) return cached;
@@ -46,8 +44,7 @@ export async function findNatsServer(options: {
 
 /** Debian installs servers to /usr/sbin and brew to /opt/homebrew/bin, which not every user's PATH names. */
 async function locateOnPath(signal: AbortSignal | undefined): Promise<string | undefined> {
-  const script =
-    'PATH="$PATH:/usr/local/bin:/usr/local/sbin:/usr/sbin:/opt/homebrew/bin"; command -v nats-server';
+  const script = 'PATH="$PATH:/usr/local/bin:/usr/local/sbin:/usr/sbin:/opt/homebrew/bin"; command -v nats-server';
   const { code, output } = await runToEnd(
     { file: "/bin/sh", args: ["-c", script] },
     { timeoutMs: probeWithinMs, signal, inheritEnvironment: true },
@@ -57,14 +54,10 @@ async function locateOnPath(signal: AbortSignal | undefined): Promise<string | u
 }
 
 /** "2.15.1", or undefined when the file is missing or does not run here. */
-async function readVersion(
-  binary: string,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  const result = await runToEnd(
-    { file: binary, args: ["--version"] },
-    { timeoutMs: probeWithinMs, signal },
-  ).catch(() => undefined);
+async function readVersion(binary: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+  const result = await runToEnd({ file: binary, args: ["--version"] }, { timeoutMs: probeWithinMs, signal }).catch(
+    () => undefined,
+  );
   throwIfCancelled(signal, "finding nats-server");
   return result?.code === 0 ? /\bv?(\d+\.\d+\.\d+)/.exec(result.output)?.[1] : undefined;
 }
@@ -92,8 +85,7 @@ async function download(options: {
     const root = await downloadDebianPackage({ name: "nats-server", workDir, signal });
     const binary = join(root, "usr/sbin/nats-server");
     const version = await readVersion(binary, signal);
-    if (!isUsable(version))
-      throw new Error(`the package's nats-server is ${version ?? "not for this machine"}`);
+    if (!isUsable(version)) throw new Error(`the package's nats-server is ${version ?? "not for this machine"}`);
     await chmod(binary, 0o755);
     await rename(binary, target);
     log(`NATS: nats-server ${version} is ready`);

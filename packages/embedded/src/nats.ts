@@ -13,6 +13,8 @@ const readyWithinMs = 60_000;
 const infoWithinMs = 1_000;
 const infoBytesMax = 16 * 1024;
 
+const STORE_MAX_GIGABYTES = 20;
+
 export interface NatsOptions {
   /** A nats-server, as `findNatsServer` gives it. */
   readonly binary: string;
@@ -23,6 +25,8 @@ export interface NatsOptions {
   readonly user: string;
   readonly password: string;
   readonly logFile: string;
+  /** What all streams together may hold; 20 GB when absent. Streams reserve their own limits of it. */
+  readonly storeMaxGigabytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -85,7 +89,7 @@ authorization {
 jetstream {
   store_dir: ${quoted(options.dataDir)}
   max_memory_store: 256MB
-  max_file_store: 20GB
+  max_file_store: ${options.storeMaxGigabytes ?? STORE_MAX_GIGABYTES}GB
 }
 max_payload: 8MB
 max_pending: 64MB
@@ -105,10 +109,7 @@ function quoted(text: string): string {
 /** NATS takes a password beginning with `$2a$` for a bcrypt hash, which a client could never match. */
 function credential(name: string, text: string): string {
   if (!/^[\x21-\x7e]+$/.test(text) || text.startsWith("$2"))
-    throw new EmbeddedError(
-      "invalid_argument",
-      `the NATS ${name} must be printable ASCII without spaces, and no hash`,
-    );
+    throw new EmbeddedError("invalid_argument", `the NATS ${name} must be printable ASCII without spaces, and no hash`);
   return text;
 }
 

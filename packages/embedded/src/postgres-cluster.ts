@@ -42,24 +42,15 @@ async function ownerOf(dataDir: string): Promise<Owner> {
   const { uid, gid } = await stat(dataDir);
   const ok = isRoot() ? uid !== 0 : process.getuid === undefined || process.getuid() === uid;
   if (ok) return { uid, gid };
-  const cure = isRoot()
-    ? 'give it to another: "chown -R nobody" on that folder'
-    : "start as that user, or as root";
-  throw new EmbeddedError(
-    "failed_precondition",
-    `PostgreSQL's data in ${dataDir} belongs to user ${uid}; ${cure}`,
-  );
+  const cure = isRoot() ? 'give it to another: "chown -R nobody" on that folder' : "start as that user, or as root";
+  throw new EmbeddedError("failed_precondition", `PostgreSQL's data in ${dataDir} belongs to user ${uid}; ${cure}`);
 }
 
 async function assertEmpty(dataDir: string): Promise<void> {
   const names = await readdir(dataDir).catch(async (cause: unknown) => {
     if (systemCode(cause) === "ENOENT") return [];
     if (systemCode(cause) === "EACCES") await ownerOf(dataDir);
-    throw new EmbeddedError(
-      "failed_precondition",
-      `PostgreSQL's data folder ${dataDir} cannot be read`,
-      { cause },
-    );
+    throw new EmbeddedError("failed_precondition", `PostgreSQL's data folder ${dataDir} cannot be read`, { cause });
   });
   if (names.length > 0)
     throw new EmbeddedError(
@@ -83,13 +74,9 @@ async function createCluster(options: ClusterOptions): Promise<RunAs> {
     await rm(staging, { recursive: true, force: true });
     await mkdir(staging, { mode: 0o700 });
     await writeFile(passwordFile, `${options.password}\n`, { mode: 0o600 });
-    if (isRoot())
-      for (const path of [passwordFile, staging]) await chown(path, owner.uid, owner.gid);
+    if (isRoot()) for (const path of [passwordFile, staging]) await chown(path, owner.uid, owner.gid);
     const runAs = await findRunAs({ owner, program: binaries.postgres, dir: staging, signal });
-    const command = runAs(
-      binaries.initdb,
-      initArguments({ ...options, target: join(staging, "data"), passwordFile }),
-    );
+    const command = runAs(binaries.initdb, initArguments({ ...options, target: join(staging, "data"), passwordFile }));
     const { code, output } = await runToEnd(command, { timeoutMs: initWithinMs, signal });
     if (code !== 0)
       throw new EmbeddedError(
@@ -101,11 +88,7 @@ async function createCluster(options: ClusterOptions): Promise<RunAs> {
   } catch (cause) {
     if (cause instanceof EmbeddedError) throw cause;
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new EmbeddedError(
-      "failed_precondition",
-      `PostgreSQL's data folder cannot be made: ${message}`,
-      { cause },
-    );
+    throw new EmbeddedError("failed_precondition", `PostgreSQL's data folder cannot be made: ${message}`, { cause });
   } finally {
     // The next attempt clears it as well; a failure here must not hide the one that matters.
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);
@@ -113,9 +96,7 @@ async function createCluster(options: ClusterOptions): Promise<RunAs> {
 }
 
 /** The builtin locale sorts by code point on every machine alike, so that indexes survive a change of the C library. */
-function initArguments(
-  options: ClusterOptions & { readonly target: string; readonly passwordFile: string },
-): string[] {
+function initArguments(options: ClusterOptions & { readonly target: string; readonly passwordFile: string }): string[] {
   return [
     `--pgdata=${options.target}`,
     "--username=postgres",

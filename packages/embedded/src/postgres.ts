@@ -8,15 +8,7 @@ import { type LogFile, openLog } from "./log-file.ts";
 import { PortTakenError, withPort } from "./port.ts";
 import { findPostgresBinaries } from "./postgres-binaries.ts";
 import { prepareCluster } from "./postgres-cluster.ts";
-import {
-  type Child,
-  commandLine,
-  isAlive,
-  type Running,
-  startServer,
-  stopServer,
-  untilReady,
-} from "./process.ts";
+import { type Child, commandLine, isAlive, type Running, startServer, stopServer, untilReady } from "./process.ts";
 
 /** After a crash the write-ahead log is replayed first: at most max_wal_size of it. */
 const readyWithinMs = 60_000;
@@ -61,15 +53,10 @@ export interface PostgresOptions {
  * superuser's password.
  * @throws EmbeddedError port taken, data in use or of another version, or not ready (with the end of its log)
  */
-export async function startPostgres(
-  options: PostgresOptions,
-): Promise<Running & { readonly adminUrl: string }> {
+export async function startPostgres(options: PostgresOptions): Promise<Running & { readonly adminUrl: string }> {
   const { signal, durable = true, log = () => undefined } = options;
   if (!/^[\x21-\x7e]+$/.test(options.password))
-    throw new EmbeddedError(
-      "invalid_argument",
-      "PostgreSQL's password must be printable ASCII without spaces",
-    );
+    throw new EmbeddedError("invalid_argument", "PostgreSQL's password must be printable ASCII without spaces");
   const dataDir = resolve(options.dataDir);
   const binaries = await findPostgresBinaries(signal);
   const runAs = await prepareCluster({
@@ -118,10 +105,7 @@ async function launch(options: {
 }): Promise<Child> {
   const deadline = Date.now() + formerSessionsMs;
   for (;;) {
-    const child = await startServer(
-      options.runAs(options.program, options.command),
-      options.logFile,
-    );
+    const child = await startServer(options.runAs(options.program, options.command), options.logFile);
     try {
       return await untilReady({
         name: "PostgreSQL",
@@ -134,8 +118,7 @@ async function launch(options: {
       });
     } catch (error) {
       const message = error instanceof Error ? error.message : "";
-      if (/Address already in use/.test(message))
-        throw new PortTakenError("PostgreSQL", options.port, error);
+      if (/Address already in use/.test(message)) throw new PortTakenError("PostgreSQL", options.port, error);
       if (!/pre-existing shared memory block/.test(message) || Date.now() > deadline) throw error;
       await delay(formerSessionsPollMs);
     }
@@ -144,9 +127,7 @@ async function launch(options: {
 
 /** As `pg_ctl --wait` does: line 1 of the lock file is the server's pid, line 8 its state. No other server can be mistaken for it. */
 async function isReady(dataDir: string, pid: number): Promise<boolean> {
-  const lines = (await readFile(join(dataDir, postgresPidFile), "utf8").catch(() => "")).split(
-    "\n",
-  );
+  const lines = (await readFile(join(dataDir, postgresPidFile), "utf8").catch(() => "")).split("\n");
   return lines[0] === String(pid) && lines[7]?.trim() === "ready";
 }
 

@@ -48,9 +48,7 @@ export interface StopStep {
 }
 
 function identity(command: Command): { uid?: number; gid?: number } {
-  return command.uid === undefined || command.gid === undefined
-    ? {}
-    : { uid: command.uid, gid: command.gid };
+  return command.uid === undefined || command.gid === undefined ? {} : { uid: command.uid, gid: command.gid };
 }
 
 /** Resolves with the pid once the program is really executing; spawn reports ENOENT and EACCES only by an event. */
@@ -97,10 +95,7 @@ export async function stopServer(child: Child, steps: readonly StopStep[]): Prom
     await Promise.race([child.exited, delay(step.waitMs, undefined, { ref: false })]);
   }
   if (!child.hasExited())
-    throw new EmbeddedError(
-      "deadline_exceeded",
-      `process ${child.pid} did not end; end it by hand`,
-    );
+    throw new EmbeddedError("deadline_exceeded", `process ${child.pid} did not end; end it by hand`);
 }
 
 /** Polls `probe` until it gives a value. When the server ends, the time is over or `signal` aborts, nothing is left running. */
@@ -122,19 +117,11 @@ export async function untilReady<T>(options: {
       if (found !== undefined) return found;
       if (child.hasExited()) {
         const code = await child.exited;
-        throw await startError(
-          "unavailable",
-          `${name} ended while it started (code ${code ?? "none"})`,
-          log,
-        );
+        throw await startError("unavailable", `${name} ended while it started (code ${code ?? "none"})`, log);
       }
       await delay(pollMs);
     }
-    throw await startError(
-      "deadline_exceeded",
-      `${name} was not ready within ${options.timeoutMs / 1000} s`,
-      log,
-    );
+    throw await startError("deadline_exceeded", `${name} was not ready within ${options.timeoutMs / 1000} s`, log);
   } catch (error) {
     await stopServer(child, options.stop);
     throw error;
@@ -185,9 +172,7 @@ export async function runToEnd(
     stream.setEncoding("utf8").on("data", (chunk: string) => {
       if (output.length < outputBytesMax) output += chunk;
     });
-  const closed = new Promise<number | null>((resolve) =>
-    child.once("close", (code) => resolve(code)),
-  );
+  const closed = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
   const pid = await spawned(child, command.file);
   const timeout = AbortSignal.timeout(options.timeoutMs);
   const stop = options.signal ? AbortSignal.any([timeout, options.signal]) : timeout;
@@ -197,10 +182,7 @@ export async function runToEnd(
   stop.removeEventListener("abort", onStop);
   throwIfCancelled(options.signal, command.file);
   if (stop.aborted)
-    throw new EmbeddedError(
-      "deadline_exceeded",
-      `${command.file} took longer than ${options.timeoutMs / 1000} s`,
-    );
+    throw new EmbeddedError("deadline_exceeded", `${command.file} took longer than ${options.timeoutMs / 1000} s`);
   return { code, output };
 }
 

@@ -14,7 +14,7 @@ export async function startContainers(): Promise<{ natsUrl: string; adminUrl: st
     new GenericContainer(NATS_IMAGE)
       .withCopyContentToContainer([
         {
-          content: `port: 4222\nmax_payload: 8MB\njetstream { store_dir: /tmp/js }\nauthorization { user: tollgate, password: ${password} }\n`,
+          content: `port: 4222\nmax_payload: 8MB\njetstream { store_dir: /tmp/js, max_file_store: 2000GB }\nauthorization { user: tollgate, password: ${password} }\n`,
           target: NATS_CONFIG,
         },
       ])

@@ -12,7 +12,12 @@ import { createInterface } from "node:readline";
 interface Message {
   readonly id?: string | number;
   readonly method?: string;
-  readonly params?: { readonly name?: string; readonly arguments?: Record<string, unknown>; readonly _meta?: Record<string, unknown>; readonly requestId?: unknown };
+  readonly params?: {
+    readonly name?: string;
+    readonly arguments?: Record<string, unknown>;
+    readonly _meta?: Record<string, unknown>;
+    readonly requestId?: unknown;
+  };
 }
 
 const env = process.env;
@@ -64,7 +69,8 @@ async function callTool({ id, params }: Message): Promise<void> {
     case "progress": {
       const progressToken = params._meta?.["progressToken"];
       for (let step = 1; step <= Number(args["steps"]); step++) {
-        if (progressToken !== undefined) send({ method: "notifications/progress", params: { progressToken, progress: step, total: args["steps"] } });
+        if (progressToken !== undefined)
+          send({ method: "notifications/progress", params: { progressToken, progress: step, total: args["steps"] } });
         await pause(5);
       }
       return text(id, "done");
@@ -94,11 +100,20 @@ async function handle(message: Message): Promise<void> {
   if (method === "notifications/cancelled") return void cancelled.add(params?.requestId);
   if (id === undefined) return;
   if (modern && params?._meta?.["io.modelcontextprotocol/protocolVersion"] !== "2026-07-28")
-    return send({ id, error: { code: method === "initialize" ? -32601 : -32602, message: "the _meta envelope is missing" } });
+    return send({
+      id,
+      error: { code: method === "initialize" ? -32601 : -32602, message: "the _meta envelope is missing" },
+    });
   switch (method) {
     case "server/discover":
       if (!modern) break;
-      return reply(id, { supportedVersions: ["2026-07-28"], capabilities: { tools: {} }, ttlMs: 0, cacheScope: "private", _meta: { "io.modelcontextprotocol/serverInfo": serverInfo } });
+      return reply(id, {
+        supportedVersions: ["2026-07-28"],
+        capabilities: { tools: {} },
+        ttlMs: 0,
+        cacheScope: "private",
+        _meta: { "io.modelcontextprotocol/serverInfo": serverInfo },
+      });
     case "initialize":
       return reply(id, { protocolVersion: "2025-11-25", capabilities: { tools: {} }, serverInfo });
     case "tools/list":

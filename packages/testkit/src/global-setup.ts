@@ -9,6 +9,8 @@ import type { TestProject } from "vitest/node";
 import { startContainers } from "./containers.ts";
 
 const SERVICES = ["policy", "registry", "audit", "metering"];
+/** Each test file has streams of its own, and streams reserve what they may hold. */
+const STORE_MAX_GIGABYTES = 2_000;
 const TEMPLATE = "tollgate_template";
 
 interface Servers {
@@ -19,7 +21,8 @@ interface Servers {
 
 /** Vitest's global set-up: one NATS and one PostgreSQL for the run, embedded ones or those of the container images. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const servers = process.env["TOLLGATE_TEST_BACKEND"] === "containers" ? await startContainers() : await startEmbedded();
+  const servers =
+    process.env["TOLLGATE_TEST_BACKEND"] === "containers" ? await startContainers() : await startEmbedded();
   const rolePassword = randomBytes(12).toString("hex");
   const admin = new pg.Client({ connectionString: servers.adminUrl });
   await admin.connect();
@@ -46,7 +49,15 @@ async function startEmbedded(): Promise<Servers> {
   const log = (line: string) => process.stderr.write(`${line}\n`);
   const binary = await findNatsServer({ cacheDir: join(homedir(), ".cache", "tollgate"), log });
   const [nats, postgres] = await Promise.all([
-    startNats({ binary, dataDir: join(dir, "nats"), port: 0, user: "tollgate", password, logFile: join(dir, "nats.log") }),
+    startNats({
+      binary,
+      dataDir: join(dir, "nats"),
+      port: 0,
+      user: "tollgate",
+      password,
+      logFile: join(dir, "nats.log"),
+      storeMaxGigabytes: STORE_MAX_GIGABYTES,
+    }),
     startPostgres({ dataDir: join(dir, "pg"), port: 0, password, logFile: join(dir, "pg.log"), durable: false }),
   ]);
   return {

@@ -44,8 +44,15 @@ export async function postMcp(
 export function modernClient(options: McpClientOptions) {
   let nextId = 1;
   return {
-    request(method: string, params: Record<string, unknown> = {}, more: { id?: string | number; signal?: AbortSignal } = {}): Promise<McpReply> {
-      const meta = { "io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {} };
+    request(
+      method: string,
+      params: Record<string, unknown> = {},
+      more: { id?: string | number; signal?: AbortSignal } = {},
+    ): Promise<McpReply> {
+      const meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+      };
       const id = more.id ?? nextId++;
       const given = (params["_meta"] ?? {}) as object;
       const body = JSON.stringify({ jsonrpc: "2.0", id, method, params: { ...params, _meta: { ...meta, ...given } } });
@@ -69,8 +76,11 @@ export async function legacyClient(options: McpClientOptions) {
   return {
     opened,
     session,
-    request: (method: string, given?: Record<string, unknown>, more: { id?: string | number; signal?: AbortSignal } = {}) =>
-      post({ id: more.id ?? nextId++, method, ...(given === undefined ? {} : { params: given }) }, more.signal),
+    request: (
+      method: string,
+      given?: Record<string, unknown>,
+      more: { id?: string | number; signal?: AbortSignal } = {},
+    ) => post({ id: more.id ?? nextId++, method, ...(given === undefined ? {} : { params: given }) }, more.signal),
     notify: (method: string, given: Record<string, unknown>) => post({ method, params: given }),
   };
 }

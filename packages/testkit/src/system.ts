@@ -36,7 +36,10 @@ export interface System {
  * The six services as six processes, as a user runs them, on this test file's own database and streams. `yaml` is
  * their tollgate.yaml without tokens: a caller's (`token`, permission mcp) and an administrator's are added.
  */
-export function useSystem(infra: Infrastructure, options: { yaml: string; env?: Partial<Record<ServiceName, Record<string, string>>> }): System {
+export function useSystem(
+  infra: Infrastructure,
+  options: { yaml: string; env?: Partial<Record<ServiceName, Record<string, string>>> },
+): System {
   const processes = new Map<ServiceName, ChildProcess>();
   const outputs = new Map<ServiceName, string>();
   const environments = new Map<ServiceName, Record<string, string>>();
@@ -90,7 +93,8 @@ export function useSystem(infra: Infrastructure, options: { yaml: string; env?: 
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     processes.set(service, child);
-    const keep = (chunk: Buffer) => outputs.set(service, ((outputs.get(service) ?? "") + chunk).slice(-OUTPUT_KEPT_MAX_CHARS));
+    const keep = (chunk: Buffer) =>
+      outputs.set(service, ((outputs.get(service) ?? "") + chunk).slice(-OUTPUT_KEPT_MAX_CHARS));
     child.stdout!.on("data", keep);
     child.stderr!.on("data", keep);
     const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
@@ -120,7 +124,8 @@ export function useSystem(infra: Infrastructure, options: { yaml: string; env?: 
 
   afterAll(async () => {
     const results: PromiseSettledResult<void>[] = [];
-    for (const service of [...SERVICES].reverse()) results.push(...(await Promise.allSettled([stop(service, "SIGTERM")])));
+    for (const service of [...SERVICES].reverse())
+      results.push(...(await Promise.allSettled([stop(service, "SIGTERM")])));
     await rm(stateDir, { recursive: true, force: true });
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
