@@ -1,0 +1,58 @@
+import { connect, type Socket } from "node:net";
+
+/**
+ * One kept-alive HTTP/1.1 connection that sends prepared requests, one at a time. The load generator shares the two
+ * cores with what it measures, so it does no more than is needed to check each reply.
+ */
+export interface HttpConnection {
+  /** Resolves with the body. @throws {Error} on any status but 200 */
+  post(body: string): Promise<string>;
+  close(): void;
+}
+
+const HEAD_END = "\r\n\r\n";
+
+export async function openHttpConnection(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<HttpConnection> {
+  const { hostname, port, pathname } = new URL(url);
+  const socket: Socket = connect({ host: hostname, port: Number(port), noDelay: true });
+  await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+  const lines = Object.entries({ host: `${hostname}:${port}`, "content-type": "application/json", ...headers });
+  const head = `POST ${pathname} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}`).join("\r\n")}\r\ncontent-length: `;
+
+  let received = "";
+  let waiting: { resolve: (body: string) => void; reject: (error: Error) => void } | undefined;
+
+  const finish = (error: Error) => {
+    waiting?.reject(error);
+    waiting = undefined;
+  };
+  socket.on("error", finish);
+  socket.on("close", () => finish(new Error("the connection was closed")));
+  socket.on("data", (chunk: Buffer) => {
+    received += chunk.toString("latin1");
+    const headEnd = received.indexOf(HEAD_END);
+    if (headEnd < 0) return;
+    const length = Number(/content-length: (\d+)/i.exec(received.slice(0, headEnd))?.[1]);
+    const bodyStart = headEnd + HEAD_END.length;
+    if (received.length - bodyStart < length) return;
+    const status = received.slice(9, 12);
+    const body = received.slice(bodyStart, bodyStart + length);
+    received = received.slice(bodyStart + length);
+    const { resolve, reject } = waiting!;
+    waiting = undefined;
+    if (status === "200") resolve(body);
+    else reject(new Error(`HTTP ${status}: ${body.slice(0, 300)}`));
+  });
+
+  return {
+    post: (body) =>
+      new Promise((resolve, reject) => {
+        waiting = { resolve, reject };
+        socket.write(`${head}${body.length}${HEAD_END}${body}`, "latin1");
+      }),
+    close: () => socket.destroy(),
+  };
+}
