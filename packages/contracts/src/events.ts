@@ -109,6 +109,7 @@ export interface ReplyEnvelope {
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
 const EVENT_MAX_CHARS = 65_536;
+const SHOWN_MAX_CHARS = 40;
 /** Rows are kept by the time in the id; one that is far from the event's own time would open a partition of its own. */
 const ID_DRIFT_MAX_MS = 7 * 86_400_000;
 
@@ -122,7 +123,7 @@ export function parseAuditEvent(line: string): Parsed<AuditEvent> {
     return refuse(`not JSON: ${(error as Error).message}`);
   }
   if (typeof event !== "object" || event === null) return refuse("not an object");
-  if (event.v !== 1) return refuse(`unknown version ${String(event.v)}`);
+  if (event.v !== 1) return refuse(`unknown version ${shown(event.v)}`);
   if (!isCallId(event.id)) return refuse("id is not a UUIDv7");
   if (typeof event.tenant !== "string" || !NAME_PATTERN.test(event.tenant)) return refuse("tenant is not a name");
   if (!Number.isSafeInteger(event.endedAt)) return refuse("endedAt is not a time in milliseconds");
@@ -133,7 +134,7 @@ export function parseAuditEvent(line: string): Parsed<AuditEvent> {
     return { ok: true, value: event as RefusalEvent };
   }
   if (event.kind === "call") return checkCall(event);
-  return refuse(`unknown kind ${JSON.stringify((event as { kind?: unknown }).kind)}`);
+  return refuse(`unknown kind ${shown((event as { kind?: unknown }).kind)}`);
 }
 
 const CALL_TEXTS = ["principal", "team", "client", "group", "server", "tool", "method", "runner"] as const;
@@ -142,9 +143,15 @@ const CALL_NUMBERS = ["acceptedAt", "queueMs", "durationMs", "requestBytes", "re
 function checkCall(event: Partial<CallEvent>): Parsed<AuditEvent> {
   for (const name of CALL_TEXTS) if (typeof event[name] !== "string") return refuse(`${name} is not a string`);
   for (const name of CALL_NUMBERS) if (!Number.isFinite(event[name])) return refuse(`${name} is not a number`);
-  if (!OUTCOMES.includes(event.outcome as Outcome)) return refuse(`unknown outcome ${JSON.stringify(event.outcome)}`);
+  if (!OUTCOMES.includes(event.outcome as Outcome)) return refuse(`unknown outcome ${shown(event.outcome)}`);
   if (typeof event.decision !== "object" || event.decision === null) return refuse("a call without a decision");
   return { ok: true, value: event as CallEvent };
+}
+
+/** Never the whole of it, and never an object's text: making that can throw, by its depth or a `toString` of its own. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, SHOWN_MAX_CHARS));
+  return typeof value === "number" ? String(value) : value === null ? "null" : typeof value;
 }
 
 function refuse(reason: string): { ok: false; reason: string } {

@@ -59,12 +59,16 @@ export function toRpcError(error: AppError): { code: number; message: string; da
 }
 
 const CODE_KEY = "tollgate-code";
+/** The message travels percent-encoded in a header, of which HTTP/2 peers take 64 KiB in all. */
+const GRPC_MESSAGE_MAX_CHARS = 4_000;
 
 /** What a gRPC handler gives back: the code travels in the metadata, so that the client rebuilds the same AppError. */
 export function grpcStatus(error: AppError): { code: status; details: string; metadata: Metadata } {
   const metadata = new Metadata();
   metadata.set(CODE_KEY, error.code);
-  return { code: MAPPINGS[error.code].grpc, details: error.message, metadata };
+  // Half a character, as cutting leaves it, cannot be encoded: the server would throw while it answers.
+  const details = error.message.slice(0, GRPC_MESSAGE_MAX_CHARS).toWellFormed();
+  return { code: MAPPINGS[error.code].grpc, details, metadata };
 }
 
 /** A gRPC client's error as an AppError; without our own code it is the transport's word, and so `unavailable`. */
