@@ -1,6 +1,7 @@
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AppError } from "@tollgate/errors";
 import { followDesiredState } from "./follow.ts";
@@ -49,6 +50,18 @@ test("applies the file at once, and each later content once, however it gets the
   await rename(other, file);
   await vi.waitFor(() => expect(applied).toEqual([["a"], ["b"], ["c"]]), { timeout: 5_000 });
   expect(problems).toEqual([]);
+});
+
+test("a text that is still being written is not taken", async () => {
+  await writeFile(file, "groups: [{ id: a }]");
+  const { applied } = await follow();
+  for (let count = 0; count < 20; count += 1) {
+    await writeFile(file, `groups: [{ id: part-${count} }]`);
+    await sleep(50);
+  }
+  await writeFile(file, "groups: [{ id: whole }]");
+  await vi.waitFor(() => expect(applied.at(-1)).toEqual(["whole"]), { timeout: 5_000 });
+  expect(applied).toEqual([["a"], ["whole"]]);
 });
 
 test("a mistake or a missing file is told once, and the last state goes on", async () => {
