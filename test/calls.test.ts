@@ -1,4 +1,12 @@
-import { eventually, fixtureServer, legacyClient, modernClient, postMcp, useInfrastructure, useSystem } from "@tollgate/testkit";
+import {
+  eventually,
+  fixtureServer,
+  legacyClient,
+  modernClient,
+  postMcp,
+  useInfrastructure,
+  useSystem,
+} from "@tollgate/testkit";
 import { beforeAll, describe, expect, test } from "vitest";
 
 const infra = useInfrastructure();
@@ -39,9 +47,17 @@ describe.each(["old", "new"])("a call to the %s server", (server) => {
   const args = { message: "hi", big: 1, nested: { a: [1.5, null] } };
 
   test("by a modern client", async () => {
-    const { status, last } = await modernClient(at("/mcp")).request("tools/call", { name: `${server}__echo`, arguments: args }, { id: "s-1" });
+    const { status, last } = await modernClient(at("/mcp")).request(
+      "tools/call",
+      { name: `${server}__echo`, arguments: args },
+      { id: "s-1" },
+    );
     expect(status).toBe(200);
-    expect(last).toMatchObject({ jsonrpc: "2.0", id: "s-1", result: { content: [{ type: "text", text: "hi" }], arguments: args, resultType: "complete" } });
+    expect(last).toMatchObject({
+      jsonrpc: "2.0",
+      id: "s-1",
+      result: { content: [{ type: "text", text: "hi" }], arguments: args, resultType: "complete" },
+    });
   });
 
   test("by a legacy client", async () => {
@@ -54,7 +70,8 @@ describe.each(["old", "new"])("a call to the %s server", (server) => {
 
   test("numbers and unknown fields pass as they were written", async () => {
     const odd = '{"message":"m","price":1.0,"big":12345678901234567890,"e":1E5}';
-    const meta = '"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"x":2.0';
+    const meta =
+      '"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"x":2.0';
     const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${server}__echo","arguments":${odd},"_meta":{${meta}}}}`;
     const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": `${server}__echo` };
     const { last } = await postMcp(at("/mcp"), body, { headers });
@@ -67,14 +84,22 @@ describe.each(["old", "new"])("a call to the %s server", (server) => {
     const request = { name: `${server}__progress`, arguments: { steps: 3 }, _meta: { progressToken: "tok-1" } };
     const { messages, headers } = await modernClient(at("/mcp")).request("tools/call", request, { id: 5 });
     expect(headers.get("content-type")).toContain("text/event-stream");
-    expect(messages.slice(0, -1).map((each) => each.params)).toEqual([1, 2, 3].map((progress) => ({ progressToken: "tok-1", progress, total: 3 })));
+    expect(messages.slice(0, -1).map((each) => each.params)).toEqual(
+      [1, 2, 3].map((progress) => ({ progressToken: "tok-1", progress, total: 3 })),
+    );
     expect(messages.at(-1)).toMatchObject({ id: 5, result: { content: [{ text: "done" }] } });
   });
 
   test("errors of tool and server come through", async () => {
     const client = modernClient(at("/mcp"));
-    expect((await client.request("tools/call", { name: `${server}__fail` })).last.result).toMatchObject({ isError: true });
-    expect((await client.request("tools/call", { name: `${server}__error` })).last.error).toEqual({ code: -32050, message: "own error", data: { kept: true } });
+    expect((await client.request("tools/call", { name: `${server}__fail` })).last.result).toMatchObject({
+      isError: true,
+    });
+    expect((await client.request("tools/call", { name: `${server}__error` })).last.error).toEqual({
+      code: -32050,
+      message: "own error",
+      data: { kept: true },
+    });
   });
 
   test("a process that ends during a call: its outcome is unknown, the next call works", async () => {
@@ -119,7 +144,11 @@ describe("cancellation", () => {
 
   test("a modern client closes its response", async () => {
     const leaving = new AbortController();
-    const call = modernClient(at("/mcp")).request("tools/call", { name: "new__sleep", arguments: { ms: 20_000 } }, { signal: leaving.signal });
+    const call = modernClient(at("/mcp")).request(
+      "tools/call",
+      { name: "new__sleep", arguments: { ms: 20_000 } },
+      { signal: leaving.signal },
+    );
     setTimeout(() => leaving.abort(), 300);
     await expect(call).rejects.toThrow();
     await cancelledEvent("2026-07-28");
@@ -147,13 +176,20 @@ test("a caller sees and reaches only what its policies allow, and each refusal i
   expect(last.error).toMatchObject({ code: -32003, message: expect.stringContaining("no-flood") });
   await eventually(async () => {
     const { body } = await api("/api/v1/audit/events?kind=refusal&tenant=rival");
-    expect(body.items[0]).toMatchObject({ code: "denied", tool: "flood", principal: "other", decision: { allow: false, policies: ["no-flood"] } });
+    expect(body.items[0]).toMatchObject({
+      code: "denied",
+      tool: "flood",
+      principal: "other",
+      decision: { allow: false, policies: ["no-flood"] },
+    });
   });
 });
 
 test("tenants do not share a process, and a server sees nothing of the gateway's environment", async () => {
   const read = async (token?: string) =>
-    JSON.parse((await modernClient(at("/mcp", token)).request("tools/call", { name: "old__env" })).last.result.content[0].text);
+    JSON.parse(
+      (await modernClient(at("/mcp", token)).request("tools/call", { name: "old__env" })).last.result.content[0].text,
+    );
   const [mine, theirs] = [await read(), await read(`${system.token}_other`)];
   expect(mine.pid).not.toBe(theirs.pid);
   expect(Object.keys(mine.env).filter((name) => name.startsWith("TOLLGATE"))).toEqual([]);
@@ -168,7 +204,14 @@ test("the call is in the audit and on the bill", async () => {
     expect(body.items).toHaveLength(1);
     return body.items[0];
   });
-  expect(event).toMatchObject({ tenant: "acme", team: "research", principal: "caller", group: "demo", method: "tools/call", traceparent });
+  expect(event).toMatchObject({
+    tenant: "acme",
+    team: "research",
+    principal: "caller",
+    group: "demo",
+    method: "tools/call",
+    traceparent,
+  });
   expect(event.durationMs).toBeGreaterThanOrEqual(55);
   const usage = await eventually(async () => {
     const { body } = await api("/api/v1/metering/usage?groupBy=server,tool&tenant=acme");
@@ -224,7 +267,10 @@ describe("what a person can get wrong is said", () => {
 
   test("unknown tools, wrong arguments, other methods", async () => {
     const client = modernClient(at("/mcp"));
-    expect((await client.request("tools/call", { name: "old__nothing" })).last.error).toMatchObject({ code: -32602, message: "unknown tool: old__nothing" });
+    expect((await client.request("tools/call", { name: "old__nothing" })).last.error).toMatchObject({
+      code: -32602,
+      message: "unknown tool: old__nothing",
+    });
     expect((await client.request("tools/call", { name: "echo" })).last.error.message).toContain("unknown tool: echo");
     expect((await client.request("tools/call", { name: "old__echo", arguments: [1] })).last.error.code).toBe(-32602);
     expect((await client.request("tools/list", { cursor: "forged" })).last.error.code).toBe(-32602);
@@ -235,13 +281,19 @@ describe("what a person can get wrong is said", () => {
   });
 
   test("headers of the modern revision have to agree with the body", async () => {
-    const meta = { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} };
+    const meta = {
+      "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+      "io.modelcontextprotocol/clientCapabilities": {},
+    };
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list", params: { _meta: meta } });
     const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call" };
     const wrong = await postMcp(at("/mcp"), body, { headers });
     expect([wrong.status, wrong.last.error.code]).toEqual([400, -32020]);
     const future = await postMcp(at("/mcp"), body.replace("2026-07-28", "2027-01-01"), { headers });
-    expect([future.status, future.last.error]).toEqual([400, expect.objectContaining({ code: -32022, data: { supported: ["2026-07-28"], requested: "2027-01-01" } })]);
+    expect([future.status, future.last.error]).toEqual([
+      400,
+      expect.objectContaining({ code: -32022, data: { supported: ["2026-07-28"], requested: "2027-01-01" } }),
+    ]);
     const bare = await postMcp(at("/mcp"), '{"jsonrpc":"2.0","id":1,"method":"tools/list"}', { headers });
     expect([bare.status, bare.last.error.code]).toEqual([400, -32602]);
   });
@@ -249,12 +301,17 @@ describe("what a person can get wrong is said", () => {
   test("bodies and headers of HTTP", async () => {
     const url = `${system.gatewayUrl}/mcp`;
     const authorization = `Bearer ${system.token}`;
-    const post = (headers: Record<string, string>, body = ping) => fetch(url, { method: "POST", headers: { authorization, ...headers }, body });
+    const post = (headers: Record<string, string>, body = ping) =>
+      fetch(url, { method: "POST", headers: { authorization, ...headers }, body });
     const both = "application/json, text/event-stream";
     expect((await post({ accept: both, "content-type": "text/plain" })).status).toBe(415);
     expect((await post({ accept: "application/json", "content-type": "application/json" })).status).toBe(406);
-    expect((await post({ accept: both, "content-type": "application/json", origin: "https://evil.example" })).status).toBe(403);
-    expect((await post({ accept: both, "content-type": "application/json" }, `"${"x".repeat(5 * 1024 * 1024)}"`)).status).toBe(413);
+    expect(
+      (await post({ accept: both, "content-type": "application/json", origin: "https://evil.example" })).status,
+    ).toBe(403);
+    expect(
+      (await post({ accept: both, "content-type": "application/json" }, `"${"x".repeat(5 * 1024 * 1024)}"`)).status,
+    ).toBe(413);
     expect((await fetch(url, { headers: { authorization, accept: "text/event-stream" } })).status).toBe(405);
     const { session } = await legacyClient(at("/mcp"));
     const stranger = { authorization: `Bearer ${system.token}_other`, "mcp-session-id": session };
@@ -265,13 +322,27 @@ describe("what a person can get wrong is said", () => {
   });
 
   test("the management API: problems with a code", async () => {
-    expect(await api("/api/v1/servers/nothing")).toMatchObject({ status: 404, body: { code: "not_found", detail: expect.stringContaining("nothing") } });
-    expect(await api("/api/v1/audit/events?limit=0")).toMatchObject({ status: 400, body: { code: "invalid_argument" } });
-    expect(await api("/api/v1/audit/events?cursor=forged")).toMatchObject({ status: 400, body: { code: "invalid_argument" } });
-    expect(await api("/api/v1/servers", { headers: { authorization: `Bearer ${system.token}` } })).toMatchObject({ status: 403, body: { code: "permission_denied" } });
+    expect(await api("/api/v1/servers/nothing")).toMatchObject({
+      status: 404,
+      body: { code: "not_found", detail: expect.stringContaining("nothing") },
+    });
+    expect(await api("/api/v1/audit/events?limit=0")).toMatchObject({
+      status: 400,
+      body: { code: "invalid_argument" },
+    });
+    expect(await api("/api/v1/audit/events?cursor=forged")).toMatchObject({
+      status: 400,
+      body: { code: "invalid_argument" },
+    });
+    expect(await api("/api/v1/servers", { headers: { authorization: `Bearer ${system.token}` } })).toMatchObject({
+      status: 403,
+      body: { code: "permission_denied" },
+    });
     const { body } = await api("/api/v1/openapi.json");
     expect(body.openapi).toBe("3.1.0");
-    expect(Object.keys(body.paths)).toEqual(expect.arrayContaining(["/api/v1/servers", "/api/v1/audit/events", "/api/v1/metering/usage", "/metering/usage"]));
+    expect(Object.keys(body.paths)).toEqual(
+      expect.arrayContaining(["/api/v1/servers", "/api/v1/audit/events", "/api/v1/metering/usage", "/metering/usage"]),
+    );
   });
 });
 

@@ -1,10 +1,17 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { connect } from "@nats-io/transport-node";
-import { decodeFrames } from "@tollgate/bus";
+import { type Bus, connectBus, decodeFrames } from "@tollgate/bus";
 import type { CallEnvelope } from "@tollgate/contracts";
-import { eventually, fixtureServer, modernClient, type ServiceName, useInfrastructure, useSystem } from "@tollgate/testkit";
+import {
+  eventually,
+  fixtureServer,
+  modernClient,
+  type ServiceName,
+  testLog,
+  useInfrastructure,
+  useSystem,
+} from "@tollgate/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const CALLS = 200;
@@ -23,25 +30,25 @@ policies:
 
 /** Everything that the gateway puts on CALLS, seen from outside: what was taken in. */
 const takenIn = new Set<string>();
-let watching: Awaited<ReturnType<typeof connect>>;
+let bus: Bus;
 
 beforeAll(async () => {
-  const url = new URL(infra.natsUrl);
-  watching = await connect({ servers: url.host, user: url.username, pass: url.password });
-  watching.subscribe(`${infra.busPrefix}.mcp.call.v1.>`, {
+  const { natsUrl: url, busPrefix: prefix } = infra;
+  bus = await connectBus({ url, name: "watcher", prefix, log: testLog, signal: AbortSignal.timeout(600_000) });
+  bus.connection.subscribe(bus.subjects.allCalls, {
     callback: (_error, message) => {
       for (const { envelope } of decodeFrames<CallEnvelope>(message.string())) takenIn.add(envelope.id);
     },
   });
 });
 afterAll(async () => {
-  await watching.close();
+  await bus.drain();
   rmSync(dirname(countFile), { recursive: true });
 });
 
 async function allEvents(): Promise<any[]> {
   const events: any[] = [];
-  for (let cursor = ""; ; ) {
+  for (let cursor = ""; ;) {
     const url = `${system.gatewayUrl}/api/v1/audit/events?kind=call&limit=1000&cursor=${encodeURIComponent(cursor)}`;
     const response = await fetch(url, { headers: { authorization: `Bearer ${system.adminToken}` } });
     const { items, nextCursor } = (await response.json()) as { items: any[]; nextCursor: string | null };
@@ -52,7 +59,9 @@ async function allEvents(): Promise<any[]> {
 }
 
 const meteredCalls = async (): Promise<number> => {
-  const response = await fetch(`${system.gatewayUrl}/metering/usage`, { headers: { authorization: `Bearer ${system.adminToken}` } });
+  const response = await fetch(`${system.gatewayUrl}/metering/usage`, {
+    headers: { authorization: `Bearer ${system.adminToken}` },
+  });
   return ((await response.json()) as { total: { calls: number } }).total.calls;
 };
 
@@ -74,7 +83,9 @@ test.each<ServiceName>(["gateway", "runner", "policy", "registry", "audit", "met
     });
     const before = takenIn.size;
     const calls = Array.from({ length: CALLS }, (_each, n) =>
-      client.request("tools/call", { name: "counter__count", arguments: { n: `${victim}-${n}`, ms: 300 } }).catch((error: unknown) => error as Error),
+      client
+        .request("tools/call", { name: "counter__count", arguments: { n: `${victim}-${n}`, ms: 300 } })
+        .catch((error: unknown) => error as Error),
     );
     await eventually(() => expect(takenIn.size - before).toBeGreaterThanOrEqual(CALLS / 2));
     await system.kill(victim);

@@ -1,6 +1,5 @@
 import {
   DiscardPolicy,
-  JetStreamApiError,
   type JetStreamManager,
   RetentionPolicy,
   StorageType,
@@ -11,8 +10,8 @@ import type { Subjects } from "./subjects.ts";
 
 const NANOS_PER_MS = 1_000_000;
 const DUPLICATE_WINDOW_MS = 120_000;
-/** JetStream's error code for a stream that is there with other settings. */
-const NAME_IN_USE = 10_058;
+const ATTEMPTS_MAX = 10;
+const ATTEMPT_PAUSE_MS = 200;
 const GIB = 1024 ** 3;
 
 /** The largest message on any stream; NATS has to be started with a max_payload of at least this. */
@@ -61,14 +60,26 @@ function wantedStreams(subjects: Subjects): Wanted[] {
 
 /** Creates what is missing and brings the limits up to date. Safe to be run by many services at once. */
 export async function ensureStreams(jsm: JetStreamManager, subjects: Subjects): Promise<void> {
-  for (const wanted of wantedStreams(subjects)) {
-    // Adding a stream that is there with the same settings is a success; with other settings it is this error.
-    await jsm.streams.add(wanted).catch((error: unknown) => {
-      if (error instanceof JetStreamApiError && error.code === NAME_IN_USE)
-        return jsm.streams.update(wanted.name, wanted);
-      throw new AppError("unavailable", `the stream ${wanted.name} cannot be made: ${(error as Error).message}`, {
-        cause: error,
-      });
-    });
+  for (const wanted of wantedStreams(subjects)) await ensureStream(jsm, wanted);
+}
+
+async function ensureStream(jsm: JetStreamManager, wanted: Wanted): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await jsm.streams.add(wanted);
+      return;
+    } catch (error) {
+      // It is there with other settings, or another service is making it now and has its space reserved already.
+      const updated = await jsm.streams.update(wanted.name, wanted).then(
+        () => true,
+        () => false,
+      );
+      if (updated) return;
+      if (attempt === ATTEMPTS_MAX) {
+        const reason = (error as Error).message;
+        throw new AppError("unavailable", `the stream ${wanted.name} cannot be made: ${reason}`, { cause: error });
+      }
+      await new Promise((resolve) => setTimeout(resolve, ATTEMPT_PAUSE_MS));
+    }
   }
 }
