@@ -28,7 +28,10 @@ policies:
 
 const at = (path: string, token = system.token) => ({ url: `${system.gatewayUrl}${path}`, token });
 
-async function api(path: string, init: RequestInit = {}): Promise<{ status: number; body: any }> {
+async function api(
+  path: string,
+  init: { method?: string; headers?: Record<string, string> } = {},
+): Promise<{ status: number; body: any }> {
   const headers = { authorization: `Bearer ${system.adminToken}`, ...init.headers };
   const response = await fetch(`${system.gatewayUrl}${path}`, { ...init, headers });
   return { status: response.status, body: await response.json() };
@@ -150,7 +153,7 @@ describe("cancellation", () => {
       { signal: leaving.signal },
     );
     setTimeout(() => leaving.abort(), 300);
-    await expect(call).rejects.toThrow();
+    await expect(call).rejects.toThrow("aborted");
     await cancelledEvent("2026-07-28");
   });
 });

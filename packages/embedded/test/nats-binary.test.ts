@@ -26,8 +26,7 @@ test("a new enough server on the PATH is taken before the cached one; an old one
   const cached = await placeFake(join(dir, "cache"), "2.15.1");
   const path = process.env["PATH"] ?? "";
   const lines: string[] = [];
-  const find = (): Promise<string> =>
-    findNatsServer({ cacheDir: join(dir, "cache"), log: (line) => lines.push(line) });
+  const find = (): Promise<string> => findNatsServer({ cacheDir: join(dir, "cache"), log: (line) => lines.push(line) });
 
   const fresh = await placeFake(join(dir, "fresh"), "2.12.0");
   vi.stubEnv("PATH", [join(dir, "fresh"), path].join(delimiter));
@@ -64,8 +63,5 @@ test("mirrors are read from both of apt's formats, without security and media", 
     join(dir, "sources.list"),
     "deb cdrom:[disc]/ x main\n#deb http://off.example/debian x main\ndeb [arch=amd64 signed-by=/k] https://two.example/debian x main\ndeb http://one.example/debian x main\n",
   );
-  expect(await listMirrors(dir)).toEqual([
-    "http://one.example/debian",
-    "https://two.example/debian",
-  ]);
+  expect(await listMirrors(dir)).toEqual(["http://one.example/debian", "https://two.example/debian"]);
 });

@@ -9,16 +9,9 @@ export interface NatsClient {
 
 const replyWithinMs = 10_000;
 
-function nextMatch(
-  socket: Socket,
-  buffered: { text: string },
-  pattern: RegExp,
-): Promise<RegExpExecArray> {
+function nextMatch(socket: Socket, buffered: { text: string }, pattern: RegExp): Promise<RegExpExecArray> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => finish(new Error(`no ${pattern} in ${buffered.text}`)),
-      replyWithinMs,
-    );
+    const timer = setTimeout(() => finish(new Error(`no ${pattern} in ${buffered.text}`)), replyWithinMs);
     const finish = (outcome: Error | RegExpExecArray): void => {
       clearTimeout(timer);
       socket.off("data", look).off("close", onClose);

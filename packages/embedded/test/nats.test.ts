@@ -21,27 +21,23 @@ async function options(): Promise<Parameters<typeof startNats>[0]> {
   };
 }
 
-test(
-  "a started server takes its password and no other, and stop leaves nothing",
-  { timeout: 180_000 },
-  async () => {
-    const given = await options();
-    const server = track(await startNats(given));
-    (await connectNats(server.url)).close();
-    const wrong = new URL(server.url);
-    wrong.password = "wrong";
-    await expect(connectNats(wrong.href)).rejects.toThrow(/Authorization Violation/);
+test("a started server takes its password and no other, and stop leaves nothing", { timeout: 180_000 }, async () => {
+  const given = await options();
+  const server = track(await startNats(given));
+  (await connectNats(server.url)).close();
+  const wrong = new URL(server.url);
+  wrong.password = "wrong";
+  await expect(connectNats(wrong.href)).rejects.toThrow(/Authorization Violation/);
 
-    const config = join(given.dataDir, "nats-server.conf");
-    expect((await stat(config)).mode & 0o777).toBe(0o600);
-    expect(await commandLine(server.pid)).not.toContain("ss#");
+  const config = join(given.dataDir, "nats-server.conf");
+  expect((await stat(config)).mode & 0o777).toBe(0o600);
+  expect(await commandLine(server.pid)).not.toContain("ss#");
 
-    await server.stop();
-    await server.stop();
-    expect(isAlive(server.pid)).toBe(false);
-    await expect(connectNats(server.url)).rejects.toThrow();
-  },
-);
+  await server.stop();
+  await server.stop();
+  expect(isAlive(server.pid)).toBe(false);
+  await expect(connectNats(server.url)).rejects.toThrow();
+});
 
 test("a stream survives kill -9", { timeout: 60_000 }, async () => {
   const given = await options();
@@ -66,37 +62,27 @@ test("a stream survives kill -9", { timeout: 60_000 }, async () => {
   again.close();
 });
 
-test(
-  "a second server on the same folder is refused, and a leftover can be ended",
-  { timeout: 60_000 },
-  async () => {
-    const given = await options();
-    const server = track(await startNats(given));
-    await expect(startNats(given)).rejects.toMatchObject({
-      code: "already_exists",
-      details: { pid: server.pid },
-    });
-    expect(await endLeftover({ dataDir: given.dataDir })).toBe(server.pid);
-    await server.exited;
-    expect(await endLeftover({ dataDir: given.dataDir })).toBe(undefined);
-  },
-);
+test("a second server on the same folder is refused, and a leftover can be ended", { timeout: 60_000 }, async () => {
+  const given = await options();
+  const server = track(await startNats(given));
+  await expect(startNats(given)).rejects.toMatchObject({
+    code: "already_exists",
+    details: { pid: server.pid },
+  });
+  expect(await endLeftover({ dataDir: given.dataDir })).toBe(server.pid);
+  await server.exited;
+  expect(await endLeftover({ dataDir: given.dataDir })).toBe(undefined);
+});
 
-test(
-  "the pid of another program in the pid file does it no harm",
-  { timeout: 60_000 },
-  async () => {
-    const given = await options();
-    const server = track(await startNats(given));
-    await server.stop();
-    await writeFile(join(given.dataDir, "nats-server.pid"), String(process.pid));
-    expect(await endLeftover({ dataDir: given.dataDir })).toBe(undefined);
-    const again = track(await startNats(given));
-    expect(await readFile(join(given.dataDir, "nats-server.pid"), "utf8")).toContain(
-      String(again.pid),
-    );
-  },
-);
+test("the pid of another program in the pid file does it no harm", { timeout: 60_000 }, async () => {
+  const given = await options();
+  const server = track(await startNats(given));
+  await server.stop();
+  await writeFile(join(given.dataDir, "nats-server.pid"), String(process.pid));
+  expect(await endLeftover({ dataDir: given.dataDir })).toBe(undefined);
+  const again = track(await startNats(given));
+  expect(await readFile(join(given.dataDir, "nats-server.pid"), "utf8")).toContain(String(again.pid));
+});
 
 test("a taken port is said plainly", async () => {
   const holder = createServer();
@@ -107,9 +93,7 @@ test("a taken port is said plainly", async () => {
     }),
   );
   try {
-    await expect(startNats({ ...(await options()), port })).rejects.toThrow(
-      `127.0.0.1:${port}: the port is taken`,
-    );
+    await expect(startNats({ ...(await options()), port })).rejects.toThrow(`127.0.0.1:${port}: the port is taken`);
   } finally {
     holder.close();
   }
@@ -119,9 +103,7 @@ test("a server that cannot start says why, with the end of its log", async () =>
   const given = await options();
   const failed = startNats({ ...given, binary: "/bin/false" });
   await expect(failed).rejects.toThrow(/NATS ended while it started \(code 1\); its log is empty/);
-  await expect(startNats({ ...given, binary: "/nowhere/nats-server" })).rejects.toThrow(
-    /cannot run \/nowhere/,
-  );
+  await expect(startNats({ ...given, binary: "/nowhere/nats-server" })).rejects.toThrow(/cannot run \/nowhere/);
   await expect(startNats({ ...given, password: "$2a$04$abc" })).rejects.toMatchObject({
     code: "invalid_argument",
   });

@@ -4,9 +4,18 @@ import { parseFrame } from "./frame.ts";
 import { RPC } from "./protocol.ts";
 
 test("reads the three kinds", () => {
-  expect(parseFrame('{"jsonrpc":"2.0","id":"7","method":"ping"}')).toMatchObject({ ok: true, frame: { kind: "request", id: "7" } });
-  expect(parseFrame('{"jsonrpc":"2.0","method":"notifications/x"}')).toMatchObject({ ok: true, frame: { kind: "notification" } });
-  expect(parseFrame('{"jsonrpc":"2.0","id":7,"result":{}}')).toMatchObject({ ok: true, frame: { kind: "response", id: 7 } });
+  expect(parseFrame('{"jsonrpc":"2.0","id":"7","method":"ping"}')).toMatchObject({
+    ok: true,
+    frame: { kind: "request", id: "7" },
+  });
+  expect(parseFrame('{"jsonrpc":"2.0","method":"notifications/x"}')).toMatchObject({
+    ok: true,
+    frame: { kind: "notification" },
+  });
+  expect(parseFrame('{"jsonrpc":"2.0","id":7,"result":{}}')).toMatchObject({
+    ok: true,
+    frame: { kind: "response", id: 7 },
+  });
 });
 
 test.each([
@@ -30,12 +39,22 @@ test.each([
 
 test("no text makes it throw", () => {
   const jsonLike = fc.jsonValue().map((value) => JSON.stringify(value));
-  const message = fc.record({ jsonrpc: fc.constantFrom("2.0", 2), id: fc.jsonValue(), method: fc.jsonValue(), params: fc.jsonValue() }, { requiredKeys: [] });
+  const message = fc.record(
+    { jsonrpc: fc.constantFrom("2.0", 2), id: fc.jsonValue(), method: fc.jsonValue(), params: fc.jsonValue() },
+    { requiredKeys: [] },
+  );
   fc.assert(
-    fc.property(fc.oneof(fc.string(), jsonLike, message.map((each) => JSON.stringify(each))), (text) => {
-      const parsed = parseFrame(text);
-      if (!parsed.ok) expect(parsed.reason).not.toBe("");
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        jsonLike,
+        message.map((each) => JSON.stringify(each)),
+      ),
+      (text) => {
+        const parsed = parseFrame(text);
+        if (!parsed.ok) expect(parsed.reason).not.toBe("");
+      },
+    ),
     { numRuns: 2_000 },
   );
 });

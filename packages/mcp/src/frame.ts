@@ -49,8 +49,10 @@ export function parseFrame(text: string): { readonly ok: true; readonly frame: F
   } catch (error) {
     return fail(RPC.parseError, `the body is not JSON: ${(error as Error).message}`, null);
   }
-  if (Array.isArray(value)) return fail(RPC.invalidRequest, "batches are not supported; send one message at a time", null);
-  if (typeof value !== "object" || value === null) return fail(RPC.invalidRequest, "a JSON-RPC message is an object", null);
+  if (Array.isArray(value))
+    return fail(RPC.invalidRequest, "batches are not supported; send one message at a time", null);
+  if (typeof value !== "object" || value === null)
+    return fail(RPC.invalidRequest, "a JSON-RPC message is an object", null);
   const message = value as Record<string, unknown>;
   const members = findMembers(text, 0, WANTED)!;
   const id = message["id"];
@@ -73,8 +75,12 @@ export function parseFrame(text: string): { readonly ok: true; readonly frame: F
   if (!("result" in message) && !("error" in message)) return refuse("neither a request nor a response");
   if (!("id" in message)) return refuse('a response needs an "id"');
   const error = message["error"];
-  if (error !== undefined && (typeof error !== "object" || error === null)) return refuse('"error" has to be an object');
-  return { ok: true, frame: { ...base, kind: "response", id: validId, result: message["result"], error: error ?? undefined } };
+  if (error !== undefined && (typeof error !== "object" || error === null))
+    return refuse('"error" has to be an object');
+  return {
+    ok: true,
+    frame: { ...base, kind: "response", id: validId, result: message["result"], error: error ?? undefined },
+  };
 }
 
 function fail(code: number, reason: string, id: RequestId | null): FrameFailure {

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type NotificationFrame, parseFrame, type RequestFrame, type ResponseFrame } from "./frame.ts";
+import { type Frame, type NotificationFrame, parseFrame, type RequestFrame, type ResponseFrame } from "./frame.ts";
 import { rewriteProgress, rewriteRequest, rewriteResponse, setToolName, toolTexts } from "./rewrite.ts";
 
-function frameOf<F>(text: string): F {
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each caller says which kind it wrote
+function frameOf<F extends Frame>(text: string): F {
   const parsed = parseFrame(text);
   if (!parsed.ok) throw new Error(parsed.reason);
   return parsed.frame as F;
@@ -14,17 +15,23 @@ const ODD = '"x":1.0, "big":12345678901234567890,"e":1E5 ,"nested":{"id":7,"name
 
 describe("requests", () => {
   test("only the name changes", () => {
-    const frame = frameOf<RequestFrame>(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__b" ,"arguments":{${ODD}}}}`);
+    const frame = frameOf<RequestFrame>(
+      `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__b" ,"arguments":{${ODD}}}}`,
+    );
     expect(setToolName(frame, "b")).toEqual({ ok: true, text: frame.text.replace('"a__b"', '"b"') });
   });
 
   test("a name that is there twice is refused", () => {
-    const frame = frameOf<RequestFrame>('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}');
+    const frame = frameOf<RequestFrame>(
+      '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}',
+    );
     expect(setToolName(frame, "c")).toMatchObject({ ok: false });
   });
 
   test("id and progress token become ours and come back as they were", () => {
-    const frame = frameOf<RequestFrame>(`{"id":"seven","jsonrpc":"2.0","method":"tools/call","params":{"_meta":{"progressToken":1.50,${ODD}},"name":"t"}}`);
+    const frame = frameOf<RequestFrame>(
+      `{"id":"seven","jsonrpc":"2.0","method":"tools/call","params":{"_meta":{"progressToken":1.50,${ODD}},"name":"t"}}`,
+    );
     const request = rewriteRequest(frame, { id: 42 });
     expect(request).toEqual({
       text: frame.text.replace('"seven"', "42").replace("1.50", "42"),
@@ -32,8 +39,12 @@ describe("requests", () => {
       progressTokenText: "1.50",
     });
     const answer = frameOf<ResponseFrame>(`{"jsonrpc":"2.0","result":{${ODD}},"id":42}`);
-    expect(rewriteResponse(answer, { idText: request.idText })).toBe(`{"jsonrpc":"2.0","result":{${ODD}},"id":"seven"}`);
-    const progress = frameOf<NotificationFrame>('{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":42,"progress":1}}');
+    expect(rewriteResponse(answer, { idText: request.idText })).toBe(
+      `{"jsonrpc":"2.0","result":{${ODD}},"id":"seven"}`,
+    );
+    const progress = frameOf<NotificationFrame>(
+      '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":42,"progress":1}}',
+    );
     expect(rewriteProgress(progress, request.progressTokenText!)).toContain('"progressToken":1.50,');
   });
 
@@ -51,7 +62,12 @@ describe("requests", () => {
   test("whatever else a frame holds stays as it was", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.oneof(fc.string(), fc.integer()), (args, id) => {
-        const message = { jsonrpc: "2.0", id, method: "tools/call", params: { name: "t", arguments: args, _meta: { progressToken: id } } };
+        const message = {
+          jsonrpc: "2.0",
+          id,
+          method: "tools/call",
+          params: { name: "t", arguments: args, _meta: { progressToken: id } },
+        };
         const { text } = rewriteRequest(frameOf<RequestFrame>(JSON.stringify(message)), { id: 3 });
         const expected = { ...message, id: 3, params: { ...message.params, _meta: { progressToken: 3 } } };
         expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(expected)));
@@ -64,7 +80,9 @@ describe("responses", () => {
   test("resultType is added once, in front", () => {
     const members = { resultType: "complete" };
     const plain = frameOf<ResponseFrame>('{"jsonrpc":"2.0","id":4,"result":{"content":[]}}');
-    expect(rewriteResponse(plain, { idText: '"a"', members })).toBe('{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","content":[]}}');
+    expect(rewriteResponse(plain, { idText: '"a"', members })).toBe(
+      '{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","content":[]}}',
+    );
     const given = frameOf<ResponseFrame>('{"jsonrpc":"2.0","id":4,"result":{"resultType":"input_required"}}');
     expect(rewriteResponse(given, { idText: "1", members })).toContain('{"resultType":"input_required"}');
     const empty = frameOf<ResponseFrame>('{"jsonrpc":"2.0","id":4,"result":{}}');
@@ -72,12 +90,18 @@ describe("responses", () => {
   });
 
   test("an error is passed on whole", () => {
-    const error = frameOf<ResponseFrame>(`{"jsonrpc":"2.0","id":4,"error":{"code":-32000,"message":"m","data":{${ODD}}}}`);
-    expect(rewriteResponse(error, { idText: "1", members: { resultType: "complete" } })).toBe(error.text.replace('"id":4', '"id":1'));
+    const error = frameOf<ResponseFrame>(
+      `{"jsonrpc":"2.0","id":4,"error":{"code":-32000,"message":"m","data":{${ODD}}}}`,
+    );
+    expect(rewriteResponse(error, { idText: "1", members: { resultType: "complete" } })).toBe(
+      error.text.replace('"id":4', '"id":1'),
+    );
   });
 
   test("tools keep their own text", () => {
     const tool = `{"name":"t", "inputSchema":{"type":"object"},${ODD}}`;
-    expect(toolTexts(frameOf<ResponseFrame>(`{"jsonrpc":"2.0","id":1,"result":{"tools":[ ${tool} , ${tool}]}}`))).toEqual([tool, tool]);
+    expect(
+      toolTexts(frameOf<ResponseFrame>(`{"jsonrpc":"2.0","id":1,"result":{"tools":[ ${tool} , ${tool}]}}`)),
+    ).toEqual([tool, tool]);
   });
 });

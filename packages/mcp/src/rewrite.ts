@@ -7,7 +7,8 @@ export function setToolName(frame: Frame, name: string): { ok: true; text: strin
   const params = at && findMembers(frame.text, at.start, ["name", "arguments", "_meta"]);
   const span = params?.spans["name"];
   if (!params || !span) return { ok: false, reason: '"params.name" is missing' };
-  if (params.ambiguous !== undefined) return { ok: false, reason: `"params.${params.ambiguous}" is given more than once` };
+  if (params.ambiguous !== undefined)
+    return { ok: false, reason: `"params.${params.ambiguous}" is given more than once` };
   if (frame.params?.["name"] === name) return { ok: true, text: frame.text };
   return { ok: true, text: splice(frame.text, [{ ...span, text: JSON.stringify(name) }]) };
 }
@@ -23,7 +24,10 @@ export interface RewrittenRequest {
  * A request for the server: with an id of ours, so that clients cannot collide on a shared process, with a progress
  * token of ours where the client gave one, and with the members of `meta` in `_meta` where they are not there yet.
  */
-export function rewriteRequest(frame: Frame, options: { id: number; meta?: Readonly<Record<string, unknown>> }): RewrittenRequest {
+export function rewriteRequest(
+  frame: Frame,
+  options: { id: number; meta?: Readonly<Record<string, unknown>> },
+): RewrittenRequest {
   const { text, members } = frame;
   const idSpan = members.spans["id"]!;
   const edits: Edit[] = [{ ...idSpan, text: String(options.id) }];
@@ -42,13 +46,16 @@ export function rewriteRequest(frame: Frame, options: { id: number; meta?: Reado
   }
   return {
     text: splice(text, edits),
-    idText: at(text, idSpan),
-    progressTokenText: tokenSpan && at(text, tokenSpan),
+    idText: textOf(text, idSpan),
+    progressTokenText: tokenSpan && textOf(text, tokenSpan),
   };
 }
 
 /** A response for the client: its own id back, and `members` put into the result where they are not there yet. */
-export function rewriteResponse(frame: Frame, options: { idText: string; members?: Readonly<Record<string, unknown>> }): string {
+export function rewriteResponse(
+  frame: Frame,
+  options: { idText: string; members?: Readonly<Record<string, unknown>> },
+): string {
   const { text, members } = frame;
   const edits: Edit[] = [{ ...members.spans["id"]!, text: options.idText }];
   const resultSpan = members.spans["result"];
@@ -74,6 +81,6 @@ export function toolTexts(frame: Frame): string[] {
   return tools ? elementsOf(frame.text, tools.start) : [];
 }
 
-function at(text: string, span: Span): string {
+function textOf(text: string, span: Span): string {
   return text.slice(span.start, span.end);
 }

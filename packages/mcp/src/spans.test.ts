@@ -6,9 +6,12 @@ const blanks = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
 
 /** JSON texts with white space wherever JSON allows it. */
 function spaced(value: unknown, random: () => string): string {
-  if (Array.isArray(value)) return `[${random()}${value.map((each) => spaced(each, random)).join(`${random()},${random()}`)}${random()}]`;
+  if (Array.isArray(value))
+    return `[${random()}${value.map((each) => spaced(each, random)).join(`${random()},${random()}`)}${random()}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}${random()}:${random()}${spaced(each, random)}`);
+  const members = Object.entries(value).map(
+    ([key, each]) => `${JSON.stringify(key)}${random()}:${random()}${spaced(each, random)}`,
+  );
   return `{${random()}${members.join(`${random()},${random()}`)}${random()}}`;
 }
 
@@ -67,7 +70,9 @@ test("elementsOf gives each element's own text", () => {
     fc.property(fc.array(fc.jsonValue()), fc.array(blanks, { minLength: 1 }), (values, fill) => {
       let at = 0;
       const text = spaced(values, () => fill[at++ % fill.length]!);
-      expect(elementsOf(text, 0).map((each) => JSON.parse(each) as unknown)).toEqual(JSON.parse(JSON.stringify(values)));
+      expect(elementsOf(text, 0).map((each) => JSON.parse(each) as unknown)).toEqual(
+        JSON.parse(JSON.stringify(values)),
+      );
     }),
   );
 });

@@ -65,7 +65,7 @@ export interface Edit {
 export function splice(text: string, edits: readonly Edit[]): string {
   let result = "";
   let at = 0;
-  for (const edit of [...edits].sort((a, b) => a.start - b.start)) {
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
     result += text.slice(at, edit.start) + edit.text;
     at = edit.end;
   }

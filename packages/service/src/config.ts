@@ -8,17 +8,22 @@ export type Config<S extends z.ZodType> = Readonly<z.infer<S>>;
  * `TOLLGATE_NATS_URL`. Every mistake is reported at once, each with its variable; values are never repeated, since
  * they may be secrets.
  */
-export function configFrom<S extends z.ZodObject>(schema: S, env: Readonly<Record<string, string | undefined>>): Config<S> {
+export function configFrom<S extends z.ZodObject>(
+  schema: S,
+  env: Readonly<Record<string, string | undefined>>,
+): Config<S> {
   const given: Record<string, string> = {};
   for (const key of Object.keys(schema.shape)) {
     const value = env[variableOf(key)];
     if (value !== undefined && value !== "") given[key] = value;
   }
   const parsed = schema.safeParse(given);
-  if (parsed.success) return Object.freeze(parsed.data) as Config<S>;
-  const lines = parsed.error.issues.map((issue) => {
-    const variable = variableOf(String(issue.path[0]));
-    return env[variable] === undefined ? `  ${variable} is not set` : `  ${variable}: ${issue.message}`;
+  if (parsed.success) return Object.freeze<Config<S>>(parsed.data);
+  const lines = parsed.error.issues.map(({ path: [key], message }) => {
+    // A rule over several settings names them itself.
+    if (key === undefined) return `  ${message}`;
+    const variable = variableOf(String(key));
+    return Object.hasOwn(given, key) ? `  ${variable}: ${message}` : `  ${variable} is not set`;
   });
   throw new Error(`wrong configuration:\n${lines.join("\n")}`);
 }
@@ -36,9 +41,19 @@ export const envSchema = {
   serviceKey: z.string().min(16, "has to be at least 16 characters long"),
   host: z.string().default("127.0.0.1"),
   port,
-  url: z.url(),
-  address: (fallback: string) => z.string().regex(/^[^\s:]+:\d+$/, "has to be host:port").default(fallback),
+  /** One, or for NATS several separated by commas. */
+  url: z
+    .string()
+    .refine((text) => URL.canParse(text) || text.split(",").every((each) => URL.canParse(each)), "is not a URL"),
+  address: (fallback: string) =>
+    z
+      .string()
+      .regex(/^[^\s:]+:\d+$/, "has to be host:port")
+      .default(fallback),
   /** Prefixes every stream, subject and durable, so that installations can share one NATS. */
-  busPrefix: z.string().regex(/^[a-z0-9]{0,16}$/, "has to be up to 16 of a-z 0-9").default(""),
+  busPrefix: z
+    .string()
+    .regex(/^[a-z0-9]{0,16}$/, "has to be up to 16 of a-z 0-9")
+    .default(""),
   positiveInt: (fallback: number) => z.coerce.number().int().positive().default(fallback),
 } as const;

@@ -22,7 +22,7 @@ export function openLife(log: Log): Life {
 
   async function closeAll(): Promise<void> {
     ending.abort();
-    for (const { name, timeoutMs, close } of closers.reverse()) {
+    for (const { name, timeoutMs, close } of closers.toReversed()) {
       try {
         await within(timeoutMs, Promise.resolve().then(close));
       } catch (error) {

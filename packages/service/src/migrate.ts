@@ -12,7 +12,7 @@ const FILE_NAME = /^(\d{4})-[a-z0-9-]+\.sql$/;
  */
 export async function migrate(options: { pool: Pool; schema: string; directory: string; log: Log }): Promise<void> {
   const { pool, schema, directory, log } = options;
-  const names = (await readdir(directory)).filter((name) => FILE_NAME.test(name)).sort();
+  const names = (await readdir(directory)).filter((name) => FILE_NAME.test(name)).toSorted();
   const files = await Promise.all(
     names.map(async (name) => ({ name, sql: await readFile(join(directory, name), "utf8") })),
   );
@@ -21,7 +21,9 @@ export async function migrate(options: { pool: Pool; schema: string; directory: 
     await client.query(
       `CREATE TABLE IF NOT EXISTS "${schema}".migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`,
     );
-    const { rows } = await client.query<{ name: string; sha256: string }>(`SELECT name, sha256 FROM "${schema}".migrations`);
+    const { rows } = await client.query<{ name: string; sha256: string }>(
+      `SELECT name, sha256 FROM "${schema}".migrations`,
+    );
     const applied = new Map(rows.map((row) => [row.name, row.sha256]));
     for (const { name, sql } of files) {
       const sha256 = createHash("sha256").update(sql).digest("hex");

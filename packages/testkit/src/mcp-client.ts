@@ -54,7 +54,7 @@ export function modernClient(options: McpClientOptions) {
         "io.modelcontextprotocol/clientCapabilities": {},
       };
       const id = more.id ?? nextId++;
-      const given = (params["_meta"] ?? {}) as object;
+      const given = params["_meta"] ?? {};
       const body = JSON.stringify({ jsonrpc: "2.0", id, method, params: { ...params, _meta: { ...meta, ...given } } });
       const name = typeof params["name"] === "string" ? { "mcp-name": params["name"] } : {};
       const headers = { "mcp-protocol-version": MODERN, "mcp-method": method, ...name };

@@ -124,7 +124,7 @@ export function useSystem(
 
   afterAll(async () => {
     const results: PromiseSettledResult<void>[] = [];
-    for (const service of [...SERVICES].reverse())
+    for (const service of SERVICES.toReversed())
       results.push(...(await Promise.allSettled([stop(service, "SIGTERM")])));
     await rm(stateDir, { recursive: true, force: true });
     const failed = results.find((result) => result.status === "rejected");

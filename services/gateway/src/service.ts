@@ -59,20 +59,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   ops.checks.set("nats", () => bus.problem());
 
   const metadata = serviceMetadata(config.serviceKey);
-  const clients = {
-    policy: openGrpcClient(policyV1.PolicyServiceClient, { address: config.policyAddress, name: "policy", life }),
-    registry: openGrpcClient(registryV1.RegistryServiceClient, {
-      address: config.registryAddress,
-      name: "registry",
-      life,
-    }),
-    audit: openGrpcClient(auditV1.AuditServiceClient, { address: config.auditAddress, name: "audit", life }),
-    metering: openGrpcClient(meteringV1.MeteringServiceClient, {
-      address: config.meteringAddress,
-      name: "metering",
-      life,
-    }),
-  };
+  const clients = openClients(config, life);
   const follow = { metadata, gateway, signal: life.signal, log };
   const policy = openPolicy({ client: clients.policy, ...follow });
   const registry = openRegistry({ client: clients.registry, ...follow });
@@ -120,6 +107,19 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   log.info({ gateway, httpPort }, "listening");
   if (config.welcomeFile !== "") process.stdout.write(await readFile(config.welcomeFile, "utf8"));
   return { httpPort, close: () => life.close() };
+}
+
+function openClients({ policyAddress, registryAddress, auditAddress, meteringAddress }: GatewayConfig, life: Life) {
+  const { PolicyServiceClient } = policyV1;
+  const { RegistryServiceClient } = registryV1;
+  const { AuditServiceClient } = auditV1;
+  const { MeteringServiceClient } = meteringV1;
+  return {
+    policy: openGrpcClient(PolicyServiceClient, { address: policyAddress, name: "policy", life }),
+    registry: openGrpcClient(RegistryServiceClient, { address: registryAddress, name: "registry", life }),
+    audit: openGrpcClient(AuditServiceClient, { address: auditAddress, name: "audit", life }),
+    metering: openGrpcClient(MeteringServiceClient, { address: meteringAddress, name: "metering", life }),
+  };
 }
 
 function observeCalls(metrics: Metrics, underWay: () => number) {

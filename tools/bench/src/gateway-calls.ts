@@ -9,7 +9,7 @@ const TOOL = "everything__echo";
 export async function openGatewayLanes(
   system: MeasuredSystem,
   count: number,
-): Promise<{ lanes: Call[]; close(): void }> {
+): Promise<{ lanes: Call[]; close: () => void }> {
   const headers = {
     authorization: `Bearer ${system.token}`,
     accept: "application/json, text/event-stream",
@@ -31,7 +31,7 @@ export async function openGatewayLanes(
 }
 
 /** The floor: the same client against bare Fastify that sends the body back. */
-export async function openEchoLanes(port: number, count: number): Promise<{ lanes: Call[]; close(): void }> {
+export async function openEchoLanes(port: number, count: number): Promise<{ lanes: Call[]; close: () => void }> {
   const connections: HttpConnection[] = [];
   for (let i = 0; i < count; i++) connections.push(await openHttpConnection(`http://127.0.0.1:${port}/`, {}));
   const lanes = connections.map((connection, lane): Call => async (n) => {

@@ -1,20 +1,10 @@
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { readCpu } from "./cpu.ts";
-import { openEchoLanes, openGatewayLanes } from "./gateway-calls.ts";
-import { measureClosedLoop, measureOpenLoop, measureSerial } from "./load.ts";
+import { IN_FLIGHT, measureFastify, measureGateway, measureStdio, OPEN_LOOP_PER_SECOND } from "./measure.ts";
 import { renderTable, type Results } from "./report.ts";
-import { openStdioBaseline } from "./stdio-baseline.ts";
 import { type MeasuredSystem, startSystem } from "./system.ts";
 
-const IN_FLIGHT = 32;
-const OPEN_LOOP_PER_SECOND = 500;
-const SERIAL_CALLS = 2_000;
-const WARM_UP_CALLS = 1_500;
 const DRAIN_TIMEOUT_MS = 30_000;
 
 const { values } = parseArgs({
@@ -28,48 +18,6 @@ const { values } = parseArgs({
   },
 });
 const durationMs = Number(values.seconds) * 1000;
-
-async function measureFastify(): Promise<Results["fastify"]> {
-  const child = fork(join(import.meta.dirname, "fastify-baseline.ts"), { stdio: "inherit" });
-  const [{ port }] = (await once(child, "message")) as [{ port: number }];
-  const { lanes, close } = await openEchoLanes(port, IN_FLIGHT);
-  await measureSerial(lanes[0]!, WARM_UP_CALLS);
-  const serial = await measureSerial(lanes[0]!, SERIAL_CALLS);
-  const loaded = await measureClosedLoop(lanes, durationMs / 2);
-  close();
-  child.disconnect();
-  return { serial, loaded };
-}
-
-async function measureStdio(): Promise<Results["stdio"]> {
-  const { call, close } = await openStdioBaseline();
-  await measureSerial(call, WARM_UP_CALLS);
-  const serial = await measureSerial(call, SERIAL_CALLS);
-  const loaded = await measureClosedLoop(
-    Array.from({ length: IN_FLIGHT }, () => call),
-    durationMs / 2,
-  );
-  close();
-  return { serial, loaded };
-}
-
-async function measureGateway(system: MeasuredSystem): Promise<Results["gateway"]> {
-  const { lanes, close } = await openGatewayLanes(system, IN_FLIGHT);
-  await measureSerial(lanes[0]!, WARM_UP_CALLS);
-  const serial = await measureSerial(lanes[0]!, SERIAL_CALLS);
-  await measureClosedLoop(lanes, 2_000);
-  const openLoop = await measureOpenLoop(lanes, { perSecond: OPEN_LOOP_PER_SECOND, durationMs });
-
-  const roots = { ...system.pids, "load generator": process.pid };
-  const before = readCpu(roots);
-  const loaded = await measureClosedLoop(lanes, durationMs);
-  const after = readCpu(roots);
-  const cpuMsPerCall = Object.fromEntries(
-    Object.keys(roots).map((name) => [name, (after[name]! - before[name]!) / loaded.calls]),
-  );
-  close();
-  return { serial, openLoop, loaded, cpuMsPerCall };
-}
 
 /** Audit and metering were on: every call that was answered is recorded and billed. */
 async function countRecorded(system: MeasuredSystem, answered: number): Promise<number> {
@@ -87,9 +35,9 @@ async function countRecorded(system: MeasuredSystem, answered: number): Promise<
 const system = await startSystem(values.state);
 try {
   const meteredBefore = await countRecorded(system, 0);
-  const stdio = await measureStdio();
-  const fastify = await measureFastify();
-  const gateway = await measureGateway(system);
+  const stdio = await measureStdio(durationMs);
+  const fastify = await measureFastify(durationMs);
+  const gateway = await measureGateway(system, durationMs);
   const metered = (await countRecorded(system, meteredBefore + gateway.loaded.calls)) - meteredBefore;
   const results: Results = {
     at: new Date().toISOString(),

@@ -30,8 +30,8 @@ export function renderTable(results: Results): string {
     row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  "),
   );
 
-  const cpu = Object.entries(gateway.cpuMsPerCall).sort(([, a], [, b]) => b - a);
-  const total = cpu.reduce((sum, [, ms]) => sum + ms, 0);
+  const cpu = Object.entries(gateway.cpuMsPerCall).toSorted(([, a], [, b]) => b - a);
+  const total = cpu.reduce((sum, [, each]) => sum + each, 0);
   const added = gateway.serial.p50Ms - stdio.serial.p50Ms;
   return [
     `${machine.cores} cores (${machine.cpu}), Node ${machine.node}, audit and metering on, every reply checked`,

@@ -3,10 +3,10 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Call } from "./load.ts";
 
-export const SERVER_PACKAGE = "@modelcontextprotocol/server-everything";
+const SERVER_PACKAGE = "@modelcontextprotocol/server-everything";
 
 /** The server that the gateway runs, called directly over its standard input and output. */
-export async function openStdioBaseline(): Promise<{ call: Call; pid: number; close(): void }> {
+export async function openStdioBaseline(): Promise<{ call: Call; pid: number; close: () => void }> {
   const require = createRequire(import.meta.url);
   const manifest = require.resolve(`${SERVER_PACKAGE}/package.json`);
   const child = spawn(process.execPath, [join(dirname(manifest), "dist/index.js"), "stdio"], {

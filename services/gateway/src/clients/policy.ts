@@ -71,7 +71,7 @@ export function openPolicy(options: {
   });
 
   function ask(stream: WatchStream, takenRevision: bigint): void {
-    if (stream.writable === false) return;
+    if (!stream.writable) return;
     sequence += 1n;
     askedAt.push({ sequence, at: performance.now() });
     stream.write({ gateway, takenRevision, sequence });

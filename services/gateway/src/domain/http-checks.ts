@@ -75,7 +75,7 @@ export function checkModern(frame: RequestFrame | NotificationFrame, headers: He
     return {
       status: 400,
       code: RPC.unsupportedProtocolVersion,
-      message: `protocol version ${String(version)} is not supported`,
+      message: `protocol version ${JSON.stringify(version)} is not supported`,
       data: { supported: [MODERN_REVISION], requested: version },
     };
   }

@@ -301,7 +301,9 @@ function clientName(holder: unknown, key: string): string {
   const info = (holder as Record<string, unknown> | undefined)?.[key] as
     | { name?: unknown; version?: unknown }
     | undefined;
-  return typeof info?.name === "string" ? `${info.name}/${String(info.version ?? "")}`.slice(0, 100) : "";
+  return typeof info?.name === "string"
+    ? `${info.name}/${typeof info.version === "string" ? info.version : ""}`.slice(0, 100)
+    : "";
 }
 
 function cancelKey(session: string, requestId: unknown): string {
