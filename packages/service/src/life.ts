@@ -22,7 +22,9 @@ export function openLife(log: Log): Life {
 
   async function closeAll(): Promise<void> {
     ending.abort();
-    for (const { name, timeoutMs, close } of closers.toReversed()) {
+    // Taken one by one: a step may itself have acquired something.
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) {
+      const { name, timeoutMs, close } = closer;
       try {
         await within(timeoutMs, Promise.resolve().then(close));
       } catch (error) {

@@ -21,7 +21,7 @@ export function registerOps(app: FastifyInstance, ops: Ops): void {
   app.get("/readyz", (_request, reply) => {
     const reasons: Record<string, string> = {};
     for (const [name, check] of ops.checks) {
-      const reason = check();
+      const reason = reasonOf(check);
       if (reason !== undefined) reasons[name] = reason;
     }
     const ready = Object.keys(reasons).length === 0;
@@ -30,6 +30,15 @@ export function registerOps(app: FastifyInstance, ops: Ops): void {
   app.get("/metrics", async (_request, reply) =>
     reply.type(ops.metrics.registry.contentType).send(await ops.metrics.registry.metrics()),
   );
+}
+
+/** A check that fails is itself a reason. */
+function reasonOf(check: () => string | undefined): string | undefined {
+  try {
+    return check();
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** The HTTP side of a service that has no other. Returns the port. */

@@ -9,7 +9,13 @@ const STATEMENT_TIMEOUT_MS = 30_000;
 const START_WAIT_MS = 30_000;
 
 /** A pool whose first connection has succeeded; waits up to 30 s for a database that is still starting. */
-export async function openPool(options: { url: string; max: number; name: string; life: Life; log: Log }): Promise<Pool> {
+export async function openPool(options: {
+  url: string;
+  max: number;
+  name: string;
+  life: Life;
+  log: Log;
+}): Promise<Pool> {
   const { url, max, name, life, log } = options;
   const pool = new pg.Pool({
     connectionString: url,
@@ -71,7 +77,9 @@ export async function bootstrapDatabase(adminUrl: string, roles: readonly Databa
       const role = pg.escapeIdentifier(`tollgate_${service}`);
       const schema = pg.escapeIdentifier(service);
       const found = await client.query("SELECT 1 FROM pg_roles WHERE rolname = $1", [`tollgate_${service}`]);
-      await client.query(`${found.rowCount ? "ALTER" : "CREATE"} ROLE ${role} LOGIN PASSWORD ${pg.escapeLiteral(password)}`);
+      await client.query(
+        `${found.rowCount ? "ALTER" : "CREATE"} ROLE ${role} LOGIN PASSWORD ${pg.escapeLiteral(password)}`,
+      );
       await client.query(`CREATE SCHEMA IF NOT EXISTS ${schema} AUTHORIZATION ${role}`);
     }
     // Only a superuser can bring the extension in; where the server has it, the tables become hypertables.
