@@ -9,7 +9,7 @@ import {
   createReplySender,
   subscribeCancels,
 } from "@tollgate/bus";
-import { registryV1 } from "@tollgate/contracts";
+import { type CallEnvelope, registryV1 } from "@tollgate/contracts";
 import {
   callUnary,
   createMetrics,
@@ -17,6 +17,7 @@ import {
   followStream,
   type Life,
   type Log,
+  type Metrics,
   openGrpcClient,
   openLife,
   type Service,
@@ -24,8 +25,10 @@ import {
   startOpsServer,
 } from "@tollgate/service";
 import type { RunnerConfig } from "./config.ts";
+import type { Ending } from "./domain/outcome.ts";
 import { createPools } from "./handlers/assignments.ts";
 import { createCallHandler } from "./handlers/calls.ts";
+import { createCommandResolver } from "./upstream/command.ts";
 import { openLedger } from "./upstream/process-ledger.ts";
 
 const EVENTS_WAITING_MAX = 20_000;
@@ -58,13 +61,6 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
 
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
-  const callsTotal = metrics.counter("tollgate_runner_calls_total", "Calls ended.", ["server", "outcome"]);
-  const seconds = metrics.histogram("tollgate_runner_call_seconds", "Time that calls spent in their server.", [
-    "server",
-  ]);
-  const runningGauge = metrics.gauge("tollgate_runner_calls_running", "Calls under way.");
-  const processesGauge = metrics.gauge("tollgate_runner_processes", "Server processes.");
-
   const bus = await connectBus({
     url: config.natsUrl,
     name: runner,
@@ -83,8 +79,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const metadata = serviceMetadata(config.serviceKey);
   const pools = createPools({
     config,
-    installDir,
-    baseEnv: config.baseEnv,
+    resolveCommand: createCommandResolver({ installDir, baseEnv: config.baseEnv }),
     ledger,
     log,
     report: async (report) => {
@@ -104,13 +99,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     events: createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENTS_TIMEOUT_MS }),
     replies: createReplySender(bus),
     poolOf: (server) => pools.get(server),
-    onEnded: ({ facts }, ending) => {
-      callsTotal.inc({ server: facts.server, outcome: ending.outcome });
-      if (ending.startedAt !== undefined)
-        seconds.observe({ server: facts.server }, (ending.endedAt - ending.startedAt) / 1000);
-      runningGauge.set(calls.running);
-      processesGauge.set(pools.processes);
-    },
+    onEnded: observeCalls(metrics, { running: () => calls.running, processes: () => pools.processes }),
     life,
     log,
   });
@@ -149,4 +138,19 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
 
   const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });
   return { httpPort, close: () => life.close() };
+}
+
+function observeCalls(metrics: Metrics, counts: { running: () => number; processes: () => number }) {
+  const total = metrics.counter("tollgate_runner_calls_total", "Calls ended.", ["server", "outcome"]);
+  const seconds = metrics.histogram("tollgate_runner_call_seconds", "Time that calls spent in their server.", [
+    "server",
+  ]);
+  const running = metrics.gauge("tollgate_runner_calls_running", "Calls under way.");
+  const processes = metrics.gauge("tollgate_runner_processes", "Server processes.");
+  return ({ facts: { server } }: CallEnvelope, { outcome, startedAt, endedAt }: Ending): void => {
+    total.inc({ server, outcome });
+    if (startedAt !== undefined) seconds.observe({ server }, (endedAt - startedAt) / 1000);
+    running.set(counts.running());
+    processes.set(counts.processes());
+  };
 }

@@ -1,5 +1,6 @@
 import type { CallEnvelope, CallEvent, Outcome } from "@tollgate/contracts";
 import { type AppError, toRpcError } from "@tollgate/errors";
+import { parseFrame } from "@tollgate/mcp";
 
 const REASON_MAX_CHARS = 500;
 
@@ -48,11 +49,11 @@ export function classifyResponse(frame: {
   readonly error: { readonly code?: unknown; readonly message?: unknown } | undefined;
 }): Pick<Ending, "outcome" | "reason" | "errorCode"> {
   if (frame.error !== undefined) {
-    const code = Number(frame.error.code);
+    const { code } = frame.error;
     return {
       outcome: "error",
       reason: "the server answered with a JSON-RPC error",
-      ...(Number.isFinite(code) ? { errorCode: code } : {}),
+      ...(typeof code === "number" ? { errorCode: code } : {}),
     };
   }
   const failed = (frame.result as { isError?: unknown } | null)?.isError === true;
@@ -62,4 +63,10 @@ export function classifyResponse(frame: {
 /** A JSON-RPC error response with the client's id as it stood in its request. */
 export function errorFrame(idText: string, error: AppError): string {
   return `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(toRpcError(error))}}`;
+}
+
+/** A request's id as it stands in its text. What the gateway did not check has no id that could be answered. */
+export function idTextOf(frame: string, parsed = parseFrame(frame)): string {
+  const span = parsed.ok ? parsed.frame.members.spans["id"] : undefined;
+  return span ? frame.slice(span.start, span.end) : "null";
 }

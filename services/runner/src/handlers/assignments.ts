@@ -1,9 +1,12 @@
 import type { registryV1 } from "@tollgate/contracts";
-import { AppError } from "@tollgate/errors";
+import { toAppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
+import type { CommandResolver } from "../upstream/command.ts";
 import type { ProcessLedger } from "../upstream/process-ledger.ts";
 import { openPool, type Pool, type ServerReport } from "../upstream/pool.ts";
+
+const REPORT_RETRY_MS = 1_000;
 
 type Report = Omit<registryV1.ReportServerRequest, "runner">;
 
@@ -12,20 +15,28 @@ export interface Pools {
   get(server: string): Pool | undefined;
   /** Makes the pools those of a new set of assignments: a changed server gets a new pool, the old one finishes and ends. */
   apply(assignments: readonly registryV1.Assignment[]): void;
+  /** Ends all processes now. */
   close(): Promise<void>;
+}
+
+interface Entry {
+  readonly pool: Pool;
+  readonly specHash: string;
+  /** The newest report; an older one is not sent again. */
+  report: ServerReport | undefined;
 }
 
 export function createPools(options: {
   config: RunnerConfig;
-  installDir: string;
-  baseEnv: RunnerConfig["baseEnv"];
+  resolveCommand: CommandResolver;
   ledger: ProcessLedger;
   report: (report: Report) => Promise<void>;
   log: Log;
 }): Pools {
   const { log } = options;
-  const pools = new Map<string, { pool: Pool; specHash: string }>();
+  const pools = new Map<string, Entry>();
   const ending = new Set<Promise<void>>();
+  const stopping = new AbortController();
 
   function end(server: string): void {
     const entry = pools.get(server);
@@ -37,13 +48,32 @@ export function createPools(options: {
 
   function begin(assignment: registryV1.Assignment): void {
     const { serverId, specHash } = assignment;
-    const report = (found: ServerReport): void => {
-      options.report(toReport(assignment, found)).catch((error: unknown) => {
-        const reason = error instanceof AppError ? error.message : String(error);
-        log.warn({ server: serverId, reason }, "the registry did not take a report");
-      });
-    };
-    pools.set(serverId, { specHash, pool: openPool({ ...options, spec: assignment, report }) });
+    const pool = openPool({
+      ...options,
+      spec: assignment,
+      signal: stopping.signal,
+      log: log.child({ server: serverId }),
+      report: (found) => {
+        entry.report = found;
+        void send(assignment, entry, found);
+      },
+    });
+    const entry: Entry = { pool, specHash, report: undefined };
+    pools.set(serverId, entry);
+  }
+
+  /** Until the registry has it, or there is a newer one. */
+  async function send(assignment: registryV1.Assignment, entry: Entry, found: ServerReport): Promise<void> {
+    while (entry.report === found && pools.get(assignment.serverId) === entry) {
+      try {
+        return await options.report(toReport(assignment, found));
+      } catch (error) {
+        const { message, retryable } = toAppError(error);
+        log.warn({ server: assignment.serverId, reason: message, retryable }, "the registry did not take a report");
+        if (!retryable) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, REPORT_RETRY_MS).unref());
+    }
   }
 
   return {
@@ -54,11 +84,13 @@ export function createPools(options: {
     },
     get: (server) => pools.get(server)?.pool,
     apply(assignments) {
+      if (stopping.signal.aborted) return;
       const wanted = new Map(assignments.map((each) => [each.serverId, each]));
       for (const [server, entry] of pools) if (wanted.get(server)?.specHash !== entry.specHash) end(server);
       for (const assignment of wanted.values()) if (!pools.has(assignment.serverId)) begin(assignment);
     },
     async close() {
+      stopping.abort();
       for (const server of pools.keys()) end(server);
       await Promise.all(ending);
     },

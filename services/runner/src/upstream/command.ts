@@ -1,10 +1,13 @@
 import { execFile } from "node:child_process";
-import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { AppError } from "@tollgate/errors";
 
 const INSTALL_TIMEOUT_MS = 120_000;
+const INSTALL_OUTPUT_MAX_BYTES = 8 * 1024 * 1024;
+const NPM_REASON_LINES_MAX = 6;
+const NPM_REASON_MAX_CHARS = 400;
 /** What a server's environment holds beside what it declares. */
 const INHERITED = ["HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"];
 
@@ -24,66 +27,103 @@ export interface Command {
   readonly cwd: string;
 }
 
+/** How a server is started. @throws {AppError} `unavailable`, with what to do */
+export type CommandResolver = (spec: ServerSpec, signal: AbortSignal) => Promise<Command>;
+
 /**
- * How a server is started. An `npx` server is installed once, below `installDir` unless it is there already, and then
- * started without npx, which would stay as a process between. `node` servers run on this process's Node.
- * @throws {AppError} `unavailable`, with what to do
+ * An `npx` server is installed once, below `installDir` unless it is there already, and then started without npx,
+ * which would stay as a process between. `node` servers run on this process's Node.
  */
-export async function resolveCommand(
-  spec: ServerSpec,
-  options: { installDir: string; baseEnv: Readonly<Record<string, string | undefined>> },
-): Promise<Command> {
-  const env: Record<string, string> = {};
+export function createCommandResolver(options: {
+  installDir: string;
+  baseEnv: Readonly<Record<string, string | undefined>>;
+}): CommandResolver {
+  const { installDir, baseEnv } = options;
+  /** Two processes of one package that start together share its installation. */
+  const installing = new Map<string, Promise<void>>();
+  const inherited: Record<string, string> = {};
   for (const name of INHERITED) {
-    const value = options.baseEnv[name];
-    if (value !== undefined) env[name] = value;
+    const value = baseEnv[name];
+    if (value !== undefined) inherited[name] = value;
   }
-  env["PATH"] = `${dirname(process.execPath)}:${options.baseEnv["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"}`;
-  const rest = { env: { ...env, ...spec.env }, cwd: spec.workingDir === "" ? process.cwd() : spec.workingDir };
-  if (spec.type === "command") return { command: spec.command, args: spec.args, ...rest };
-  if (spec.type === "node") return { command: process.execPath, args: [spec.command, ...spec.args], ...rest };
-  if (spec.type === "npx") {
-    const script = await packageScript(spec.command, options.installDir, env);
-    return { command: process.execPath, args: [script, ...spec.args], ...rest };
+  inherited["PATH"] = `${dirname(process.execPath)}:${baseEnv["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"}`;
+
+  async function packageScript(packageSpec: string, signal: AbortSignal): Promise<string> {
+    const { name, version } = splitPackageSpec(packageSpec);
+    const found = await findPackage(name, version);
+    if (found !== undefined) return found;
+    const target = join(installDir, packageSpec.replaceAll("/", "+"));
+    const installed = join(target, "node_modules", name);
+    if ((await binOf(installed, name, undefined)) === undefined) {
+      const under = installing.get(target) ?? install({ packageSpec, target, env: inherited, signal });
+      installing.set(target, under);
+      await under.finally(() => installing.delete(target));
+    }
+    const script = await binOf(installed, name, undefined);
+    if (script !== undefined) return script;
+    throw new AppError("unavailable", `the package ${packageSpec} has no command to start`);
   }
-  throw new AppError("unavailable", `server ${spec.serverId}: type ${spec.type} is not one of npx, node, command`);
+
+  return async (spec, signal) => {
+    const cwd = spec.workingDir === "" ? process.cwd() : spec.workingDir;
+    const rest = { env: { ...inherited, ...spec.env }, cwd };
+    if (spec.type === "command") return { command: spec.command, args: spec.args, ...rest };
+    if (spec.type === "node") return { command: process.execPath, args: [spec.command, ...spec.args], ...rest };
+    if (spec.type === "npx") {
+      const script = await packageScript(spec.command, signal);
+      return { command: process.execPath, args: [script, ...spec.args], ...rest };
+    }
+    throw new AppError("unavailable", `server ${spec.serverId}: type ${spec.type} is not one of npx, node, command`);
+  };
 }
 
-async function packageScript(packageSpec: string, installDir: string, env: Record<string, string>): Promise<string> {
-  const at = packageSpec.lastIndexOf("@");
-  const name = at > 0 ? packageSpec.slice(0, at) : packageSpec;
-  const version = at > 0 ? packageSpec.slice(at + 1) : undefined;
+/** `name`, `name@version`, `@scope/name`, `@scope/name@version`. */
+function splitPackageSpec(packageSpec: string): { name: string; version: string | undefined } {
+  const at = packageSpec.indexOf("@", 1);
+  if (at < 0) return { name: packageSpec, version: undefined };
+  return { name: packageSpec.slice(0, at), version: packageSpec.slice(at + 1) };
+}
+
+/** A package that came with Tollgate itself. */
+async function findPackage(name: string, version: string | undefined): Promise<string | undefined> {
   for (let dir = import.meta.dirname; ; dir = dirname(dir)) {
     const script = await binOf(join(dir, "node_modules", name), name, version);
-    if (script !== undefined) return script;
-    if (dir === dirname(dir)) break;
+    if (script !== undefined || dir === dirname(dir)) return script;
   }
-  const target = join(installDir, packageSpec.replaceAll("/", "+"));
-  const installed = join(target, "node_modules", name);
-  if ((await binOf(installed, name, undefined)) === undefined) await install(packageSpec, target, env);
-  const script = await binOf(installed, name, undefined);
-  if (script !== undefined) return script;
-  throw new AppError("unavailable", `the package ${packageSpec} has no command to start`);
 }
 
-async function install(packageSpec: string, target: string, env: Record<string, string>): Promise<void> {
-  const part = `${target}.${process.pid}.part`;
-  await mkdir(part, { recursive: true });
+async function install(options: {
+  packageSpec: string;
+  target: string;
+  env: Readonly<Record<string, string>>;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { packageSpec, target, env, signal } = options;
+  const part = await mkdtemp(`${target}.part-`);
   try {
     await promisify(execFile)("npm", ["install", "--no-audit", "--no-fund", "--prefix", part, packageSpec], {
       env,
       timeout: INSTALL_TIMEOUT_MS,
+      maxBuffer: INSTALL_OUTPUT_MAX_BYTES,
+      signal,
     });
     // Another runner may have been faster; its copy is as good.
     await rename(part, target).catch(() => access(target));
   } catch (error) {
-    const detail = String((error as { stderr?: string }).stderr ?? (error as Error).message)
-      .trim()
-      .split("\n")[0];
-    throw new AppError("unavailable", `npm could not install ${packageSpec}: ${detail}`, { cause: error });
+    throw new AppError("unavailable", `npm could not install ${packageSpec}: ${npmReason(error)}`, { cause: error });
   } finally {
     await rm(part, { recursive: true, force: true });
   }
+}
+
+/** npm writes warnings first and a log's place last; what went wrong stands between. */
+function npmReason(error: unknown): string {
+  const { stderr, message, killed } = error as { stderr?: string; message: string; killed?: boolean };
+  if (killed === true) return `it was not done within ${INSTALL_TIMEOUT_MS / 1_000} s`;
+  const lines = (stderr ?? "").matchAll(/^npm (?:error|ERR!) (.+)$/gm);
+  const said = [...lines].map((line) => line[1]!.trim()).filter((line) => line.includes(" "));
+  const reason = said.slice(0, NPM_REASON_LINES_MAX).join("; ");
+  return (reason === "" ? message : reason).slice(0, NPM_REASON_MAX_CHARS);
 }
 
 async function binOf(packageDir: string, name: string, version: string | undefined): Promise<string | undefined> {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { ProcessLedger } from "./process-ledger.ts";
 
 const STDERR_TAIL_MAX_CHARS = 4_000;
@@ -7,6 +8,8 @@ const NEWLINE = 0x0a;
 /** How long a process group has after the end of its standard input, and again after SIGTERM. */
 const STDIN_GRACE_MS = 1_000;
 const TERM_GRACE_MS = 2_000;
+/** How long the output of a process that has ended may stay open, held by one that it has started and let go. */
+const OUTPUT_GRACE_MS = 1_000;
 
 export interface StdioProcess {
   readonly pid: number;
@@ -45,23 +48,25 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
   });
 
   const exited = new Promise<void>((resolve) => {
-    let failure: string | undefined;
+    let outputGrace: NodeJS.Timeout | undefined;
     const finish = (reason: string) => {
-      // Whatever it has started and not ended itself goes with it.
-      signalGroup(pid, "SIGKILL");
+      clearTimeout(outputGrace);
       ledger.remove(pid);
       options.onExit(reason);
       resolve();
     };
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      failure =
-        error.code === "ENOENT" ? `the command ${command} was not found` : `could not be started: ${error.message}`;
-      if (pid === 0) finish(failure);
+    child.once("error", (error) => {
+      if (pid === 0) finish(startFailure(error, command, cwd));
+    });
+    child.once("exit", () => {
+      // Whatever it has started and not ended itself goes with it, and with that the ends of its output.
+      signalGroup(pid, "SIGKILL");
+      outputGrace = setTimeout(() => (child.stdout?.destroy(), child.stderr?.destroy()), OUTPUT_GRACE_MS);
     });
     child.once("close", (code, signal) => {
       if (pid === 0) return;
       const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
-      finish(failure ?? (overlong ? `wrote a line longer than ${options.lineMaxBytes} bytes` : how));
+      finish(overlong ? `wrote a line longer than ${options.lineMaxBytes} bytes` : how);
     });
   });
   // A server may close its input and live on; that shows in its silence, not here.
@@ -95,13 +100,19 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
   };
 }
 
-/** Signals every process of a group; a group that is gone already is no error. */
+function startFailure(error: NodeJS.ErrnoException, command: string, cwd: string): string {
+  if (error.code !== "ENOENT") return `could not be started: ${error.message}`;
+  return existsSync(cwd) ? `the command ${command} was not found` : `the working directory ${cwd} is not there`;
+}
+
+/** Signals every process of a group. One that is gone, or that has become another user's, is no error. */
 export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   if (pid === 0) return;
   try {
     process.kill(-pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ESRCH" && code !== "EPERM") throw error;
   }
 }
 
