@@ -12,7 +12,9 @@ const FILE_NAME = /^(\d{4})-[a-z0-9-]+\.sql$/;
  */
 export async function migrate(options: { pool: Pool; schema: string; directory: string; log: Log }): Promise<void> {
   const { pool, schema, directory, log } = options;
-  const names = (await readdir(directory)).filter((name) => FILE_NAME.test(name)).toSorted();
+  const names = (await readdir(directory)).filter((name) => name.endsWith(".sql")).toSorted();
+  const misnamed = names.find((name) => !FILE_NAME.test(name));
+  if (misnamed !== undefined) throw new Error(`migration ${misnamed} is not named NNNN-lower-case-words.sql`);
   const files = await Promise.all(
     names.map(async (name) => ({ name, sql: await readFile(join(directory, name), "utf8") })),
   );

@@ -41,19 +41,22 @@ export async function openPool(options: {
 
 export async function withTransaction<T>(pool: Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  // The pool listens to idle connections only: when this one is lost, an event that nobody hears would end the process.
+  let lost: Error | undefined;
+  const onError = (error: Error): void => void (lost = error);
+  client.on("error", onError);
   try {
     await client.query("BEGIN");
     const result = await work(client);
     await client.query("COMMIT");
-    client.release();
     return result;
   } catch (error) {
     // A connection that cannot even roll back is not given back to the pool.
-    await client.query("ROLLBACK").then(
-      () => client.release(),
-      (failure: Error) => client.release(failure),
-    );
+    await client.query("ROLLBACK").catch((failure: unknown) => (lost ??= failure as Error));
     throw error;
+  } finally {
+    client.off("error", onError);
+    client.release(lost);
   }
 }
 
