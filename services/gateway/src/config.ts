@@ -24,6 +24,9 @@ export const configSchema = z.object({
   meteringAddress: envSchema.address("127.0.0.1:9085"),
   /** A call that has no answer after this long is answered with an error. */
   requestTimeoutMs: envSchema.positiveInt(60_000),
+  /** A request that has not wholly arrived after this long is cut off. */
+  receiveTimeoutMs: envSchema.positiveInt(30_000),
+  connectionsMax: envSchema.positiveInt(10_000),
   bodyMaxBytes: envSchema.positiveInt(4 * 1024 * 1024),
   /** Calls under way in this gateway. */
   callsMax: envSchema.positiveInt(5_000),

@@ -21,14 +21,20 @@ import type { GatewayConfig } from "./config.ts";
 import { createAdmission } from "./domain/admission.ts";
 import { registerApi } from "./handlers/api.ts";
 import { createCalls } from "./handlers/calls.ts";
-import { createMcp, type Session } from "./handlers/mcp.ts";
+import type { Session } from "./handlers/legacy-sessions.ts";
+import { createMcp } from "./handlers/mcp.ts";
 import { registerMcp } from "./handlers/mcp-http.ts";
+import { createRefusals } from "./handlers/refusals.ts";
 
 const CALLS_WAITING_MAX = 10_000;
 /** How long the stream may take to acknowledge a call before its client is told that its fate is not known. */
 const CALL_PUBLISH_TIMEOUT_MS = 10_000;
 const REFUSALS_WAITING_MAX = 1_000;
 const REFUSAL_PUBLISH_TIMEOUT_MS = 30_000;
+
+const RECEIVE_CHECK_MAX_MS = 5_000;
+/** A connection on which nothing moves for this much longer than a call may take is closed. */
+const SILENCE_GRACE_MS = 6_000;
 
 export interface RunningGateway extends Service {
   readonly httpPort: number;
@@ -66,12 +72,14 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   ops.checks.set("policy", () => policy.problem());
   ops.checks.set("registry", () => registry.problem());
 
+  const events = createEventPublisher(bus, { waitingMax: REFUSALS_WAITING_MAX, timeoutMs: REFUSAL_PUBLISH_TIMEOUT_MS });
+  const refuse = createRefusals({ events, log });
   const admission = createAdmission({ max: config.callsMax, perTenantMax: config.callsPerTenantMax });
   const calls = createCalls({
     gateway,
     bus,
     publisher: createCallPublisher(bus, { waitingMax: CALLS_WAITING_MAX, timeoutMs: CALL_PUBLISH_TIMEOUT_MS }),
-    events: createEventPublisher(bus, { waitingMax: REFUSALS_WAITING_MAX, timeoutMs: REFUSAL_PUBLISH_TIMEOUT_MS }),
+    refuse,
     admission,
     requestTimeoutMs: config.requestTimeoutMs,
     onEnded: observeCalls(metrics, () => admission.underWay),
@@ -85,19 +93,15 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
     registry,
     sessions,
     calls,
+    refuse,
     newSessionId: () => randomBytes(18).toString("base64url"),
   });
 
-  const app = fastify({
-    logger: false,
-    bodyLimit: config.bodyMaxBytes,
-    forceCloseConnections: "idle",
-    return503OnClosing: false,
-  });
+  const app = openHttp(config);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
   const { allowedOrigins, bodyMaxBytes } = config;
-  await registerMcp(app, { mcp, calls, policy, registry, allowedOrigins, bodyMaxBytes, log });
+  await registerMcp(app, { mcp, calls, refuse, policy, registry, allowedOrigins, bodyMaxBytes, log });
   await registerApi(app, { policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
@@ -107,6 +111,21 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   log.info({ gateway, httpPort }, "listening");
   if (config.welcomeFile !== "") process.stdout.write(await readFile(config.welcomeFile, "utf8"));
   return { httpPort, close: () => life.close() };
+}
+
+/** A client that is slow to send is cut off, as is one that does not read its answer. */
+function openHttp({ bodyMaxBytes, receiveTimeoutMs, requestTimeoutMs, connectionsMax }: GatewayConfig) {
+  const app = fastify({
+    logger: false,
+    bodyLimit: bodyMaxBytes,
+    requestTimeout: receiveTimeoutMs,
+    connectionTimeout: requestTimeoutMs + SILENCE_GRACE_MS,
+    http: { connectionsCheckingInterval: Math.min(receiveTimeoutMs, RECEIVE_CHECK_MAX_MS) },
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+  });
+  app.server.maxConnections = connectionsMax;
+  return app;
 }
 
 function openClients({ policyAddress, registryAddress, auditAddress, meteringAddress }: GatewayConfig, life: Life) {

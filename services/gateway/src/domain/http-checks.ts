@@ -44,7 +44,7 @@ export function checkLegacyAccept(headers: Headers): Refusal | undefined {
   };
 }
 
-export function accepts(accept: string, type: string): boolean {
+function accepts(accept: string, type: string): boolean {
   const family = `${type.slice(0, type.indexOf("/"))}/*`;
   return accept.split(",").some((each) => {
     const name = each.split(";")[0]!.trim().toLowerCase();
@@ -82,13 +82,11 @@ export function checkModern(frame: RequestFrame | NotificationFrame, headers: He
   return (
     mismatch(headers, "mcp-protocol-version", "MCP-Protocol-Version", version) ??
     mismatch(headers, "mcp-method", "Mcp-Method", frame.method) ??
-    (frame.method === "tools/call"
-      ? mismatch(headers, "mcp-name", "Mcp-Name", String(frame.params?.["name"]))
-      : undefined)
+    (frame.method === "tools/call" ? mismatch(headers, "mcp-name", "Mcp-Name", frame.params?.["name"]) : undefined)
   );
 }
 
-function mismatch(headers: Headers, key: string, name: string, expected: string): Refusal | undefined {
+function mismatch(headers: Headers, key: string, name: string, expected: unknown): Refusal | undefined {
   const given = headers[key];
   if (typeof given === "string" && decodeHeader(given) === expected) return undefined;
   const problem = given === undefined ? "is missing" : `is ${JSON.stringify(given)}`;

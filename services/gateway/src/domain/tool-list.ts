@@ -2,7 +2,7 @@ import { MODERN_REVISION, type Era } from "@tollgate/mcp";
 import type { Server, Tool } from "./catalogue.ts";
 
 /** Tools in one answer; a client asks for the rest with the cursor. */
-export const PAGE_TOOLS_MAX = 1_000;
+const PAGE_TOOLS_MAX = 1_000;
 
 /** The result of `tools/list`: the servers' own definitions, and what is missing with its reason. */
 export function toolListResult(options: {

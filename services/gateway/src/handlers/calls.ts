@@ -1,8 +1,9 @@
-import { type CallPublisher, type EventPublisher, type Framed, publishCancel, type Bus } from "@tollgate/bus";
-import { type CallFacts, newCallId, type RefusalEvent, type ReplyEnvelope } from "@tollgate/contracts";
+import { type CallPublisher, type Framed, publishCancel, type Bus } from "@tollgate/bus";
+import { type CallFacts, newCallId, type ReplyEnvelope } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
 import type { Admission } from "../domain/admission.ts";
+import type { Refusal, Refuse } from "./refusals.ts";
 
 const SWEEP_MS = 500;
 /** The runner ends a call at its deadline; this much later the gateway answers in its place. */
@@ -30,7 +31,6 @@ export interface Calls {
   /** The client does not wait any more. The runner ends the call; its outcome is recorded all the same. */
   cancel(callId: string): void;
   onReply(reply: Framed<ReplyEnvelope>): void;
-  refuse(refusal: Omit<RefusalEvent, "v" | "kind" | "id" | "endedAt" | "count">): void;
 }
 
 interface Pending {
@@ -43,16 +43,15 @@ export function createCalls(options: {
   gateway: string;
   bus: Bus;
   publisher: CallPublisher;
-  events: EventPublisher;
+  refuse: Refuse;
   admission: Admission;
   requestTimeoutMs: number;
   onEnded: (facts: CallRequest["facts"], result: "answered" | "failed", ms: number) => void;
   life: Life;
   log: Log;
 }): Calls {
-  const { gateway, bus, publisher, events, admission, requestTimeoutMs, log } = options;
+  const { gateway, bus, publisher, refuse, admission, requestTimeoutMs, log } = options;
   const pending = new Map<string, Pending>();
-  let unrecordedRefusals = 0;
 
   function end(id: string, result: "answered" | "failed"): CallSink | undefined {
     const call = pending.get(id);
@@ -63,9 +62,18 @@ export function createCalls(options: {
     return call.request.sink;
   }
 
+  function enter(facts: CallRequest["facts"]): void {
+    try {
+      admission.enter(facts.tenant);
+    } catch (error) {
+      refuse(refusalOf(facts, toAppError(error)));
+      throw error;
+    }
+  }
+
   function start(request: CallRequest): string {
     const { facts, retrySafe, frame } = request;
-    admission.enter(facts.tenant);
+    enter(facts);
     const acceptedAt = Date.now();
     const id = newCallId(acceptedAt);
     const deadline = acceptedAt + requestTimeoutMs;
@@ -74,43 +82,19 @@ export function createCalls(options: {
     const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {
       const reason = toAppError(error);
-      if (reason.code === "overloaded") refuseCall(facts, reason);
+      if (reason.code === "overloaded") refuse(refusalOf(facts, reason));
       else log.error({ err: error, call: id }, "it is not known whether the stream took a call");
       end(id, "failed")?.onFailure(reason);
     });
     return id;
   }
 
-  function refuseCall(facts: CallRequest["facts"], reason: AppError): void {
-    const { principal, tenant, team, client, group, server, tool, method, decision } = facts;
-    const caller = { principal, tenant, team, client };
-    refuse({ ...caller, group, server, tool, method, decision, code: "overloaded", reason: reason.message });
-  }
-
-  /** A flood of refusals is folded: what finds no place in the queue is counted into the next event that does. */
-  function refuse(refusal: Omit<RefusalEvent, "v" | "kind" | "id" | "endedAt" | "count">): void {
-    const endedAt = Date.now();
-    const count = unrecordedRefusals + 1;
-    unrecordedRefusals = 0;
-    events
-      .publish({ v: 1, kind: "refusal", id: newCallId(endedAt), endedAt, count, ...refusal })
-      .catch((error: unknown) => {
-        unrecordedRefusals += count;
-        log.warn({ err: error, refusals: unrecordedRefusals }, "refusals that are not on the stream yet");
-      });
-  }
-
   const sweeping = setInterval(() => {
     const late = Date.now() - DEADLINE_GRACE_MS;
     for (const [id, { deadline }] of pending) {
       if (deadline > late) continue;
-      const error = new AppError(
-        "deadline_exceeded",
-        `no answer within ${requestTimeoutMs} ms; the audit event of call ${id} will say how it ended`,
-        {
-          details: { callId: id },
-        },
-      );
+      const reason = `no answer within ${requestTimeoutMs} ms; the audit event of call ${id} will say how it ended`;
+      const error = new AppError("deadline_exceeded", reason, { details: { callId: id } });
       end(id, "failed")?.onFailure(error);
     }
   }, SWEEP_MS);
@@ -129,6 +113,11 @@ export function createCalls(options: {
       if (envelope.final) end(envelope.id, "answered")?.onFinal(frame);
       else pending.get(envelope.id)?.request.sink.onProgress(frame);
     },
-    refuse,
   };
+}
+
+function refusalOf(facts: CallRequest["facts"], { message }: AppError): Refusal {
+  const { principal, tenant, team, client, group, server, tool, method, decision } = facts;
+  const of = { group, server, tool, method, decision };
+  return { principal, tenant, team, client, ...of, code: "overloaded", reason: message };
 }

@@ -1,0 +1,57 @@
+import { type ErrorCode, httpStatus, toAppError, toRpcError } from "@tollgate/errors";
+import { type Era, type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
+import type { Principal } from "../clients/policy.ts";
+import type { Scope } from "../domain/catalogue.ts";
+import type { Refusal } from "../domain/http-checks.ts";
+
+const RETRY_AFTER_SECONDS = 1;
+
+/** Who asks, where and how: the same for every method. */
+export interface McpContext {
+  readonly principal: Principal;
+  /** Policy's revision at which the principal was resolved. */
+  readonly revision: number;
+  /** Resolves the request's token once more. */
+  readonly authenticate: () => Principal | Promise<Principal>;
+  readonly scope: Scope;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly bytes: number;
+}
+
+/** What is to be sent back. A call answers later, through its sink. */
+export type McpAnswer =
+  | { readonly kind: "result"; readonly id: RequestId; readonly result: string; readonly session?: string }
+  | { readonly kind: "error"; readonly id: RequestId | null; readonly error: Refusal }
+  | { readonly kind: "accepted" }
+  | { readonly kind: "call"; readonly era: Era; readonly callId: string };
+
+export function unknownMethod(frame: RequestFrame, status: number): McpAnswer {
+  const message = `the method ${frame.method} is not offered here`;
+  return { kind: "error", id: frame.id, error: { status, code: RPC.methodNotFound, message } };
+}
+
+export function invalidParams(frame: RequestFrame, message: string): McpAnswer {
+  return { kind: "error", id: frame.id, error: { status: 200, code: RPC.invalidParams, message } };
+}
+
+/** `name/version` of a client, as it says of itself; for the audit, never for a decision. */
+export function clientName(holder: unknown, key: string): string {
+  const info = (holder as Record<string, unknown> | undefined)?.[key] as
+    | { name?: unknown; version?: unknown }
+    | null
+    | undefined;
+  if (typeof info?.name !== "string") return "";
+  return `${info.name}/${typeof info.version === "string" ? info.version : ""}`.slice(0, 100);
+}
+
+/** Those that HTTP has a say in; every other error of a request is a JSON-RPC error in an answer with status 200. */
+const HTTP_CODES: readonly ErrorCode[] = ["overloaded", "unauthenticated"];
+
+/** An error that was thrown as what the MCP transport answers to the request `id`. */
+export function toRefusal(error: unknown): Refusal {
+  const known = toAppError(error);
+  const { code, message, data } = toRpcError(known);
+  const status = HTTP_CODES.includes(known.code) ? httpStatus(known.code) : 200;
+  const retry = known.code === "overloaded" ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {};
+  return { status, code, message, data: { ...retry, ...data } };
+}
