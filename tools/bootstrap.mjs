@@ -1,0 +1,163 @@
+// Runs on a bare machine: plain JavaScript, Node 20 or newer, no dependencies. Installs what package-lock.json names, then
+// hands over to the real command on the Node that npm brought along.
+import { execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const NODE_MIN = 24;
+const LINES_SHOWN_MAX = 20;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
+const PARENT_CHECK_MS = 500;
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const modules = join(root, "node_modules");
+const [command, ...words] = process.argv.slice(2);
+
+const COMMANDS = {
+  up: (node) => run(node, ["tools/tollgate/src/main.ts", "up", ...words], { ipc: true }),
+  stop: (node) => run(node, ["tools/tollgate/src/main.ts", "stop", ...words]),
+  test: runTests,
+  bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
+};
+
+process.exitCode = await main();
+
+async function main() {
+  if (!Object.hasOwn(COMMANDS, command)) {
+    process.stderr.write(`Usage: node tools/bootstrap.mjs ${Object.keys(COMMANDS).join("|")} [ARGUMENTS]\n`);
+    return 2;
+  }
+  // Nothing was installed, so nothing can run.
+  if (command === "stop" && !existsSync(modules)) {
+    process.stdout.write("Tollgate does not run.\n");
+    return 0;
+  }
+  if (command !== "stop" && !isInstalled()) {
+    const code = await install();
+    if (code !== 0) return code;
+  }
+  const node = findNode();
+  if (node === undefined) {
+    process.stderr.write(
+      `Node ${NODE_MIN} or newer is needed, npm brought none for ${process.platform}-${process.arch}, and this one is ${process.version}: install it from https://nodejs.org\n`,
+    );
+    return 1;
+  }
+  return COMMANDS[command](node);
+}
+
+/** Known by a stamp that the last installation has left; or npm's own record says so, where someone else called npm. */
+function isInstalled() {
+  const stamp = join(modules, ".tollgate-lock");
+  if (existsSync(stamp)) return readFileSync(stamp, "utf8") === lockStamp();
+  const record = join(modules, ".package-lock.json");
+  if (!existsSync(record)) return false;
+  const wanted = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
+  const present = JSON.parse(readFileSync(record, "utf8")).packages;
+  const isThere = ([path, { version, optional, link }]) =>
+    !path.startsWith("node_modules/") || optional || (present[path] && (link || present[path].version === version));
+  if (!Object.entries(wanted).every(isThere)) return false;
+  writeFileSync(stamp, lockStamp());
+  return true;
+}
+
+function lockStamp() {
+  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
+  return hash.update(`${process.platform}-${process.arch}`).digest("hex");
+}
+
+async function install() {
+  const since = Date.now();
+  process.stdout.write("Installing the dependencies, this once …\n");
+  const logDir = join(root, ".tollgate", "logs");
+  mkdirSync(join(root, ".tollgate"), { recursive: true, mode: 0o700 });
+  mkdirSync(logDir, { recursive: true, mode: 0o700 });
+  const logFile = join(logDir, "npm.log");
+  const log = openSync(logFile, "w", 0o600);
+  // Not `npm ci`, which refuses a lock file that was written on a platform with fewer optional packages than this one has.
+  // What the lock file names is installed as it says, and it is not changed. The development tools are part of it, whatever
+  // NODE_ENV says: the bridge is bundled here.
+  const kinds = ["--include=dev", "--include=optional"];
+  const flags = ["install", "--no-save", "--no-audit", "--no-fund", "--prefer-offline", ...kinds];
+  // Set by npm; other package managers set it, too.
+  const npm = process.env.npm_execpath;
+  const isNpm = npm !== undefined && /^npm-cli\.c?js$/.test(basename(npm));
+  const [file, args] = isNpm ? [process.execPath, [npm, ...flags]] : ["npm", flags];
+  const code = await run(file, args, { stdio: ["ignore", log, log] });
+  closeSync(log);
+  if (code === 0) {
+    writeFileSync(join(modules, ".tollgate-lock"), lockStamp());
+    process.stdout.write(`✓ dependencies (${((Date.now() - since) / 1000).toFixed(1)} s)\n`);
+    return 0;
+  }
+  const lines = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-LINES_SHOWN_MAX);
+  process.stderr.write(`npm could not install the dependencies (code ${code}); the end of ${logFile}:\n`);
+  for (const line of lines) process.stderr.write(`  | ${line}\n`);
+  return 1;
+}
+
+function findNode() {
+  return [join(modules, ".bin", "node"), process.execPath].find((file) => {
+    try {
+      const version = execFileSync(file, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+      return Number.parseInt(version.slice(1), 10) >= NODE_MIN;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function runTests(node) {
+  const vitest = [join(modules, "vitest", "vitest.mjs"), "run"];
+  const built = await run(node, ["tools/bridge/build.mjs"]);
+  if (built !== 0) return built;
+  const code = await run(node, [...vitest, ...words]);
+  if (code !== 0 || words.length > 0 || !dockerAnswers()) return code;
+  process.stdout.write("Docker answers: the same integration tests in containers\n");
+  return run(node, [...vitest, "services", "packages/bus"], { env: { TOLLGATE_TEST_BACKEND: "containers" } });
+}
+
+function dockerAnswers() {
+  try {
+    execFileSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Runs a program to its end and gives its exit code. A terminal sends Ctrl-C to the program itself, which then ends in its
+ * own way; a signal that only this process got is passed on, by a channel where the program would count it twice.
+ */
+function run(file, args, { stdio = "inherit", env = {}, ipc = false } = {}) {
+  const ends = typeof stdio === "string" ? [stdio, stdio, stdio] : stdio;
+  const path = `${join(modules, ".bin")}:${process.env.PATH ?? ""}`;
+  const child = spawn(file, args, {
+    cwd: root,
+    stdio: ipc ? [...ends, "ipc"] : ends,
+    env: { ...process.env, PATH: path, INIT_CWD: process.env.INIT_CWD ?? process.cwd(), ...env },
+  });
+  const passOn = (signal) => {
+    if (ipc && child.connected) child.send("stop");
+    else if (signal !== "SIGINT") child.kill(signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, passOn);
+  // npm passes a signal on to the shell between, which dies of it without a word to this process.
+  const parent = process.ppid;
+  const isByNpm = process.env.npm_lifecycle_event !== undefined;
+  const orphaned = setInterval(() => isByNpm && process.ppid !== parent && passOn("SIGTERM"), PARENT_CHECK_MS);
+  return new Promise((resolve) => {
+    child.once("error", (error) => {
+      process.stderr.write(`${file} cannot be run: ${error.message}\n`);
+      resolve(1);
+    });
+    child.once("exit", (code, signal) => {
+      clearInterval(orphaned);
+      for (const each of SIGNALS) process.off(each, passOn);
+      if (child.connected) child.disconnect();
+      resolve(code ?? (signal === "SIGINT" ? 130 : 1));
+    });
+  });
+}

@@ -1,0 +1,80 @@
+import { parseArgs } from "node:util";
+
+export interface UpCommand {
+  readonly kind: "up";
+  readonly detach: boolean;
+  /** Started by `up --detach`: tells its progress over the IPC channel and outlives it. */
+  readonly background: boolean;
+  readonly reset: boolean;
+  /** 0 picks a free one; absent takes the configuration file's. */
+  readonly port: number | undefined;
+  readonly configFile: string | undefined;
+  readonly stateDir: string | undefined;
+}
+
+export type Command =
+  | UpCommand
+  | { readonly kind: "stop"; readonly stateDir: string | undefined }
+  | { readonly kind: "setup"; readonly stateDir: string }
+  | { readonly kind: "help" }
+  | { readonly kind: "mistake"; readonly message: string };
+
+export const USAGE = `Usage: npm start [-- OPTIONS]      start Tollgate on this machine
+         --detach           return when it is ready
+         --port N           the gateway's port (default: the configuration file's, else 8080)
+         --config FILE      another tollgate.yaml
+         --reset            forget all state first: tokens, events, streams, files
+         --state DIR        where the state is (default: .tollgate)
+       npm stop [-- --state DIR]   end it
+`;
+
+const OPTIONS = {
+  up: {
+    detach: { type: "boolean" },
+    background: { type: "boolean" },
+    reset: { type: "boolean" },
+    port: { type: "string" },
+    config: { type: "string" },
+    state: { type: "string" },
+    help: { type: "boolean", short: "h" },
+  },
+  stop: { state: { type: "string" }, help: { type: "boolean", short: "h" } },
+  setup: { state: { type: "string" }, help: { type: "boolean", short: "h" } },
+} as const;
+
+/** Reads the words after the program's name. */
+export function parseCommandLine(words: readonly string[]): Command {
+  const [name = "", ...rest] = words;
+  if (["help", "--help", "-h"].includes(name)) return { kind: "help" };
+  if (!Object.hasOwn(OPTIONS, name))
+    return mistake(name === "" ? "no command is given" : `there is no command ${name}`);
+  const kind = name as keyof typeof OPTIONS;
+  let values: Readonly<Record<string, unknown>>;
+  try {
+    values = parseArgs({ args: rest, options: OPTIONS[kind], strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    // Node's message goes on to explain how to pass such a word as a positional, which there are none of.
+    return mistake((error as Error).message.split(". To specify")[0]!);
+  }
+  if (values["help"] === true) return { kind: "help" };
+  const stateDir = values["state"] as string | undefined;
+  if (kind === "stop") return { kind, stateDir };
+  if (kind === "setup") return stateDir === undefined ? mistake("setup needs --state DIR") : { kind, stateDir };
+  const port = values["port"] === undefined ? undefined : Number(values["port"]);
+  if (port !== undefined && !(/^\d{1,5}$/.test(String(values["port"])) && port <= 65_535)) {
+    return mistake("--port has to be a number from 0 to 65535");
+  }
+  return {
+    kind,
+    detach: values["detach"] === true,
+    background: values["background"] === true,
+    reset: values["reset"] === true,
+    port,
+    configFile: values["config"] as string | undefined,
+    stateDir,
+  };
+}
+
+function mistake(message: string): Command {
+  return { kind: "mistake", message };
+}

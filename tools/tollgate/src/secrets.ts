@@ -1,0 +1,57 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { AppError } from "@tollgate/errors";
+import { z } from "zod";
+import { DATABASE_SERVICES } from "./service-plan.ts";
+import { type StateDir, writePrivateFile } from "./state-dir.ts";
+
+const secret = z.string().min(16);
+const schema = z.object({
+  serviceKey: secret,
+  natsPassword: secret,
+  databasePassword: secret,
+  rolePasswords: z.record(z.enum(DATABASE_SERVICES), secret),
+  /** Of the user's AI clients. */
+  token: secret,
+  /** Of the management API. */
+  adminToken: secret,
+});
+export type Secrets = z.infer<typeof schema>;
+
+/** An installation's own secrets: made once, then kept for as long as its state. */
+export function openSecrets(state: StateDir): Secrets {
+  if (existsSync(state.secretsFile)) return readSecrets(state.secretsFile);
+  if (existsSync(state.postgresDir)) {
+    throw new AppError(
+      "failed_precondition",
+      `${state.secretsFile} is gone, and the database in ${state.postgresDir} opens only with it: bring it back, or begin anew with "npm start -- --reset"`,
+    );
+  }
+  const secrets: Secrets = {
+    serviceKey: random(),
+    natsPassword: random(),
+    databasePassword: random(),
+    rolePasswords: Object.fromEntries(DATABASE_SERVICES.map((name) => [name, random()])) as Secrets["rolePasswords"],
+    token: `tg_${random()}`,
+    adminToken: `tga_${random()}`,
+  };
+  writePrivateFile(state.secretsFile, `${JSON.stringify(secrets, null, 2)}\n`);
+  return secrets;
+}
+
+function readSecrets(file: string): Secrets {
+  try {
+    return schema.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch {
+    // Neither the parser's message nor zod's: they could repeat a secret.
+    throw new AppError(
+      "failed_precondition",
+      `${file} is damaged: bring it back, or begin anew with "npm start -- --reset"`,
+    );
+  }
+}
+
+/** 192 bits in characters that need no quoting in URLs, environment files or NATS's configuration. */
+function random(): string {
+  return randomBytes(24).toString("base64url");
+}

@@ -1,0 +1,101 @@
+import type { DesiredControlPlane } from "@tollgate/desired-state";
+import type { Secrets } from "./secrets.ts";
+
+/** In the order in which they are started; those of one stage at the same time. */
+export const STAGES = [
+  ["policy", "registry", "audit", "metering"],
+  ["runner", "gateway"],
+] as const;
+export type ServiceName = (typeof STAGES)[number][number];
+export const SERVICES: readonly ServiceName[] = STAGES.flat();
+export const DATABASE_SERVICES = ["policy", "registry", "audit", "metering"] as const;
+
+/** Where a service listens, and how the others reach it. */
+export interface Place {
+  /** The address it binds. */
+  readonly bind: string;
+  /** The host under which others reach it. */
+  readonly host: string;
+  readonly httpPort: number;
+  /** 0 for the services that have no gRPC side. */
+  readonly grpcPort: number;
+}
+
+export interface PlanOptions {
+  readonly secrets: Secrets;
+  readonly places: Readonly<Record<ServiceName, Place>>;
+  readonly natsUrl: string;
+  /** Of a superuser; the services get URLs of their own roles. */
+  readonly databaseUrl: string;
+  readonly configFile: string;
+  readonly filesDir: string;
+  readonly controlPlane: DesiredControlPlane;
+  readonly logLevel: string;
+}
+
+/** The larger of what the stream carries in one message and what a runner reads of a server by default. */
+const RESPONSE_MAX_BYTES = 6 * 1024 * 1024;
+
+/** Each service's settings: what it needs to start alone, and no secret of another's. */
+export function planEnvironments(options: PlanOptions): Record<ServiceName, Record<string, string>> {
+  const { secrets, places, natsUrl, controlPlane } = options;
+  const common = (name: ServiceName) => ({
+    TOLLGATE_SERVICE_KEY: secrets.serviceKey,
+    TOLLGATE_HOST: places[name].bind,
+    TOLLGATE_HTTP_PORT: String(places[name].httpPort),
+    TOLLGATE_LOG_LEVEL: options.logLevel,
+  });
+  const stored = (name: (typeof DATABASE_SERVICES)[number]) => ({
+    ...common(name),
+    TOLLGATE_GRPC_PORT: String(places[name].grpcPort),
+    TOLLGATE_DATABASE_URL: roleUrl(options.databaseUrl, {
+      role: `tollgate_${name}`,
+      password: secrets.rolePasswords[name],
+    }),
+  });
+  const address = (name: ServiceName) => `${places[name].host}:${places[name].grpcPort}`;
+  const { limits } = controlPlane;
+  return {
+    policy: {
+      ...stored("policy"),
+      TOLLGATE_CONFIG_FILE: options.configFile,
+      TOLLGATE_TOKEN: secrets.token,
+      TOLLGATE_ADMIN_TOKEN: secrets.adminToken,
+    },
+    registry: { ...stored("registry"), TOLLGATE_CONFIG_FILE: options.configFile, TOLLGATE_FILES_DIR: options.filesDir },
+    audit: { ...stored("audit"), TOLLGATE_NATS_URL: natsUrl },
+    metering: { ...stored("metering"), TOLLGATE_NATS_URL: natsUrl },
+    runner: {
+      ...common("runner"),
+      TOLLGATE_NATS_URL: natsUrl,
+      TOLLGATE_REGISTRY_ADDRESS: address("registry"),
+      TOLLGATE_RESPONSE_MAX_BYTES: String(Math.min(limits.maxResponseBytes, RESPONSE_MAX_BYTES)),
+    },
+    gateway: {
+      ...common("gateway"),
+      TOLLGATE_NATS_URL: natsUrl,
+      TOLLGATE_POLICY_ADDRESS: address("policy"),
+      TOLLGATE_REGISTRY_ADDRESS: address("registry"),
+      TOLLGATE_AUDIT_ADDRESS: address("audit"),
+      TOLLGATE_METERING_ADDRESS: address("metering"),
+      TOLLGATE_REQUEST_TIMEOUT_MS: String(limits.requestTimeoutMs),
+      TOLLGATE_CALLS_MAX: String(limits.maxConcurrentRequests),
+    },
+  };
+}
+
+function roleUrl(databaseUrl: string, { role, password }: { role: string; password: string }): string {
+  const url = new URL(databaseUrl);
+  url.username = role;
+  url.password = password;
+  return url.toString();
+}
+
+/** For `node --env-file`: every value in quotes that it holds none of, since it knows no escapes. */
+export function toEnvFile(environment: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(environment).map(([name, value]) => {
+    const quote = ['"', "'", "`"].find((each) => !value.includes(each));
+    return `${name}=${quote ?? ""}${value}${quote ?? ""}\n`;
+  });
+  return lines.join("");
+}
