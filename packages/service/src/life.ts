@@ -26,7 +26,7 @@ export function openLife(log: Log): Life {
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) {
       const { name, timeoutMs, close } = closer;
       try {
-        await within(timeoutMs, Promise.resolve().then(close));
+        await within(timeoutMs, Promise.resolve().then(close), "not closed");
       } catch (error) {
         log.warn({ err: error, step: name }, "closing step failed; going on");
       }
@@ -40,13 +40,14 @@ export function openLife(log: Log): Life {
   };
 }
 
-async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+/** @throws {Error} `late` and the time, when `work` has not settled by then */
+export async function within<T>(timeoutMs: number, work: Promise<T>, late: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not closed within ${timeoutMs} ms`)), timeoutMs);
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${late} within ${timeoutMs} ms`)), timeoutMs);
   });
   try {
-    await Promise.race([work, late]);
+    return await Promise.race([work, timeout]);
   } finally {
     clearTimeout(timer);
   }

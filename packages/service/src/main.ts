@@ -1,9 +1,13 @@
+import { within } from "./life.ts";
 import { createLog, type Log } from "./log.ts";
 
 /** A started service. `close` gives everything back and settles within the sum of its steps' limits. */
 export interface Service {
   close(): Promise<void>;
 }
+
+/** How long a service that is told to stop while it starts waits for its start. */
+const START_WAIT_MS = 3_000;
 
 /**
  * Runs a service until SIGINT, SIGTERM or the end of the process that started it with an IPC channel. A second signal
@@ -33,13 +37,13 @@ export function runMain<C extends { readonly logLevel: string }>(options: {
     }
     stopping = true;
     log.info({ why }, "stopping");
-    starting
+    within(START_WAIT_MS, starting, "not started")
       .then((service) => service.close())
       .then(
-        () => exitWhenFlushed(log, 0),
+        () => process.exit(0),
         (error: unknown) => {
           log.error({ err: error }, "could not stop in order");
-          exitWhenFlushed(log, 1);
+          process.exit(1);
         },
       );
   };
@@ -53,20 +57,17 @@ export function runMain<C extends { readonly logLevel: string }>(options: {
   }
   process.on("unhandledRejection", (reason) => {
     log.fatal({ err: reason }, "unhandled rejection");
-    exitWhenFlushed(log, 1);
+    process.exit(1);
   });
   starting.then(
     () => {
       log.info("ready");
-      process.send?.({ ready: true });
+      // The launcher may end in this moment; its "disconnect" says so.
+      if (process.connected) process.send?.({ ready: true }, undefined, undefined, () => {});
     },
     (error: unknown) => {
       log.fatal({ err: error }, "failed to start");
-      exitWhenFlushed(log, 1);
+      process.exit(1);
     },
   );
-}
-
-function exitWhenFlushed(log: Log, code: number): void {
-  log.flush(() => process.exit(code));
 }
