@@ -42,7 +42,9 @@ export function createBatcher<T>(options: {
     while (waiting.length > 0 && inFlight < inFlightMax) {
       const batch = takeBatch();
       inFlight += 1;
-      send(batch.map((each) => each.item)).then(
+      const items = batch.map((each) => each.item);
+      // Made a rejection, should `send` throw: nobody else would tell those who wait.
+      new Promise<void>((resolve) => resolve(send(items))).then(
         () => settle(batch, (each) => each.resolve()),
         (error: unknown) => settle(batch, (each) => each.reject(error)),
       );

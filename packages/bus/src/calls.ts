@@ -1,9 +1,10 @@
 import { AckPolicy, type ConsumerMessages, type JsMsg } from "@nats-io/jetstream";
-import type { CallEnvelope } from "@tollgate/contracts";
+import { type CallEnvelope, isCallId } from "@tollgate/contracts";
 import { type Batcher, createBatcher } from "./batcher.ts";
 import type { Bus } from "./connection.ts";
 import { decodeFrames, encodeFrames, type Framed } from "./framing.ts";
 import { publishAcknowledged } from "./publish.ts";
+import { DEAD_TEXT_MAX_CHARS } from "./streams.ts";
 import type { Lane } from "./subjects.ts";
 
 const NANOS_PER_MS = 1_000_000;
@@ -95,7 +96,13 @@ export async function consumeCalls(
     max_messages: PREFETCH_MAX,
     callback: (message) => {
       const delivery = toDelivery(bus, message);
-      if (delivery) onDelivery(delivery);
+      if (!delivery) return;
+      try {
+        onDelivery(delivery);
+      } catch (error) {
+        // Thrown on, it would end the consumer, without a word, for every call to come.
+        bus.log.error({ err: error, group }, "calls could not be taken; they come again");
+      }
     },
   });
   return { stop: async () => void (await messages.close()) };
@@ -103,18 +110,25 @@ export async function consumeCalls(
 
 function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {
   try {
+    const calls = decodeFrames<CallEnvelope>(message.string());
+    for (const { envelope } of calls) checkEnvelope(envelope);
     return {
-      calls: decodeFrames<CallEnvelope>(message.string()),
+      calls,
       deliveryCount: message.info.deliveryCount,
       storedAt: message.info.timestampNanos / NANOS_PER_MS,
       extend: () => message.working(),
-      acknowledge: () => message.ack(),
+      // Replies that are ready go first.
+      acknowledge: () => void setImmediate(() => message.ack()),
     };
   } catch (error) {
     bus.log.error({ err: error, subject: message.subject }, "a call message that no gateway of ours wrote; put aside");
     void publishAcknowledged(bus, {
       subject: bus.subjects.dead("runner"),
-      payload: JSON.stringify({ subject: message.subject, reason: (error as Error).message, data: message.string() }),
+      payload: JSON.stringify({
+        subject: message.subject,
+        reason: (error as Error).message,
+        data: message.string().slice(0, DEAD_TEXT_MAX_CHARS),
+      }),
       id: `dead-${message.info.stream}-${message.info.streamSequence}`,
       untilMs: Date.now() + ACK_WAIT_MS,
     }).then(
@@ -123,6 +137,17 @@ function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {
     );
     return undefined;
   }
+}
+
+const FACTS = ["principal", "tenant", "team", "client", "group", "server", "tool", "method"] as const;
+
+/** What a runner uses of an envelope without looking again. */
+function checkEnvelope({ id, gateway, deadline, facts }: Partial<CallEnvelope>): void {
+  if (!isCallId(id)) throw new Error("an envelope whose id is not a UUIDv7");
+  if (typeof gateway !== "string") throw new Error("an envelope without a gateway");
+  if (!Number.isFinite(deadline)) throw new Error("an envelope without a deadline");
+  for (const name of FACTS) if (typeof facts?.[name] !== "string") throw new Error(`an envelope without a ${name}`);
+  if (typeof facts?.decision !== "object") throw new Error("an envelope without a decision");
 }
 
 /** Tells every runner of a group that a client has cancelled a call. At most once: a lost one costs only work. */

@@ -1,5 +1,5 @@
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { AppError } from "@tollgate/errors";
 import { ensureStreams } from "./streams.ts";
 import { type Subjects, subjectsFor } from "./subjects.ts";
@@ -29,7 +29,10 @@ const START_WAIT_MS = 30_000;
 const RECONNECT_WAIT_MS = 250;
 const PING_INTERVAL_MS = 5_000;
 
-/** Connects, waiting up to 30 s for a server that is still starting, and sees to it that the streams are there. */
+/**
+ * Connects, waiting up to 30 s for a server that is still starting, and sees to it that the streams are there.
+ * @throws {AppError} `unauthenticated` at once for a wrong password; `unavailable` after those 30 s
+ */
 export async function connectBus(options: {
   /** nats://user:password@host:port, several separated by commas. */
   url: string;
@@ -39,8 +42,23 @@ export async function connectBus(options: {
   signal: AbortSignal;
 }): Promise<Bus> {
   const { name, log } = options;
-  const connection = await connectPatiently(options);
   const subjects = subjectsFor(options.prefix);
+  const connection = await connectPatiently(options);
+  try {
+    return await openBus({ connection, subjects, name, log });
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+async function openBus(options: {
+  connection: NatsConnection;
+  subjects: Subjects;
+  name: string;
+  log: BusLog;
+}): Promise<Bus> {
+  const { connection, subjects, name, log } = options;
   const js = jetstream(connection);
   const jsm = await jetstreamManager(connection);
   let reconnectedAt = 0;
@@ -69,7 +87,8 @@ export async function connectBus(options: {
     log,
     reconnectedAt: () => reconnectedAt,
     problem: () => (connection.isClosed() ? "the NATS connection is closed" : problem),
-    drain: () => connection.drain(),
+    // Without a server there is nobody to wait for, and draining would wait.
+    drain: () => (problem === undefined ? connection.drain() : connection.close()),
   };
 }
 
@@ -79,7 +98,7 @@ async function connectPatiently(options: {
   log: BusLog;
   signal: AbortSignal;
 }): Promise<NatsConnection> {
-  const urls = options.url.split(",").map((each) => new URL(each));
+  const urls = parseUrls(options.url);
   const first = urls[0]!;
   const until = Date.now() + START_WAIT_MS;
   for (;;) {
@@ -93,10 +112,17 @@ async function connectPatiently(options: {
         reconnectTimeWait: RECONNECT_WAIT_MS,
         pingInterval: PING_INTERVAL_MS,
         ignoreAuthErrorAbort: true,
+        // A stack trace for each request would be the dearest part of a call.
+        noAsyncTraces: true,
       });
     } catch (error) {
+      const hosts = urls.map((url) => url.host).join(", ");
+      // No waiting makes a wrong password right.
+      if (error instanceof errors.AuthorizationError)
+        throw new AppError("unauthenticated", `NATS at ${hosts} does not take this user and password`, {
+          cause: error,
+        });
       if (Date.now() > until || options.signal.aborted) {
-        const hosts = urls.map((url) => url.host).join(", ");
         throw new AppError("unavailable", `NATS at ${hosts} cannot be reached: ${(error as Error).message}`, {
           cause: error,
         });
@@ -105,4 +131,11 @@ async function connectPatiently(options: {
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
+}
+
+/** Says nothing of the text: it holds a password. */
+function parseUrls(text: string): URL[] {
+  const urls = URL.canParse(text) ? [text] : text.split(",");
+  if (!urls.every((each) => URL.canParse(each))) throw new AppError("invalid_argument", "the NATS URL is not a URL");
+  return urls.map((each) => new URL(each));
 }

@@ -1,7 +1,9 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { AckPolicy, type JsMsg } from "@nats-io/jetstream";
 import { type AuditEvent, parseAuditEvent } from "@tollgate/contracts";
 import type { Bus } from "./connection.ts";
 import { publishAcknowledged } from "./publish.ts";
+import { DEAD_TEXT_MAX_CHARS } from "./streams.ts";
 
 const NANOS_PER_MS = 1_000_000;
 /** Long enough for a database that is slow, short enough that a crashed replica's messages come back soon. */
@@ -76,6 +78,8 @@ export async function consumeEvents(
   let events: StreamedEvent[] = [];
   let messages: JsMsg[] = [];
   let badLines: BadLine[] = [];
+  /** Sequences of the messages in hand: what comes again meanwhile, after a lost connection, is not taken twice. */
+  const held = new Set<number>();
   let timer: NodeJS.Timeout | undefined;
   let storing: Promise<void> | undefined;
   let problem: string | undefined;
@@ -90,6 +94,7 @@ export async function consumeEvents(
     messages = [];
     badLines = [];
     storing = storeUntilDone(batch).finally(() => {
+      for (const message of batch.messages) held.delete(message.seq);
       storing = undefined;
       if (events.length >= batchMax) begin();
       else if (messages.length > 0) timer ??= setTimeout(begin, batchWaitMs);
@@ -125,6 +130,8 @@ export async function consumeEvents(
   const subscription = await consumer.consume({
     max_messages: PREFETCH_MAX,
     callback: (message) => {
+      if (held.has(message.seq)) return;
+      held.add(message.seq);
       messages.push(message);
       for (const [at, line] of message.string().split("\n").entries()) {
         const parsed = parseAuditEvent(line);
@@ -143,12 +150,12 @@ export async function consumeEvents(
     problem: () => problem,
     stop: async () => {
       await subscription.close();
-      clearTimeout(timer);
-      await storing;
-      if (messages.length > 0 && !signal.aborted) {
+      // More than once: when a batch is stored another one may have grown behind it.
+      while (storing || (messages.length > 0 && !signal.aborted)) {
         begin();
         await storing;
       }
+      clearTimeout(timer);
     },
   };
 }
@@ -163,16 +170,14 @@ async function putAside(bus: Bus, durable: string, { message, at, line, reason }
       sequence: message.seq,
       subject: message.subject,
       reason,
-      line,
+      line: line.slice(0, DEAD_TEXT_MAX_CHARS),
     }),
     id: `dead-${durable}-${message.seq}-${at}`,
     untilMs: Date.now() + DEAD_TIMEOUT_MS,
   });
 }
 
+/** Ends early when `signal` aborts. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
+  return delay(ms, undefined, { signal }).catch(() => {});
 }

@@ -10,6 +10,8 @@ const BATCH_BYTES_MAX = 256 * 1024;
 const SUBJECTS_MAX = 10_000;
 const SCAN_FETCH_MAX = 1_000;
 const SCAN_EXPIRES_MS = 1_000;
+/** The stream's clock may be behind that of the gateway that made a call's id. */
+const CLOCK_SKEW_MAX_MS = 10_000;
 
 export interface EventPublisher {
   /** Resolves when the event is on AUDIT: only then may its result leave the system (invariant 4). */
@@ -58,7 +60,8 @@ export function createEventPublisher(bus: Bus, options: { waitingMax: number; ti
  */
 export async function findOutcomes(bus: Bus, tenant: string, callIds: ReadonlySet<string>): Promise<Set<string>> {
   const found = new Set<string>();
-  const since = Math.min(...[...callIds].map(timeOfId));
+  if (callIds.size === 0) return found;
+  const since = Math.min(...[...callIds].map(timeOfId)) - CLOCK_SKEW_MAX_MS;
   const consumer = await bus.js.consumers.get(bus.subjects.streams.audit, {
     filter_subjects: bus.subjects.audit(tenant, "call"),
     deliver_policy: DeliverPolicy.StartTime,

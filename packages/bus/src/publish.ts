@@ -6,10 +6,14 @@ const PAUSE_MS = 100;
 /** JetStream: "maximum messages/bytes exceeded" on a stream that discards new messages. */
 const STREAM_FULL = /maximum (messages|bytes)|resource limits|insufficient/i;
 
+/** Of the client and of the server. */
+const TOO_LARGE = /max_payload|message size exceeds/i;
+
 /**
  * Puts one message on a stream and waits for the acknowledgement. A lost acknowledgement is asked for again under the
  * same message id, which the stream takes once only, until `untilMs` (Unix milliseconds).
- * @throws {AppError} `overloaded` when the stream is full (nothing was stored); `outcome_unknown` when no answer came
+ * @throws {AppError} `overloaded` when the stream is full and `payload_too_large` (nothing was stored);
+ *   `outcome_unknown` when no answer came
  */
 export async function publishAcknowledged(
   bus: Bus,
@@ -24,6 +28,8 @@ export async function publishAcknowledged(
       const text = (error as Error).message;
       if (STREAM_FULL.test(text))
         throw new AppError("overloaded", "the stream is full; try again later", { cause: error });
+      if (TOO_LARGE.test(text))
+        throw new AppError("payload_too_large", "larger than a message may be", { cause: error });
       if (Date.now() >= message.untilMs || bus.connection.isClosed()) {
         throw new AppError("outcome_unknown", "the stream did not acknowledge in time", { cause: error });
       }

@@ -14,20 +14,31 @@ export function createReplySender(bus: Bus): ReplySender {
   const waiting = new Map<string, Framed<ReplyEnvelope>[]>();
 
   function flush(): void {
-    for (const [gateway, replies] of waiting) {
+    const ready = [...waiting];
+    waiting.clear();
+    for (const [gateway, replies] of ready) {
       for (let from = 0; from < replies.length;) {
         const to = endOfBatch(replies, from);
-        const batch = replies.slice(from, to);
-        bus.connection.publish(bus.subjects.reply(gateway, batch[0]!.envelope.id), encodeFrames(batch));
+        publish(gateway, replies.slice(from, to));
         from = to;
       }
     }
-    waiting.clear();
+  }
+
+  /** One that cannot be sent (larger than a message may be, the connection closed) must not take others with it. */
+  function publish(gateway: string, batch: readonly Framed<ReplyEnvelope>[]): void {
+    try {
+      bus.connection.publish(bus.subjects.reply(gateway, batch[0]!.envelope.id), encodeFrames(batch));
+    } catch (error) {
+      const calls = batch.map(({ envelope }) => envelope.id);
+      bus.log.error({ err: error, gateway, calls }, "replies cannot be sent");
+    }
   }
 
   return {
     send(gateway, reply) {
-      if (waiting.size === 0) setImmediate(flush);
+      // After the promises that settle now, which are those of one batch of outcomes, and before anything else.
+      if (waiting.size === 0) process.nextTick(flush);
       const replies = waiting.get(gateway);
       if (replies) replies.push(reply);
       else waiting.set(gateway, [reply]);

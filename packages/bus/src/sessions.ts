@@ -12,44 +12,64 @@ export interface SessionStore<S> {
   delete(id: string): Promise<void>;
 }
 
+interface Kept<S> {
+  readonly session: S;
+  readonly revision: number;
+  /** Unix milliseconds at which the store forgets it, without a word on the watch. */
+  readonly until: number;
+}
+
 /**
- * What this replica used lately is kept in memory; a watch drops what another replica has ended. Sessions end after
- * 24 hours without being written.
+ * What this replica used lately is kept in memory; a watch drops what another replica has changed or ended. Sessions
+ * end after 24 hours without being written.
+ *
+ * Revisions count the bucket's changes, and the watch brings all of them in that order. What was read or written may
+ * be older than what the watch has brought meanwhile, and is kept only where it cannot be.
  */
 export async function openSessions<S>(bus: Bus, signal: AbortSignal): Promise<SessionStore<S>> {
   const kv = await new Kvm(bus.js).create(bus.subjects.sessionsBucket, { ttl: TTL_MS, history: 1 });
-  const cache = new Map<string, S>();
+  const cache = new Map<string, Kept<S>>();
+  let seenRevision = 0;
 
   const changes = await kv.watch({ headers_only: true, include: "updates" });
   signal.addEventListener("abort", () => changes.stop(), { once: true });
   void (async () => {
-    for await (const change of changes) if (change.operation !== "PUT") cache.delete(change.key);
+    for await (const { key, revision } of changes) {
+      seenRevision = revision;
+      const kept = cache.get(key);
+      if (kept !== undefined && kept.revision < revision) cache.delete(key);
+    }
   })();
 
-  function remember(id: string, session: S): void {
+  function remember(id: string, kept: Kept<S>): void {
     // Insertion order makes the first key the one that was remembered longest ago.
     if (cache.size >= CACHE_MAX) cache.delete(cache.keys().next().value!);
-    cache.set(id, session);
+    cache.set(id, kept);
   }
 
   return {
     async get(id) {
       if (!KEY.test(id)) return undefined;
-      const known = cache.get(id);
-      if (known !== undefined) return known;
+      const kept = cache.get(id);
+      if (kept !== undefined && kept.until > Date.now()) return kept.session;
+      const seenBefore = seenRevision;
       const entry = await kv.get(id);
       if (entry === null || entry.operation !== "PUT") return undefined;
       const session = entry.json<S>();
-      remember(id, session);
+      const { revision, created } = entry;
+      if (seenRevision === seenBefore || revision >= seenRevision)
+        remember(id, { session, revision, until: created.getTime() + TTL_MS });
       return session;
     },
     async put(id, session) {
-      await kv.put(id, JSON.stringify(session));
-      remember(id, session);
+      cache.delete(id);
+      const revision = await kv.put(id, JSON.stringify(session));
+      if (revision >= seenRevision) remember(id, { session, revision, until: Date.now() + TTL_MS });
     },
     async delete(id) {
+      if (!KEY.test(id)) return;
+      await kv.delete(id);
       cache.delete(id);
-      if (KEY.test(id)) await kv.delete(id);
     },
   };
 }
