@@ -56,11 +56,15 @@ function readEntry(path: string): Entry | undefined {
   }
 }
 
-/** The kernel's start time of a process (proc(5), field 22 of stat), or "" when it is gone or /proc is not there. */
+/**
+ * The kernel's start time of a process (proc(5), fields 3 and 22 of stat), or "" when it is gone, is a zombie that
+ * nobody has collected, or /proc is not there.
+ */
 function startTimeOf(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? "" : (fields[19] ?? "");
   } catch {
     return "";
   }
