@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { AppError } from "@tollgate/errors";
+import { listenForEnd } from "./ending.ts";
 import { rotateLog } from "./log-files.ts";
 import { prepareStateDir, type StateDir } from "./state-dir.ts";
 
@@ -12,19 +13,18 @@ export type BackgroundMessage =
 
 /**
  * Starts a launcher in the background, shows what it says, and returns its exit code when it is ready (0) or has failed.
- * `signal` ends it, too, as long as it is not ready.
+ * A signal ends it, too, as long as it is not ready.
  */
 export async function startInBackground(options: {
   readonly script: string;
   /** The command line without `--detach`. */
   readonly words: readonly string[];
   readonly state: StateDir;
-  readonly write: (text: string) => void;
-  readonly signal: AbortSignal;
 }): Promise<number> {
-  const { state, signal, write } = options;
+  const { state } = options;
+  const { signal } = listenForEnd({ background: false });
   prepareStateDir(state);
-  const logFile = state.logFile("launcher-output");
+  const logFile = state.backgroundLog;
   rotateLog(logFile);
   const output = openSync(logFile, "a", 0o600);
   const child = spawn(process.execPath, [options.script, ...options.words, "--background"], {
@@ -37,10 +37,10 @@ export async function startInBackground(options: {
   try {
     return await new Promise<number>((resolve, reject) => {
       child.on("message", (message: BackgroundMessage) => {
-        if ("text" in message) write(message.text);
+        if ("text" in message) process.stdout.write(message.text);
         else if ("ready" in message) resolve(0);
         else {
-          write(`${message.failed}\n`);
+          (message.code === 0 ? process.stdout : process.stderr).write(`${message.failed}\n`);
           resolve(message.code);
         }
       });

@@ -1,4 +1,5 @@
 import type { DesiredControlPlane } from "@tollgate/desired-state";
+import { AppError } from "@tollgate/errors";
 import type { Secrets } from "./secrets.ts";
 
 /** In the order in which they are started; those of one stage at the same time. */
@@ -91,11 +92,13 @@ function roleUrl(databaseUrl: string, { role, password }: { role: string; passwo
   return url.toString();
 }
 
-/** For `node --env-file`: every value in quotes that it holds none of, since it knows no escapes. */
+/** For `node --env-file`: it knows no escapes, so each value stands in quotes that it holds none of. */
 export function toEnvFile(environment: Readonly<Record<string, string>>): string {
   const lines = Object.entries(environment).map(([name, value]) => {
-    const quote = ['"', "'", "`"].find((each) => !value.includes(each));
-    return `${name}=${quote ?? ""}${value}${quote ?? ""}\n`;
+    // Between double quotes alone, `\n` would become a line's end.
+    const quote = ["'", "`", '"'].find((each) => !value.includes(each));
+    if (quote === undefined) throw new AppError("invalid_argument", `${name} holds every kind of quotes`);
+    return `${name}=${quote}${value}${quote}\n`;
   });
   return lines.join("");
 }

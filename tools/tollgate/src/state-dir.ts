@@ -15,6 +15,8 @@ export interface StateDir {
   readonly envDir: string;
   readonly filesDir: string;
   readonly logsDir: string;
+  /** What a launcher in the background writes when it crashes. Outside of the logs: a reset removes those while it runs. */
+  readonly backgroundLog: string;
   logFile(name: string): string;
 }
 
@@ -46,6 +48,7 @@ export function stateDirAt(path: string): StateDir {
     envDir: join(dir, "env"),
     filesDir: join(dir, "files"),
     logsDir,
+    backgroundLog: join(dir, "launcher-output.log"),
     logFile: (name) => join(logsDir, `${name}.log`),
   };
 }
