@@ -12,7 +12,7 @@ const outputBytesMax = 64 * 1024;
  * Servers get this and nothing else: the launcher's environment may hold secrets, and PG* variables would change what
  * PostgreSQL does.
  */
-export const serverEnvironment = {
+const serverEnvironment = {
   PATH: "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
   LC_ALL: "C",
 } as const;

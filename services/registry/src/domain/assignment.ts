@@ -19,7 +19,7 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
 }
 
 /** SHA-256, hex, over all that decides how the server runs; the order of the environment's names does not. */
-export function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
+function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
   const env = Object.entries(spec.env).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const parts = [
     spec.serverId,

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Parsed } from "@tollgate/contracts";
 
 export const TOOLS_MAX = 2_000;
-export const TOOL_NAME_MAX_CHARS = 128;
+const TOOL_NAME_MAX_CHARS = 128;
 export const TOOL_MAX_BYTES = 256 * 1024;
 
 export interface Tool {
