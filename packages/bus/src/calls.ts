@@ -1,4 +1,5 @@
 import { AckPolicy, type ConsumerMessages, type JsMsg } from "@nats-io/jetstream";
+import type { Subscription } from "@nats-io/transport-node";
 import { type CallEnvelope, isCallId } from "@tollgate/contracts";
 import { type Batcher, createBatcher } from "./batcher.ts";
 import type { Bus } from "./connection.ts";
@@ -105,7 +106,19 @@ export async function consumeCalls(
       }
     },
   });
-  return { stop: async () => void (await messages.close()) };
+  return { stop: () => stopTaking(bus, messages) };
+}
+
+/**
+ * The library's `close` drops messages that are on their way here; they would be delivered a second time, and their
+ * calls that may not run twice end as unknown, though nobody has begun them. So its subscription, which it does not
+ * show, is drained: those still come. It then closes by itself.
+ */
+async function stopTaking(bus: Bus, messages: ConsumerMessages): Promise<void> {
+  const { sub } = messages as unknown as { sub?: Subscription };
+  if (sub === undefined || sub.isClosed() || bus.problem() !== undefined) return void (await messages.close());
+  await sub.drain();
+  await messages.closed();
 }
 
 function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {

@@ -151,7 +151,7 @@ export async function consumeEvents(
     stop: async () => {
       await subscription.close();
       // More than once: when a batch is stored another one may have grown behind it.
-      while (storing || (messages.length > 0 && !signal.aborted)) {
+      for (let last = storing; last !== undefined || (messages.length > 0 && !signal.aborted); last = storing) {
         begin();
         await storing;
       }

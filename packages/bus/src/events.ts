@@ -67,20 +67,25 @@ export async function findOutcomes(bus: Bus, tenant: string, callIds: ReadonlySe
     deliver_policy: DeliverPolicy.StartTime,
     opt_start_time: new Date(since).toISOString(),
   });
-  while (found.size < callIds.size) {
-    const messages = await consumer.fetch({ max_messages: SCAN_FETCH_MAX, expires: SCAN_EXPIRES_MS });
-    let pending = 0;
-    let received = 0;
-    for await (const message of messages) {
-      received += 1;
-      pending = message.info.pending;
-      for (const line of message.string().split("\n")) {
-        const event = parseAuditEvent(line);
-        if (event.ok && callIds.has(event.value.id)) found.add(event.value.id);
+  try {
+    while (found.size < callIds.size) {
+      const messages = await consumer.fetch({ max_messages: SCAN_FETCH_MAX, expires: SCAN_EXPIRES_MS });
+      let pending = 0;
+      let received = 0;
+      for await (const message of messages) {
+        received += 1;
+        pending = message.info.pending;
+        for (const line of message.string().split("\n")) {
+          const event = parseAuditEvent(line);
+          if (event.ok && callIds.has(event.value.id)) found.add(event.value.id);
+        }
+        if (pending === 0) break;
       }
-      if (pending === 0) break;
+      if (received === 0 || pending === 0) break;
     }
-    if (received === 0 || pending === 0) break;
+    return found;
+  } finally {
+    // It would be there for minutes, and after a crash there are many scans.
+    consumer.delete().catch((error: unknown) => bus.log.warn({ err: error }, "a scan's consumer stays for a while"));
   }
-  return found;
 }
