@@ -70,7 +70,9 @@ function waysToRunAs(owner: Owner): RunAs[] {
   const withCapability = (capability: string): RunAs => {
     const ids = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups"];
     const kept = [`--inh-caps=+${capability}`, `--ambient-caps=+${capability}`];
-    return (file, args) => ({ file: "setpriv", args: [...ids, ...kept, "--", file, ...args] });
+    // Else access(2), with which initdb looks for its programs, would not count the capability.
+    const counted = "--securebits=+no_setuid_fixup";
+    return (file, args) => ({ file: "setpriv", args: [counted, ...ids, ...kept, "--", file, ...args] });
   };
   return [plain, withCapability("dac_read_search"), withCapability("dac_override")];
 }
