@@ -167,7 +167,7 @@ async function startService(
       name,
       script: join(root, "services", name, "src/main.ts"),
       cwd: root,
-      env: { ...inheritedFor(name, options.env), ...options.environment },
+      env: { ...inheritedFor(name, options.env), ...compileCache(root), ...options.environment },
       logFile,
       stopWithinMs: STOP_WITHIN_MS[name],
       onSpawn: (pid) => run.started(name, pid),
@@ -206,6 +206,11 @@ function placesFor(options: InstallationOptions, ports: Ports): Record<ServiceNa
 
 /** What every program may need to run on this machine. */
 const INHERITED = /^(PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|NODE_EXTRA_CA_CERTS)$/;
+
+/** Halves the time that a service takes to start: Node keeps what it made of the TypeScript. As private as the code is. */
+function compileCache(root: string): Record<string, string> {
+  return { NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node") };
+}
 
 /** Policy and registry put the user's variables into the configuration; the others have no use for them. */
 function inheritedFor(name: ServiceName, env: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -68,6 +68,18 @@ test("one that ignores SIGTERM is killed, with what it has started in its group"
   await eventually(() => expect(started.filter(isRunning)).toEqual([]));
 });
 
+test("what it has started in its group ends with it, also when it is killed by another", async () => {
+  const script = `
+    import { spawn } from "node:child_process";
+    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    process.stdout.write(String(child.pid)); ${READY}`;
+  const running = await start("parent", script);
+  started.push(refOf(Number(readFileSync(join(dir, "parent.log"), "utf8"))));
+  process.kill(running.pid, "SIGKILL");
+  expect(await running.exited).toBe("was ended by SIGKILL");
+  await eventually(() => expect(started.filter(isRunning)).toEqual([]));
+});
+
 test("a cancelled start leaves nothing", async () => {
   const cancel = new AbortController();
   const starting = start("slow", "setInterval(() => {}, 1000);", cancel.signal);
@@ -76,12 +88,12 @@ test("a cancelled start leaves nothing", async () => {
   await expect(starting).rejects.toThrow("the start was cancelled");
 });
 
-function keep(name: string, script: string) {
+function keep(name: string, script: string, cancellable = true) {
   const lines: string[] = [];
   const givenUp: string[] = [];
   const supervised = supervise({
     name,
-    start: (signal) => start(name, script, signal),
+    start: (signal) => start(name, script, cancellable ? signal : undefined),
     signal: new AbortController().signal,
     onLine: (line) => lines.push(line),
     onGivenUp: (reason) => givenUp.push(reason),
@@ -99,15 +111,18 @@ test("what crashes is started again, and given up after five times within a minu
   await kept.stop();
 });
 
-test("stopped while it is being started again, it does not come back", async () => {
-  const { supervised, lines, givenUp } = keep("returning", READY);
-  const kept = await supervised;
-  const first = kept.pid;
-  process.kill(first, "SIGKILL");
-  await eventually(() => expect(lines).toEqual(["returning was ended by SIGKILL; starting it again"]));
-  const { length } = started;
-  await eventually(() => expect(started.length).toBe(length + 1));
-  await kept.stop();
-  expect(started.filter(isRunning)).toEqual([]);
-  expect(givenUp).toEqual([]);
-});
+test.each([true, false])(
+  "stopped while it is being started again (cancellable: %s), it does not come back",
+  async (cancellable) => {
+    const { supervised, lines, givenUp } = keep("returning", READY, cancellable);
+    const kept = await supervised;
+    const first = kept.pid;
+    process.kill(first, "SIGKILL");
+    await eventually(() => expect(lines).toEqual(["returning was ended by SIGKILL; starting it again"]));
+    const { length } = started;
+    await eventually(() => expect(started.length).toBe(length + 1));
+    await kept.stop();
+    expect(started.filter(isRunning)).toEqual([]);
+    expect(givenUp).toEqual([]);
+  },
+);

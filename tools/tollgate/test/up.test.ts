@@ -1,4 +1,6 @@
+import { execFile } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { promisify } from "node:util";
 import { eventually, fixtureServer, modernClient } from "@tollgate/testkit";
 import pg from "pg";
 import { expect, test } from "vitest";
@@ -54,6 +56,19 @@ test(
   },
   START_MS,
 );
+
+test("what the screen says to try next works when it is pasted", async ({ skip }) => {
+  const shell = (command: string) => promisify(execFile)("sh", ["-c", command]).then(({ stdout }) => stdout);
+  const hasCurl = await shell("command -v curl").catch(() => "");
+  skip(hasCurl === "", "there is no curl");
+  const [tools = "", usage = "", stop] = readFileSync(state.file("welcome.txt"), "utf8")
+    .split("What to try next\n")[1]!
+    .trim()
+    .split(/\n {2}/);
+  expect(await shell(tools)).toContain('"name":"everything__echo"');
+  expect(await shell(usage)).toMatch(/"server":"everything","tool":"echo"\},"calls":1,.*"currency":"USD"/);
+  expect(stop).toBe(`npm stop -- --state ${state.dir}`);
+});
 
 test("the filesystem server sees one folder only", async () => {
   expect(await call("filesystem__read_text_file", { path: state.file("files/welcome.txt") })).toMatch(/only one/);
