@@ -34,7 +34,7 @@ const REFUSAL_PUBLISH_TIMEOUT_MS = 30_000;
 
 const RECEIVE_CHECK_MAX_MS = 5_000;
 /** A connection on which nothing moves for this much longer than a call may take is closed. */
-const SILENCE_GRACE_MS = 6_000;
+const SILENCE_GRACE_MS = 4_500;
 
 export interface RunningGateway extends Service {
   readonly httpPort: number;
@@ -124,6 +124,8 @@ function openHttp({ bodyMaxBytes, receiveTimeoutMs, requestTimeoutMs, connection
     forceCloseConnections: "idle",
     return503OnClosing: false,
   });
+  // Node swaps the two when the head may take longer than the whole.
+  app.server.headersTimeout = receiveTimeoutMs;
   app.server.maxConnections = connectionsMax;
   return app;
 }

@@ -1,0 +1,112 @@
+import { policyV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { type Life, startGrpcServer, unary } from "@tollgate/service";
+import { testLog } from "@tollgate/testkit";
+
+type Stream = Parameters<policyV1.PolicyServiceServer["watch"]>[0];
+
+const LEASE_MS = 1_000;
+const RENEW_INTERVAL_MS = 300;
+
+/** Policy's side of its contract with gateways, in the test's hands. */
+export interface ControlledPolicy {
+  readonly address: string;
+  readonly tokens: Map<string, policyV1.AuthenticateResponse["principal"] & object>;
+  /** Unix milliseconds; 0 for tokens that do not expire. */
+  expiresAtMs: number;
+  leaseMs: number;
+  /** False: nothing is sent on the stream any more. */
+  renewing: boolean;
+  /** How long an answer on the stream is held back. */
+  renewDelayMs: number;
+  /** What renewals echo instead of the request that they answer. */
+  echo: bigint | undefined;
+  /** Of what revision answers to Authenticate and Decide are, where not of the current one. */
+  answersRevision: bigint | undefined;
+  allow: (request: policyV1.DecideRequest, resource: policyV1.Resource) => boolean;
+  readonly asked: { authenticate: number; decide: number };
+  /** What each gateway said it has taken, in order. */
+  readonly taken: bigint[];
+  onTaken: (revision: bigint) => void;
+  /** Sends a new revision on every stream. */
+  change(): bigint;
+  /** Ends every stream, as a restart does. */
+  cut(): void;
+}
+
+export function principal(fields: Partial<policyV1.Principal> = {}): policyV1.Principal {
+  return { id: "dev", tenant: "acme", team: "platform", roles: [], permissions: ["mcp"], ...fields };
+}
+
+export async function startPolicy(options: {
+  serviceKey: string;
+  life: Life;
+  port?: number;
+}): Promise<ControlledPolicy> {
+  const streams = new Map<Stream, bigint>();
+  let revision = 1n;
+
+  const send = (stream: Stream) => {
+    if (policy.renewing)
+      stream.write({ revision, leaseMs: policy.leaseMs, echo: policy.echo ?? streams.get(stream) ?? 0n });
+  };
+  const policy: ControlledPolicy = {
+    address: "",
+    tokens: new Map([["token", principal()]]),
+    expiresAtMs: 0,
+    leaseMs: LEASE_MS,
+    renewing: true,
+    renewDelayMs: 0,
+    echo: undefined,
+    answersRevision: undefined,
+    allow: () => true,
+    asked: { authenticate: 0, decide: 0 },
+    taken: [],
+    onTaken: () => undefined,
+    change() {
+      revision += 1n;
+      for (const stream of streams.keys()) send(stream);
+      return revision;
+    },
+    cut() {
+      for (const stream of streams.keys()) stream.end();
+    },
+  };
+  const answered = () => policy.answersRevision ?? revision;
+
+  const implementation: Partial<policyV1.PolicyServiceServer> = {
+    authenticate: unary(testLog, ({ token }: policyV1.AuthenticateRequest) => {
+      policy.asked.authenticate += 1;
+      const found = policy.tokens.get(token);
+      if (!found) throw new AppError("unauthenticated", "the token is not known");
+      return { principal: found, revision: answered(), expiresAtMs: BigInt(policy.expiresAtMs) };
+    }),
+    decide: unary(testLog, (request: policyV1.DecideRequest) => {
+      policy.asked.decide += 1;
+      const decisions = request.resources.map((resource) => {
+        const allow = policy.allow(request, resource);
+        return { allow, policyIds: [allow ? "all" : "none"], reason: allow ? "allowed" : "denied by none" };
+      });
+      return { decisions, revision: answered() };
+    }),
+    watch(stream) {
+      streams.set(stream, 0n);
+      for (const event of ["end", "cancelled", "error", "close"]) stream.on(event, () => streams.delete(stream));
+      stream.on("data", (message: policyV1.WatchRequest) => {
+        const first = streams.get(stream) === 0n;
+        streams.set(stream, message.sequence);
+        policy.taken.push(message.takenRevision);
+        policy.onTaken(message.takenRevision);
+        if (first) setTimeout(() => send(stream), policy.renewDelayMs);
+      });
+    },
+  };
+  const renewing = setInterval(() => {
+    for (const stream of streams.keys()) setTimeout(() => send(stream), policy.renewDelayMs);
+  }, RENEW_INTERVAL_MS);
+  options.life.onClose("renewing", 100, () => clearInterval(renewing));
+  const definition = policyV1.PolicyServiceService;
+  const services = [{ definition, implementation: implementation as policyV1.PolicyServiceServer }];
+  const { port } = await startGrpcServer({ host: "127.0.0.1", port: 0, ...options, services });
+  return Object.assign(policy, { address: `127.0.0.1:${port}` });
+}

@@ -1,0 +1,68 @@
+import { parseAuditEvent, type RefusalEvent, registryV1 } from "@tollgate/contracts";
+import { type Life, startGrpcServer } from "@tollgate/service";
+import { type Infrastructure, testLog } from "@tollgate/testkit";
+import { configSchema } from "../src/config.ts";
+import { type RunningGateway, startGateway } from "../src/service.ts";
+import type { AnsweringRunner } from "./answering-runner.ts";
+import { type ControlledPolicy, principal, startPolicy } from "./controlled-policy.ts";
+import { registryServer, registryTool, snapshotOf } from "./sample-catalogue.ts";
+
+/** What gateways need around them: policy, and a registry that knows two groups. */
+export interface Surroundings {
+  readonly policy: ControlledPolicy;
+  startGateway(
+    settings?: Partial<Record<keyof ReturnType<typeof configSchema.parse>, number>>,
+  ): Promise<RunningGateway>;
+}
+
+const TOOLS = [registryTool("echo"), registryTool("safe", { retrySafe: true })];
+const CATALOGUE = snapshotOf(
+  [registryServer({ id: "one", tools: TOOLS }), registryServer({ id: "lonely", group: "nobody", tools: TOOLS })],
+  ["demo", "nobody"],
+);
+
+export async function startSurroundings(infra: Infrastructure, life: Life): Promise<Surroundings> {
+  const { serviceKey } = infra;
+  const policy = await startPolicy({ serviceKey, life });
+  policy.tokens.set("rival-token", principal({ id: "rival", tenant: "rival" }));
+  policy.tokens.set("useless-token", principal({ id: "useless", permissions: [] }));
+  const implementation: Partial<registryV1.RegistryServiceServer> = {
+    watchCatalogue: (stream) => void stream.write(CATALOGUE),
+  };
+  const definition = registryV1.RegistryServiceService;
+  const services = [{ definition, implementation: implementation as registryV1.RegistryServiceServer }];
+  const registry = await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life });
+  return {
+    policy,
+    async startGateway(settings = {}) {
+      const config = configSchema.parse({
+        serviceKey,
+        httpPort: 0,
+        natsUrl: infra.natsUrl,
+        busPrefix: infra.busPrefix,
+        policyAddress: policy.address,
+        registryAddress: `127.0.0.1:${registry.port}`,
+        ...settings,
+      });
+      const gateway = await startGateway(config, testLog);
+      life.onClose("gateway", 20_000, () => gateway.close());
+      return gateway;
+    },
+  };
+}
+
+/** The refusals on AUDIT. */
+export async function refusalsOn({ bus }: AnsweringRunner): Promise<RefusalEvent[]> {
+  const { audit } = bus.subjects.streams;
+  if ((await bus.jsm.streams.info(audit)).state.messages === 0) return [];
+  const found: RefusalEvent[] = [];
+  const consumer = await bus.js.consumers.get(audit);
+  for await (const message of await consumer.fetch({ max_messages: 5_000, expires: 1_000 })) {
+    for (const line of message.string().split("\n")) {
+      const parsed = parseAuditEvent(line);
+      if (parsed.ok && parsed.value.kind === "refusal") found.push(parsed.value);
+    }
+    if (message.info.pending === 0) break;
+  }
+  return found;
+}
