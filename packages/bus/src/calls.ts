@@ -130,8 +130,7 @@ function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {
       deliveryCount: message.info.deliveryCount,
       storedAt: message.info.timestampNanos / NANOS_PER_MS,
       extend: () => message.working(),
-      // Replies that are ready go first.
-      acknowledge: () => void setImmediate(() => message.ack()),
+      acknowledge: () => acknowledge(bus, message),
     };
   } catch (error) {
     bus.log.error({ err: error, subject: message.subject }, "a call message that no gateway of ours wrote; put aside");
@@ -150,6 +149,17 @@ function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {
     );
     return undefined;
   }
+}
+
+/** In the same tick, behind the replies that are ready: they share a write, and clients come first. */
+function acknowledge(bus: Bus, message: JsMsg): void {
+  process.nextTick(() => {
+    try {
+      message.ack();
+    } catch (error) {
+      bus.log.warn({ err: error }, "a message could not be acknowledged; it comes again and is recognised");
+    }
+  });
 }
 
 const FACTS = ["principal", "tenant", "team", "client", "group", "server", "tool", "method"] as const;
