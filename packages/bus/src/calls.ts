@@ -112,7 +112,7 @@ export async function consumeCalls(
 /**
  * The library's `close` drops messages that are on their way here; they would be delivered a second time, and their
  * calls that may not run twice end as unknown, though nobody has begun them. So its subscription, which it does not
- * show, is drained: those still come. It then closes by itself.
+ * show, is drained: those still come, but for one that the server has not yet put on its way. It then closes by itself.
  */
 async function stopTaking(bus: Bus, messages: ConsumerMessages): Promise<void> {
   const { sub } = messages as unknown as { sub?: Subscription };
