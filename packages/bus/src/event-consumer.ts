@@ -39,6 +39,12 @@ interface Batch {
   readonly messages: readonly JsMsg[];
 }
 
+/** Messages of AUDIT that a durable has not acknowledged yet; undefined while NATS cannot say. */
+export async function readLag(bus: Bus, durable: string): Promise<number | undefined> {
+  const info = await bus.jsm.consumers.info(bus.subjects.streams.audit, durable).catch(() => undefined);
+  return info && info.num_pending + info.num_ack_pending;
+}
+
 export interface EventConsumer {
   /** Events delivered and not yet stored. */
   readonly waiting: number;

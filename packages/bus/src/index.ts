@@ -11,7 +11,7 @@ export {
   subscribeCancels,
 } from "./calls.ts";
 export { type Bus, type BusLog, connectBus } from "./connection.ts";
-export { consumeEvents, type EventConsumer, type StreamedEvent } from "./event-consumer.ts";
+export { consumeEvents, type EventConsumer, readLag, type StreamedEvent } from "./event-consumer.ts";
 export { createEventPublisher, type EventPublisher, findOutcomes } from "./events.ts";
 export { decodeFrames, encodeFrames, type Framed, singleLine } from "./framing.ts";
 export { createReplySender, type ReplySender, subscribeReplies } from "./replies.ts";

@@ -9,3 +9,4 @@ export { migrate } from "./migrate.ts";
 export { createOps, type Ops, registerOps, startOpsServer } from "./ops.ts";
 export { openPartitions, type Partitions } from "./partitions.ts";
 export { bootstrapDatabase, type DatabaseRole, openPool, type Pool, withTransaction } from "./postgres.ts";
+export { watchRecording } from "./recording.ts";

@@ -4,3 +4,4 @@ export { type Infrastructure, useInfrastructure } from "./infrastructure.ts";
 export { legacyClient, type McpClientOptions, type McpReply, modernClient, postMcp } from "./mcp-client.ts";
 export { type ServiceName, type System, useSystem } from "./system.ts";
 export { testLog } from "./test-log.ts";
+export { callEvent, refusalEvent } from "./sample-events.ts";

@@ -42,8 +42,8 @@ export async function startServers(backend: Backend): Promise<Servers> {
   };
 }
 
-async function firstMessage(child: ChildProcess): Promise<ServerUrls | undefined> {
-  return await new Promise((resolve) => {
+function firstMessage(child: ChildProcess): Promise<ServerUrls | undefined> {
+  return new Promise((resolve) => {
     child.once("message", (urls) => resolve(urls as ServerUrls));
     child.once("exit", () => resolve(undefined));
   });

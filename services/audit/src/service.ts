@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { connectBus, consumeEvents } from "@tollgate/bus";
+import { connectBus, consumeEvents, readLag } from "@tollgate/bus";
 import { auditV1 } from "@tollgate/contracts";
 import {
   createMetrics,
@@ -13,11 +13,11 @@ import {
   type Service,
   startGrpcServer,
   startOpsServer,
+  watchRecording,
 } from "@tollgate/service";
 import type { AuditConfig } from "./config.ts";
 import { createEventHandler } from "./handlers/events.ts";
 import { createAuditHandlers } from "./handlers/grpc.ts";
-import { watchReadiness } from "./readiness.ts";
 
 const NAME = "audit";
 /** Storing is one batch after the other; the second connection is for partitions and readiness. */
@@ -74,7 +74,16 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
     await consumer.stop();
     clearTimeout(timer);
   });
-  watchReadiness({ name: NAME, lagMax, bus, pool, consumer, ops, life });
+  watchRecording({
+    name: NAME,
+    lagMax,
+    readLag: () => readLag(bus, NAME),
+    busProblem: () => bus.problem(),
+    pool,
+    consumer,
+    ops,
+    life,
+  });
 
   return { grpcPort, httpPort, close: () => life.close() };
 }

@@ -1,12 +1,11 @@
 import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { type CallEvent, timeOfId } from "@tollgate/contracts";
 import { openLife } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { callEvent, refusalEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { configSchema } from "../src/config.ts";
 import { startAudit } from "../src/service.ts";
 import { openAuditClient } from "./audit-client.ts";
-import { callEvent, refusalEvent } from "./sample-events.ts";
 
 const EVENTS = 250;
 const HOUR_MS = 3_600_000;

@@ -4,12 +4,11 @@ import { join } from "node:path";
 import { type Bus, connectBus, createEventPublisher, type EventPublisher } from "@tollgate/bus";
 import type { CallEvent } from "@tollgate/contracts";
 import { openLife } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { callEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { configSchema } from "../src/config.ts";
 import { type AuditService, startAudit } from "../src/service.ts";
-import { callEvent } from "./sample-events.ts";
 
 /** Above the time after which the stream delivers again what nobody acknowledged. */
 const REDELIVERY_MS = 50_000;

@@ -1,12 +1,11 @@
 import { type Bus, connectBus, createEventPublisher } from "@tollgate/bus";
-import { newCallId } from "@tollgate/contracts";
+import { newCallId, timeOfId } from "@tollgate/contracts";
 import { openLife } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { callEvent, refusalEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AuditService, startAudit } from "../src/service.ts";
 import { configSchema } from "../src/config.ts";
 import { openAuditClient } from "./audit-client.ts";
-import { callEvent, refusalEvent } from "./sample-events.ts";
 
 const infra = useInfrastructure();
 const life = openLife(testLog);
@@ -109,7 +108,7 @@ describe("recording", () => {
     const ids = times.map((timeMs) => idAt(timeMs));
     await publishLines(
       "months",
-      ids.map((id) => JSON.stringify(callEvent({ tenant: "months", id }))),
+      ids.map((id) => JSON.stringify(callEvent({ tenant: "months", id, endedAt: timeOfId(id) }))),
     );
 
     await eventually(async () => expect((await audit.list({ tenant: "months" })).events).toHaveLength(times.length));

@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import type { StreamedEvent } from "@tollgate/bus";
 import { createMetrics, migrate, openLife, openPartitions, openPool, type Pool } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { callEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createEventHandler } from "../src/handlers/events.ts";
-import { callEvent } from "./sample-events.ts";
 
 const infra = useInfrastructure();
 const life = openLife(testLog);

@@ -4,10 +4,9 @@ import { join } from "node:path";
 import { type Bus, connectBus, createEventPublisher, type EventPublisher } from "@tollgate/bus";
 import type { CallEvent } from "@tollgate/contracts";
 import { openLife } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { callEvent, refusalEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { callEvent, refusalEvent } from "./sample-events.ts";
 
 /** Above the time after which the stream delivers again what nobody acknowledged. */
 const REDELIVERY_MS = 50_000;

@@ -1,13 +1,12 @@
 import { type Bus, connectBus, createEventPublisher, type EventPublisher } from "@tollgate/bus";
-import { newCallId } from "@tollgate/contracts";
+import { newCallId, timeOfId } from "@tollgate/contracts";
 import { openLife } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { callEvent, refusalEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { configSchema } from "../src/config.ts";
 import { type MeteringService, startMetering } from "../src/service.ts";
 import { openMeteringClient } from "./metering-client.ts";
-import { callEvent, refusalEvent } from "./sample-events.ts";
 
 const infra = useInfrastructure();
 const life = openLife(testLog);
@@ -141,7 +140,7 @@ describe("usage", () => {
   it("of a time counts from inclusive to exclusive, across the end of a month", async () => {
     const boundary = Date.UTC(2026, 11, 1);
     const ids = [boundary - 1, boundary, boundary + 1].map((timeMs) => idAt(timeMs));
-    await publish(ids.map((id) => callEvent({ tenant: "months", id })));
+    await publish(ids.map((id) => callEvent({ tenant: "months", id, endedAt: timeOfId(id) })));
     await eventuallyCalls("months", 3n);
     const before = await getUsage({ tenant: "months", fromMs: BigInt(boundary - 1), toMs: BigInt(boundary) });
     expect(before.total?.calls).toBe(1n);

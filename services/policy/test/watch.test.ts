@@ -29,7 +29,7 @@ async function settle(): Promise<bigint> {
 describe("the lease", () => {
   test("is given at once, and again for as long as the gateway answers", async () => {
     const gateway = watchAs(policy, "g1");
-    await eventually(() => expect(gateway.messages).toHaveLength(1));
+    await eventually(() => expect(gateway.messages.length).toBeGreaterThan(0));
     expect(gateway.messages[0]).toMatchObject({ leaseMs: LEASE_MS, echo: 1n });
     await eventually(() => expect(gateway.messages.length).toBeGreaterThan(6));
     expect(gateway.leaseLeftMs(NEWEST)).toBeGreaterThan(0);

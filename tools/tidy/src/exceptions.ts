@@ -14,12 +14,6 @@ export const EXCEPTIONS: readonly Exception[] = [
     reason: "a program of its own, in one file, since it runs before anything is installed",
   },
   {
-    rule: "machine-path",
-    file: "infra/compose/Dockerfile",
-    about: "/root",
-    reason: "npm's cache inside the image that is being built",
-  },
-  {
     rule: "process-env",
     file: "infra/compose/setup.mjs",
     reason: "a program of its own: what compose starts before the services",

@@ -9,7 +9,7 @@ const INSTALL_OUTPUT_MAX_BYTES = 8 * 1024 * 1024;
 const NPM_REASON_LINES_MAX = 6;
 const NPM_REASON_MAX_CHARS = 400;
 /** What a server's environment holds beside what it declares. */
-const INHERITED = ["HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"];
+const INHERITED = ["HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 export interface ServerSpec {
   readonly serverId: string;

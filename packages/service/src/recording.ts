@@ -1,23 +1,25 @@
-import type { Bus, EventConsumer } from "@tollgate/bus";
-import type { Life, Ops, Pool } from "@tollgate/service";
+import type { Life } from "./life.ts";
+import type { Ops } from "./ops.ts";
+import type { Pool } from "./postgres.ts";
 
 const LOOK_INTERVAL_MS = 5_000;
 
 /**
- * Looks every five seconds whether the database answers and how many messages of AUDIT the durable has not stored yet.
- * Not ready: the bus or the database is away, a batch cannot be stored, or the lag is past `lagMax`.
+ * For services that bring a stream into a database. Looks every five seconds whether the database answers and how far
+ * it is behind. Not ready: the bus or the database is away, a batch cannot be stored, or the lag is past `lagMax`.
  */
-export function watchReadiness(options: {
-  /** The service and its durable. */
+export function watchRecording(options: {
   name: string;
   lagMax: number;
-  bus: Bus;
+  /** How many messages of the stream are not stored yet, or undefined while nobody can say. */
+  readLag: () => Promise<number | undefined>;
+  busProblem: () => string | undefined;
   pool: Pool;
-  consumer: EventConsumer;
+  consumer: { readonly waiting: number; problem(): string | undefined };
   ops: Ops;
   life: Life;
 }): void {
-  const { name, lagMax, bus, pool, consumer, ops, life } = options;
+  const { name, lagMax, readLag, busProblem, pool, consumer, ops, life } = options;
   const waitingGauge = ops.metrics.gauge(`tollgate_${name}_waiting_events`, "Events delivered and not yet stored");
   const lagGauge = ops.metrics.gauge(`tollgate_${name}_lag_messages`, "Messages of the stream not yet stored");
   let databaseProblem: string | undefined;
@@ -30,8 +32,7 @@ export function watchReadiness(options: {
       (error: Error) => error.message,
     );
     // While NATS is away its own check says so, and the lag is the last that was known.
-    const info = await bus.jsm.consumers.info(bus.subjects.streams.audit, name).catch(() => undefined);
-    if (info) lag = info.num_pending + info.num_ack_pending;
+    lag = (await readLag()) ?? lag;
     lagGauge.set(lag);
     waitingGauge.set(consumer.waiting);
     if (!life.signal.aborted) timer = setTimeout(() => void look(), LOOK_INTERVAL_MS);
@@ -39,7 +40,7 @@ export function watchReadiness(options: {
   void look();
   life.onClose("readiness", 100, () => clearTimeout(timer));
 
-  ops.checks.set("nats", () => bus.problem());
+  ops.checks.set("nats", busProblem);
   ops.checks.set("database", () => databaseProblem);
   ops.checks.set("store", () => consumer.problem());
   ops.checks.set("lag", () => (lag > lagMax ? `${lag} messages wait to be stored, more than ${lagMax}` : undefined));
