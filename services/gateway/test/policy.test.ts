@@ -149,10 +149,19 @@ describe("without a lease", () => {
     expect(policy.problem()).toBe("policy is not heard from");
     await expect(authenticate()).rejects.toMatchObject(UNAVAILABLE);
     await expect(decide()).rejects.toMatchObject(UNAVAILABLE);
-    expect(server.asked).toEqual({ authenticate: 1, decide: 1 });
+    expect(server.asked).toEqual({ authenticate: 0, decide: 0 });
     server.renewing = true;
     await leased();
     expect(await authenticate()).toMatchObject({ id: "dev" });
+  });
+
+  test("a request waits a moment for the lease to come back", async () => {
+    server.renewing = false;
+    open();
+    const waiting = authenticate();
+    expect(server.asked.authenticate).toBe(0);
+    server.renewing = true;
+    expect(await waiting).toMatchObject({ id: "dev" });
   });
 
   test("what was remembered is not used when renewals stop coming", async () => {

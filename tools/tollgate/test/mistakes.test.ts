@@ -7,8 +7,9 @@ import { runLauncher, startLauncher, useState } from "./launcher.ts";
 const state = useState();
 const up = ["up", "--state", state.dir];
 
-afterEach(() => {
-  expect(state.processes()).toEqual([]);
+afterEach(async () => {
+  // Whoever waited for it in the background is answered a moment before it has ended.
+  await eventually(() => expect(state.processes()).toEqual([]));
   expect(state.has("run.json")).toBe(false);
 });
 

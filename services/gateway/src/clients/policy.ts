@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Metadata } from "@grpc/grpc-js";
 import type { Decision, policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
@@ -7,6 +8,9 @@ import type { Tool } from "../domain/catalogue.ts";
 import { type Lease, openLease } from "./lease.ts";
 
 const TIMEOUT_MS = 2_000;
+/** How long a request waits for a lost lease to come back. */
+const LEASE_WAIT_MS = 1_000;
+const LEASE_LOOK_MS = 20;
 /** A decision is asked for again when the policies changed while it was on its way. */
 const ATTEMPTS_MAX = 3;
 const ATTEMPT_PAUSE_MS = 5;
@@ -95,14 +99,19 @@ function decisionKey(principal: Principal, tool: Tool): string {
   return `${principal.tenant}\n${principal.id}\n${tool.server}\n${tool.name}`;
 }
 
-/** Asks until the answer is of the revision that this gateway has taken; without a lease there is no such answer. */
+/**
+ * Asks until the answer is of the revision that this gateway has taken; without a lease there is no such answer. A lease
+ * that was lost because a machine was busy for a moment is waited for, briefly: a late answer is better than a refusal.
+ */
 async function current<A extends { revision: bigint }>(lease: Lease, call: () => Promise<A>): Promise<A> {
+  const until = performance.now() + LEASE_WAIT_MS;
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
-    const answer = await call();
+    while (!lease.held && performance.now() < until) await delay(LEASE_LOOK_MS);
     if (!lease.held) break;
-    if (answer.revision === lease.revision) return answer;
+    const answer = await call();
+    if (lease.held && answer.revision === lease.revision) return answer;
     // The answer is ahead of the lease's stream: the stream's message is a moment behind.
-    await new Promise((resolve) => setTimeout(resolve, ATTEMPT_PAUSE_MS * attempt));
+    await delay(ATTEMPT_PAUSE_MS * attempt);
   }
   throw new AppError("unavailable", "policy is not heard from; nothing is let in until it is", { retryable: true });
 }
