@@ -75,7 +75,7 @@ export interface RefusalEvent extends Partial<Caller> {
   readonly tenant: string;
   /** Unix milliseconds. */
   readonly endedAt: number;
-  readonly code: "unauthenticated" | "denied" | "overloaded" | "policy_unavailable";
+  readonly code: "unauthenticated" | "denied" | "overloaded";
   readonly reason: string;
   readonly method: string;
   readonly group?: string;
