@@ -106,7 +106,9 @@ test.each<ServiceName>(["gateway", "runner", "policy", "registry", "audit", "met
       { timeoutMs: 45_000 },
     );
     const ran = executions();
-    expect(ran.filter((each) => each.includes(victim)).length).toBeGreaterThan(0);
+    // A runner that is killed takes with it what it had not handed over yet; any other victim leaves all of them to run.
+    const ranAtLeast = victim === "runner" ? 1 : CALLS / 2;
+    expect(ran.filter((each) => each.startsWith(`"${victim}-`)).length).toBeGreaterThanOrEqual(ranAtLeast);
     expect(new Set(ran).size, "no call that may not run twice ran twice").toBe(ran.length);
   },
   90_000,
