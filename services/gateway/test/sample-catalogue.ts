@@ -17,6 +17,14 @@ export function registryServer(fields: Partial<registryV1.Server> & { id: string
     tools: [registryTool("echo")],
     serverInfo: "{}",
     reportedAtMs: 0n,
+    prompts: [],
+    resources: [],
+    resourceTemplates: [],
+    capabilities: "",
+    instructions: "",
+    protocol: "",
+    clientCapabilities: [],
+    sessionContext: false,
     ...fields,
   };
 }

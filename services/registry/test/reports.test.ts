@@ -1,3 +1,4 @@
+import { registryV1 } from "@tollgate/contracts";
 import { useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { hashOf, runRegistry, type RunningRegistry, SECRET, serverIn, toolNames } from "./running-registry.ts";
@@ -109,16 +110,7 @@ describe("a report", () => {
     await expect(
       new Promise((resolve, reject) => {
         registry.client.reportServer(
-          {
-            runner: "",
-            serverId: "notes",
-            specHash: hash,
-            status: "unavailable",
-            reason: "",
-            era: "",
-            serverInfo: "",
-            toolDefinitions: [],
-          },
+          registryV1.ReportServerRequest.create({ serverId: "notes", specHash: hash, status: "unavailable" }),
           (error, answer) => (error ? reject(error) : resolve(answer)),
         );
       }),

@@ -25,6 +25,11 @@ export function assignment(fields: Partial<registryV1.Assignment> = {}): registr
     env: {},
     workingDir: "",
     startupTimeoutMs: 10_000,
+    url: "",
+    transport: "",
+    headers: {},
+    clientCapabilities: [],
+    sessionContext: false,
     specHash: JSON.stringify(fields.env ?? {}),
     ...fields,
   };

@@ -14,6 +14,11 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     env: { ...server.env },
     workingDir: server.workingDir ?? "",
     startupTimeoutMs: server.startupTimeoutMs,
+    url: "",
+    transport: "",
+    headers: {},
+    clientCapabilities: [],
+    sessionContext: false,
   };
   return { ...spec, specHash: hashSpec(spec) };
 }

@@ -62,5 +62,13 @@ function toServer(row: ServerRow, cache: ToolCache): registryV1.Server {
     serverInfo: row.server_info,
     reportedAtMs: BigInt(row.reported_at?.getTime() ?? 0),
     tools: cache.get(row.id)!.tools,
+    prompts: [],
+    resources: [],
+    resourceTemplates: [],
+    capabilities: "",
+    instructions: "",
+    protocol: "",
+    clientCapabilities: [],
+    sessionContext: false,
   };
 }

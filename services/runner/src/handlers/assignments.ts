@@ -1,4 +1,4 @@
-import type { registryV1 } from "@tollgate/contracts";
+import { registryV1 } from "@tollgate/contracts";
 import { toAppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
@@ -97,19 +97,13 @@ export function createPools(options: {
   };
 }
 
+const NOTHING_FOUND: Report = registryV1.ReportServerRequest.create();
+
 function toReport(assignment: registryV1.Assignment, found: ServerReport): Report {
   const { serverId, specHash } = assignment;
   if (found.status === "ready") {
     const { era, serverInfo, tools } = found;
-    return { serverId, specHash, status: "ready", reason: "", era, serverInfo, toolDefinitions: [...tools] };
+    return { ...NOTHING_FOUND, serverId, specHash, status: "ready", era, serverInfo, toolDefinitions: [...tools] };
   }
-  return {
-    serverId,
-    specHash,
-    status: "unavailable",
-    reason: found.reason,
-    era: "",
-    serverInfo: "",
-    toolDefinitions: [],
-  };
+  return { ...NOTHING_FOUND, serverId, specHash, status: "unavailable", reason: found.reason };
 }

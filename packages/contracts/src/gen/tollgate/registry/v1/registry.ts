@@ -41,6 +41,16 @@ export interface Tool {
   retrySafe: boolean;
 }
 
+/** A prompt, a resource or a resource template of a server. */
+export interface Item {
+  /** The prompt's name, the resource's uri, the template's uriTemplate. */
+  key: string;
+  /** The server's own JSON of it, unchanged. */
+  definition: string;
+  /** SHA-256 of the definition, hex. */
+  hash: string;
+}
+
 export interface Server {
   id: string;
   name: string;
@@ -57,6 +67,18 @@ export interface Server {
   tools: Tool[];
   serverInfo: string;
   reportedAtMs: bigint;
+  prompts: Item[];
+  resources: Item[];
+  resourceTemplates: Item[];
+  /** The server's own JSON of its capabilities, unchanged; "" where it has said none. */
+  capabilities: string;
+  instructions: string;
+  /** The revision of MCP that it speaks, for example "2025-11-25". */
+  protocol: string;
+  /** Which of "sampling", "elicitation", "roots" and "tasks" of a client's own capabilities may reach the server. */
+  clientCapabilities: string[];
+  /** The server is told in _meta who calls: user, tenant, session, workspace. */
+  sessionContext: boolean;
 }
 
 export interface WatchCatalogueRequest {
@@ -79,11 +101,24 @@ export interface Assignment {
   env: { [key: string]: string };
   workingDir: string;
   startupTimeoutMs: number;
-  /** SHA-256 over all of the above: a changed hash means that running processes are to be replaced. */
+  /** SHA-256 over all of the others: a changed hash means that running processes and connections are to be replaced. */
   specHash: string;
+  /** Of remote servers; secrets are resolved in url and headers as in env. */
+  url: string;
+  /** "streamable-http", "sse", "websocket", "auto" (Streamable HTTP, else SSE); "" where a process is started. */
+  transport: string;
+  headers: { [key: string]: string };
+  /** As in Server. */
+  clientCapabilities: string[];
+  sessionContext: boolean;
 }
 
 export interface Assignment_EnvEntry {
+  key: string;
+  value: string;
+}
+
+export interface Assignment_HeadersEntry {
   key: string;
   value: string;
 }
@@ -111,6 +146,15 @@ export interface ReportServerRequest {
   serverInfo: string;
   /** Each tool's own JSON, unchanged, in the server's order. */
   toolDefinitions: string[];
+  /** Likewise of prompts, resources and resource templates. */
+  promptDefinitions: string[];
+  resourceDefinitions: string[];
+  resourceTemplateDefinitions: string[];
+  /** The server's own JSON of its capabilities, unchanged. */
+  capabilities: string;
+  instructions: string;
+  /** The revision of MCP that it speaks. */
+  protocol: string;
 }
 
 export interface ReportServerResponse {
@@ -275,6 +319,85 @@ export const Tool: MessageFns<Tool> = {
   },
 };
 
+function createBaseItem(): Item {
+  return { key: "", definition: "", hash: "" };
+}
+
+export const Item: MessageFns<Item> = {
+  encode(message: Item, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.definition !== "") {
+      writer.uint32(18).string(message.definition);
+    }
+    if (message.hash !== "") {
+      writer.uint32(26).string(message.hash);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Item {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.definition = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hash = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Item>, I>>(base?: I): Item {
+    return Item.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Item>, I>>(object: I): Item {
+    const message = createBaseItem();
+    message.key = object.key ?? "";
+    message.definition = object.definition ?? "";
+    message.hash = object.hash ?? "";
+    return message;
+  },
+};
+
 function createBaseServer(): Server {
   return {
     id: "",
@@ -288,6 +411,14 @@ function createBaseServer(): Server {
     tools: [],
     serverInfo: "",
     reportedAtMs: 0n,
+    prompts: [],
+    resources: [],
+    resourceTemplates: [],
+    capabilities: "",
+    instructions: "",
+    protocol: "",
+    clientCapabilities: [],
+    sessionContext: false,
   };
 }
 
@@ -328,6 +459,30 @@ export const Server: MessageFns<Server> = {
         throw new globalThis.Error("value provided for field message.reportedAtMs of type int64 too large");
       }
       writer.uint32(88).int64(message.reportedAtMs);
+    }
+    for (const v of message.prompts) {
+      Item.encode(v!, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.resources) {
+      Item.encode(v!, writer.uint32(106).fork()).join();
+    }
+    for (const v of message.resourceTemplates) {
+      Item.encode(v!, writer.uint32(114).fork()).join();
+    }
+    if (message.capabilities !== "") {
+      writer.uint32(122).string(message.capabilities);
+    }
+    if (message.instructions !== "") {
+      writer.uint32(130).string(message.instructions);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(138).string(message.protocol);
+    }
+    for (const v of message.clientCapabilities) {
+      writer.uint32(146).string(v!);
+    }
+    if (message.sessionContext !== false) {
+      writer.uint32(152).bool(message.sessionContext);
     }
     return writer;
   },
@@ -433,6 +588,70 @@ export const Server: MessageFns<Server> = {
             message.reportedAtMs = reader.int64() as bigint;
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.prompts.push(Item.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.resources.push(Item.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.resourceTemplates.push(Item.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.capabilities = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.instructions = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.clientCapabilities.push(reader.string());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.sessionContext = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -463,6 +682,14 @@ export const Server: MessageFns<Server> = {
     message.reportedAtMs = (object.reportedAtMs !== undefined && object.reportedAtMs !== null)
       ? BigInt(object.reportedAtMs)
       : 0n;
+    message.prompts = object.prompts?.map((e) => Item.fromPartial(e)) || [];
+    message.resources = object.resources?.map((e) => Item.fromPartial(e)) || [];
+    message.resourceTemplates = object.resourceTemplates?.map((e) => Item.fromPartial(e)) || [];
+    message.capabilities = object.capabilities ?? "";
+    message.instructions = object.instructions ?? "";
+    message.protocol = object.protocol ?? "";
+    message.clientCapabilities = object.clientCapabilities?.map((e) => e) || [];
+    message.sessionContext = object.sessionContext ?? false;
     return message;
   },
 };
@@ -616,6 +843,11 @@ function createBaseAssignment(): Assignment {
     workingDir: "",
     startupTimeoutMs: 0,
     specHash: "",
+    url: "",
+    transport: "",
+    headers: {},
+    clientCapabilities: [],
+    sessionContext: false,
   };
 }
 
@@ -650,6 +882,21 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.specHash !== "") {
       writer.uint32(82).string(message.specHash);
+    }
+    if (message.url !== "") {
+      writer.uint32(90).string(message.url);
+    }
+    if (message.transport !== "") {
+      writer.uint32(98).string(message.transport);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      Assignment_HeadersEntry.encode({ key: key as any, value }, writer.uint32(106).fork()).join();
+    });
+    for (const v of message.clientCapabilities) {
+      writer.uint32(114).string(v!);
+    }
+    if (message.sessionContext !== false) {
+      writer.uint32(120).bool(message.sessionContext);
     }
     return writer;
   },
@@ -750,6 +997,49 @@ export const Assignment: MessageFns<Assignment> = {
             message.specHash = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.transport = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            const entry13 = Assignment_HeadersEntry.decode(reader, reader.uint32());
+            if (entry13.value !== undefined) {
+              message.headers[entry13.key] = entry13.value;
+            }
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.clientCapabilities.push(reader.string());
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.sessionContext = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -785,6 +1075,19 @@ export const Assignment: MessageFns<Assignment> = {
     message.workingDir = object.workingDir ?? "";
     message.startupTimeoutMs = object.startupTimeoutMs ?? 0;
     message.specHash = object.specHash ?? "";
+    message.url = object.url ?? "";
+    message.transport = object.transport ?? "";
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.clientCapabilities = object.clientCapabilities?.map((e) => e) || [];
+    message.sessionContext = object.sessionContext ?? false;
     return message;
   },
 };
@@ -850,6 +1153,73 @@ export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
   },
   fromPartial<I extends Exact<DeepPartial<Assignment_EnvEntry>, I>>(object: I): Assignment_EnvEntry {
     const message = createBaseAssignment_EnvEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseAssignment_HeadersEntry(): Assignment_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const Assignment_HeadersEntry: MessageFns<Assignment_HeadersEntry> = {
+  encode(message: Assignment_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Assignment_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignment_HeadersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Assignment_HeadersEntry>, I>>(base?: I): Assignment_HeadersEntry {
+    return Assignment_HeadersEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Assignment_HeadersEntry>, I>>(object: I): Assignment_HeadersEntry {
+    const message = createBaseAssignment_HeadersEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
     return message;
@@ -1015,6 +1385,12 @@ function createBaseReportServerRequest(): ReportServerRequest {
     era: "",
     serverInfo: "",
     toolDefinitions: [],
+    promptDefinitions: [],
+    resourceDefinitions: [],
+    resourceTemplateDefinitions: [],
+    capabilities: "",
+    instructions: "",
+    protocol: "",
   };
 }
 
@@ -1043,6 +1419,24 @@ export const ReportServerRequest: MessageFns<ReportServerRequest> = {
     }
     for (const v of message.toolDefinitions) {
       writer.uint32(66).string(v!);
+    }
+    for (const v of message.promptDefinitions) {
+      writer.uint32(74).string(v!);
+    }
+    for (const v of message.resourceDefinitions) {
+      writer.uint32(82).string(v!);
+    }
+    for (const v of message.resourceTemplateDefinitions) {
+      writer.uint32(90).string(v!);
+    }
+    if (message.capabilities !== "") {
+      writer.uint32(98).string(message.capabilities);
+    }
+    if (message.instructions !== "") {
+      writer.uint32(106).string(message.instructions);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(114).string(message.protocol);
     }
     return writer;
   },
@@ -1124,6 +1518,54 @@ export const ReportServerRequest: MessageFns<ReportServerRequest> = {
             message.toolDefinitions.push(reader.string());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.promptDefinitions.push(reader.string());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.resourceDefinitions.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.resourceTemplateDefinitions.push(reader.string());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.capabilities = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.instructions = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1149,6 +1591,12 @@ export const ReportServerRequest: MessageFns<ReportServerRequest> = {
     message.era = object.era ?? "";
     message.serverInfo = object.serverInfo ?? "";
     message.toolDefinitions = object.toolDefinitions?.map((e) => e) || [];
+    message.promptDefinitions = object.promptDefinitions?.map((e) => e) || [];
+    message.resourceDefinitions = object.resourceDefinitions?.map((e) => e) || [];
+    message.resourceTemplateDefinitions = object.resourceTemplateDefinitions?.map((e) => e) || [];
+    message.capabilities = object.capabilities ?? "";
+    message.instructions = object.instructions ?? "";
+    message.protocol = object.protocol ?? "";
     return message;
   },
 };
