@@ -12,15 +12,25 @@ const NANOS_PER_MS = 1_000_000;
 const BATCH_CALLS_MAX = 64;
 const BATCH_BYTES_MAX = 512 * 1024;
 const SUBJECTS_MAX = 10_000;
+/** About what an envelope adds to its frame. */
+const ENVELOPE_BYTES = 700;
 /** After this long without a word from the runner that has a message, another one gets it. */
 const ACK_WAIT_MS = 6_000;
 const ACK_PENDING_MAX = 2_000;
+/** The durable of a runner that is gone goes after this long. What it had not acknowledged is past its deadline then. */
+const DURABLE_IDLE_MS = 3_600_000;
 /** Messages a runner takes ahead; each carries up to 64 calls. */
 const PREFETCH_MAX = 64;
 
 export interface CallPublisher {
-  /** Resolves when the call is on the stream. Rejects as `publishAcknowledged` does, or `overloaded` at once. */
-  publish(route: { group: string; lane: Lane; tenant: string }, call: Framed<CallEnvelope>): Promise<void>;
+  /**
+   * Resolves when the call is on the stream. Rejects as `publishAcknowledged` does, or `overloaded` at once. With
+   * `runner` it is for that one, or for whichever of its group takes over when it is gone.
+   */
+  publish(
+    route: { group: string; lane: Lane; tenant: string; runner?: string | undefined },
+    call: Framed<CallEnvelope>,
+  ): Promise<void>;
 }
 
 /** The gateway's side of CALLS: one batcher per subject. */
@@ -51,8 +61,11 @@ export function createCallPublisher(bus: Bus, options: { waitingMax: number; tim
   }
 
   return {
-    publish: (route, call) =>
-      batcherFor(bus.subjects.call(route.group, route.lane, route.tenant)).push(call, call.frame.length + 512),
+    publish({ group, lane, tenant, runner }, call) {
+      const { subjects } = bus;
+      const subject = runner === undefined ? subjects.call(group, lane, tenant) : subjects.callTo(group, runner);
+      return batcherFor(subject).push(call, call.frame.length + ENVELOPE_BYTES);
+    },
   };
 }
 
@@ -78,19 +91,35 @@ export interface CallConsumer {
   stop(): Promise<void>;
 }
 
-/** A runner's side of CALLS for one group. */
-export async function consumeCalls(
+/** A runner's side of CALLS for one group: what any runner of the group may take. */
+export function consumeCalls(bus: Bus, group: string, onDelivery: (delivery: Delivery) => void): Promise<CallConsumer> {
+  const { runnersDurable, callsOfGroup } = bus.subjects;
+  return consume(bus, { durable: runnersDurable(group), filters: callsOfGroup(group) }, onDelivery);
+}
+
+/** What is bound to one runner. Whoever takes over from a runner that is gone consumes in its place. */
+export function consumeBoundCalls(
   bus: Bus,
-  group: string,
+  { group, runner }: { group: string; runner: string },
   onDelivery: (delivery: Delivery) => void,
 ): Promise<CallConsumer> {
-  const durable = bus.subjects.runnersDurable(group);
+  const { runnerDurable, callTo } = bus.subjects;
+  const filters = [callTo(group, runner)];
+  return consume(bus, { durable: runnerDurable(group, runner), filters, idleMs: DURABLE_IDLE_MS }, onDelivery);
+}
+
+async function consume(
+  bus: Bus,
+  { durable, filters, idleMs }: { durable: string; filters: string[]; idleMs?: number },
+  onDelivery: (delivery: Delivery) => void,
+): Promise<CallConsumer> {
   await bus.jsm.consumers.add(bus.subjects.streams.calls, {
     durable_name: durable,
     ack_policy: AckPolicy.Explicit,
     ack_wait: ACK_WAIT_MS * NANOS_PER_MS,
     max_ack_pending: ACK_PENDING_MAX,
-    filter_subjects: bus.subjects.callsOfGroup(group),
+    ...(idleMs === undefined ? {} : { inactive_threshold: idleMs * NANOS_PER_MS }),
+    filter_subjects: filters,
   });
   const consumer = await bus.js.consumers.get(bus.subjects.streams.calls, durable);
   const messages: ConsumerMessages = await consumer.consume({
@@ -102,7 +131,7 @@ export async function consumeCalls(
         onDelivery(delivery);
       } catch (error) {
         // Thrown on, it would end the consumer, without a word, for every call to come.
-        bus.log.error({ err: error, group }, "calls could not be taken; they come again");
+        bus.log.error({ err: error, durable }, "calls could not be taken; they come again");
       }
     },
   });

@@ -1,7 +1,9 @@
+export { adoptCalls } from "./adoption.ts";
 export { type Batcher, createBatcher } from "./batcher.ts";
 export {
   type CallConsumer,
   type CallPublisher,
+  consumeBoundCalls,
   consumeCalls,
   createCallPublisher,
   type Delivery,
@@ -14,7 +16,19 @@ export { type Bus, type BusLog, connectBus } from "./connection.ts";
 export { consumeEvents, type EventConsumer, readLag, type StreamedEvent } from "./event-consumer.ts";
 export { createEventPublisher, type EventPublisher, findOutcomes } from "./events.ts";
 export { decodeFrames, encodeFrames, type Framed, singleLine } from "./framing.ts";
+export {
+  type Abandoned,
+  publishAbandoned,
+  publishAnswer,
+  publishInterest,
+  publishUpdate,
+  subscribeAbandoned,
+  subscribeAnswers,
+  subscribeInterests,
+  subscribeUpdates,
+} from "./notices.ts";
 export { createReplySender, type ReplySender, subscribeReplies } from "./replies.ts";
+export { followSession, followStream, publishToSession } from "./resume.ts";
 export { openSessions, type SessionStore } from "./sessions.ts";
 export { type Lane, LANES, type Subjects, subjectsFor } from "./subjects.ts";
 export { MESSAGE_MAX_BYTES } from "./streams.ts";

@@ -1,12 +1,16 @@
 import type { ReplyEnvelope } from "@tollgate/contracts";
 import type { Bus } from "./connection.ts";
-import { decodeFrames, encodeFrames, type Framed } from "./framing.ts";
+import { encodeFrames, type Framed } from "./framing.ts";
+import { subscribeFramed } from "./notices.ts";
 
 const BATCH_FRAMES_MAX = 256;
 const BATCH_BYTES_MAX = 512 * 1024;
 
 export interface ReplySender {
-  /** Sends with whatever else is ready for the same gateway in this tick. At most once: the outcome is on AUDIT. */
+  /**
+   * Sends with whatever else is ready for the same gateway in this tick. At most once: the outcome is on AUDIT. Frames of
+   * a stream (with a `place`) are kept on REPLIES for a while as well.
+   */
   send(gateway: string, reply: Framed<ReplyEnvelope>): void;
 }
 
@@ -25,6 +29,15 @@ export function createReplySender(bus: Bus): ReplySender {
     }
   }
 
+  /** At once, and each by itself: a stream's frames stay in order, and whoever resumes it reads no other's. */
+  function sendOfStream(gateway: string, reply: Framed<ReplyEnvelope>): void {
+    try {
+      bus.connection.publish(bus.subjects.stream(gateway, reply.envelope.id), encodeFrames([reply]));
+    } catch (error) {
+      bus.log.error({ err: error, gateway, call: reply.envelope.id }, "a frame of a stream cannot be sent");
+    }
+  }
+
   /** One that cannot be sent (larger than a message may be, the connection closed) must not take others with it. */
   function publish(gateway: string, batch: readonly Framed<ReplyEnvelope>[]): void {
     try {
@@ -37,6 +50,7 @@ export function createReplySender(bus: Bus): ReplySender {
 
   return {
     send(gateway, reply) {
+      if (reply.envelope.place !== undefined) return sendOfStream(gateway, reply);
       // After the promises that settle now, which are those of one batch of outcomes, and before anything else.
       if (waiting.size === 0) process.nextTick(flush);
       const replies = waiting.get(gateway);
@@ -57,14 +71,6 @@ function endOfBatch(replies: readonly Framed<ReplyEnvelope>[], from: number): nu
 }
 
 export function subscribeReplies(bus: Bus, gateway: string, onReply: (reply: Framed<ReplyEnvelope>) => void): void {
-  bus.connection.subscribe(bus.subjects.repliesOf(gateway), {
-    callback: (error, message) => {
-      if (error) return bus.log.error({ err: error }, "replies cannot be received");
-      try {
-        for (const reply of decodeFrames<ReplyEnvelope>(message.string())) onReply(reply);
-      } catch (failure) {
-        bus.log.error({ err: failure, subject: message.subject }, "a reply that no runner of ours wrote");
-      }
-    },
-  });
+  const { repliesOf, streamsOf } = bus.subjects;
+  for (const subject of [repliesOf(gateway), streamsOf(gateway)]) subscribeFramed(bus, subject, onReply);
 }

@@ -13,6 +13,8 @@ const DUPLICATE_WINDOW_MS = 120_000;
 const ATTEMPTS_MAX = 10;
 const ATTEMPT_PAUSE_MS = 200;
 const GIB = 1024 ** 3;
+const REPLIES_KEPT_MS = 5 * 60_000;
+const REPLIES_MAX_BYTES = GIB / 4;
 
 /** The largest message on any stream; NATS has to be started with a max_payload of at least this. */
 export const MESSAGE_MAX_BYTES = 8 * 1024 * 1024;
@@ -47,6 +49,16 @@ function wantedStreams(subjects: Subjects): Wanted[] {
       discard: DiscardPolicy.New,
       max_age: 7 * 86_400_000 * NANOS_PER_MS,
       max_bytes: 8 * GIB,
+    },
+    // Full: the oldest go. A client that lost its connection then learns that it cannot go on where it was.
+    {
+      ...common,
+      name: subjects.streams.replies,
+      subjects: [...subjects.allStreams],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      max_age: REPLIES_KEPT_MS * NANOS_PER_MS,
+      max_bytes: REPLIES_MAX_BYTES,
     },
     {
       ...common,

@@ -19,6 +19,16 @@ const BUILDERS: Readonly<Record<string, (part: string) => unknown>> = {
   "the tenant of an event": (part) => subjects.audit(part, "call"),
   "the kind of an event": (part) => subjects.audit("acme", part),
   "a kind of events": (part) => subjects.auditOfKind(part),
+  "the group of a bound call": (part) => subjects.callTo(part, "r-1"),
+  "the runner of a bound call": (part) => subjects.callTo("demo", part),
+  "the runner of a durable": (part) => subjects.runnerDurable("demo", part),
+  "the gateway of a stream": (part) => subjects.stream(part, "id"),
+  "the call of a stream": (part) => subjects.stream("g-1", part),
+  "a gateway's streams": (part) => subjects.streamsOf(part),
+  "the stream of a call": (part) => subjects.streamOfCall(part),
+  "a session": (part) => subjects.session(part),
+  "the runner of an answer": (part) => subjects.answers(part),
+  "the group of an interest": (part) => subjects.interests(part),
   "a service's dead letters": (part) => subjects.dead(part),
 };
 
@@ -62,7 +72,7 @@ describe("the subjects of an installation", () => {
     expect(subjects.reply("g-1", "id")).toBe("mcp.reply.v1.g-1.id");
     expect(subjects.audit("acme", "refusal")).toBe("audit.v1.acme.refusal");
     expect(subjects.dead("audit")).toBe("dead.v1.audit");
-    expect(subjects.streams).toEqual({ calls: "CALLS", audit: "AUDIT", dead: "DEAD" });
+    expect(subjects.streams).toEqual({ calls: "CALLS", audit: "AUDIT", dead: "DEAD", replies: "REPLIES" });
   });
 
   it("each fall into the stream that is for them, and into no other", () => {
@@ -72,7 +82,9 @@ describe("the subjects of an installation", () => {
       for (const [at, subject] of given.entries()) {
         expect(streams.map((stream) => matches(stream, subject))).toEqual(streams.map((_, stream) => stream === at));
       }
-      for (const passing of [each.reply("g-1", "id"), each.cancel("demo")])
+      for (const kept of [each.stream("g-1", "id"), each.session("s")])
+        expect(each.allStreams.filter((filter) => matches(filter, kept))).toHaveLength(1);
+      for (const passing of [each.reply("g-1", "id"), each.cancel("demo"), each.answers("r-1"), each.updates])
         expect(streams.some((stream) => matches(stream, passing))).toBe(false);
     }
   });
@@ -86,15 +98,22 @@ describe("the subjects of an installation", () => {
   });
 
   it("leave calls that are bound to one runner to that runner", () => {
-    const bound = "mcp.call.v1.demo.to.r-1";
+    const bound = subjects.callTo("demo", "r-1");
     expect(matches(subjects.allCalls, bound)).toBe(true);
     expect(subjects.callsOfGroup("demo").some((filter) => matches(filter, bound))).toBe(false);
+    expect(matches(subjects.callsToRunners("demo"), bound)).toBe(true);
+    expect(matches(subjects.callsToRunners("demo2"), bound)).toBe(false);
   });
 
   it("are apart from those of another installation on the same server", () => {
     expect(matches(subjects.allCalls, prefixed.call("demo", "batch", "acme"))).toBe(false);
     expect(matches(prefixed.allCalls, subjects.call("demo", "batch", "acme"))).toBe(false);
-    expect(prefixed.streams).toEqual({ calls: "ONE_CALLS", audit: "ONE_AUDIT", dead: "ONE_DEAD" });
+    expect(prefixed.streams).toEqual({
+      calls: "ONE_CALLS",
+      audit: "ONE_AUDIT",
+      dead: "ONE_DEAD",
+      replies: "ONE_REPLIES",
+    });
     expect(prefixed.sessionsBucket).not.toBe(subjects.sessionsBucket);
   });
 

@@ -17,19 +17,35 @@ export function subjectsFor(prefix: string) {
   const at = prefix === "" ? "" : `${token(prefix, "prefix")}.`;
   const stream = prefix === "" ? "" : `${prefix.toUpperCase()}_`;
   return {
-    streams: { calls: `${stream}CALLS`, audit: `${stream}AUDIT`, dead: `${stream}DEAD` },
+    streams: { calls: `${stream}CALLS`, audit: `${stream}AUDIT`, dead: `${stream}DEAD`, replies: `${stream}REPLIES` },
     sessionsBucket: `${stream}SESSIONS`,
     allCalls: `${at}mcp.call.v1.>`,
     allAudit: `${at}audit.v1.>`,
     allDead: `${at}dead.v1.>`,
+    allStreams: [`${at}mcp.stream.v1.>`, `${at}mcp.session.v1.>`],
     call: (group: string, lane: Lane, tenant: string) =>
       `${at}mcp.call.v1.${token(group, "group")}.${lane}.${token(tenant, "tenant")}`,
     /** One filter per lane: a work queue's filters must not overlap with those of calls bound to one runner. */
     callsOfGroup: (group: string) => LANES.map((lane) => `${at}mcp.call.v1.${token(group, "group")}.${lane}.*`),
+    /** For the runner that holds something the call needs: a session's connection, a task, a call that waits. */
+    callTo: (group: string, runner: string) =>
+      `${at}mcp.call.v1.${token(group, "group")}.to.${token(runner, "runner")}`,
+    callsToRunners: (group: string) => `${at}mcp.call.v1.${token(group, "group")}.to.*`,
+    runnerDurable: (group: string, runner: string) => `bound-${token(group, "group")}-${token(runner, "runner")}`,
     runnersDurable: (group: string) => `runner-${token(group, "group")}`,
     cancel: (group: string) => `${at}mcp.cancel.v1.${token(group, "group")}`,
     reply: (gateway: string, call: string) => `${at}mcp.reply.v1.${token(gateway, "gateway")}.${token(call, "call")}`,
     repliesOf: (gateway: string) => `${at}mcp.reply.v1.${token(gateway, "gateway")}.*`,
+    /** A reply of several frames. On the stream REPLIES for some minutes, so that any gateway can go on with it. */
+    stream: (gateway: string, call: string) => `${at}mcp.stream.v1.${token(gateway, "gateway")}.${token(call, "call")}`,
+    streamsOf: (gateway: string) => `${at}mcp.stream.v1.${token(gateway, "gateway")}.*`,
+    streamOfCall: (call: string) => `${at}mcp.stream.v1.*.${token(call, "call")}`,
+    /** What a server says to a session outside of any call. On REPLIES as well. */
+    session: (session: string) => `${at}mcp.session.v1.${token(session, "session")}`,
+    answers: (runner: string) => `${at}mcp.answer.v1.${token(runner, "runner")}`,
+    abandoned: `${at}mcp.abandoned.v1`,
+    interests: (group: string) => `${at}mcp.interest.v1.${token(group, "group")}`,
+    updates: `${at}mcp.update.v1`,
     audit: (tenant: string, kind: string) => `${at}audit.v1.${token(tenant, "tenant")}.${token(kind, "kind")}`,
     auditOfKind: (kind: string) => `${at}audit.v1.*.${token(kind, "kind")}`,
     dead: (service: string) => `${at}dead.v1.${token(service, "service")}`,

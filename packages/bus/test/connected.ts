@@ -48,6 +48,8 @@ export function call(changes: Partial<CallFacts> = {}, frame?: string): Framed<C
       gateway: "g-test",
       deadline: Date.now() + 60_000,
       retrySafe: false,
+      prefixed: false,
+      client: { era: "modern", capabilities: {} },
       facts: { ...facts, acceptedAt: Date.now(), ...changes },
     },
     frame: frame ?? `{"jsonrpc":"2.0","id":"${randomUUID()}","method":"tools/call"}`,

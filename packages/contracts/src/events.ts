@@ -31,7 +31,7 @@ export interface Caller {
 export interface CallFacts extends Caller {
   readonly group: string;
   readonly server: string;
-  /** As the server names it, without prefix. */
+  /** As the server names it, without prefix: the tool or prompt, or a resource's uri; empty where a method has neither. */
   readonly tool: string;
   readonly method: string;
   /** The client's protocol revision. */
@@ -88,6 +88,18 @@ export interface RefusalEvent extends Partial<Caller> {
 
 export type AuditEvent = CallEvent | RefusalEvent;
 
+/** What a server may learn of the client beside its request. */
+export interface ClientSide {
+  readonly era: "legacy" | "modern";
+  /** As the client declared them: in initialize, or in `_meta`. */
+  readonly capabilities: Readonly<Record<string, unknown>>;
+  /** `clientInfo`, as the client gave it. */
+  readonly info?: Readonly<Record<string, unknown>>;
+  readonly logLevel?: string;
+  /** For servers that ask for the session's context. */
+  readonly workspace?: string;
+}
+
 /** What a CALLS message says of each call, beside its frame. */
 export interface CallEnvelope {
   readonly id: string;
@@ -97,6 +109,11 @@ export interface CallEnvelope {
   readonly deadline: number;
   /** Declared read-only or idempotent: may run again after a crash. */
   readonly retrySafe: boolean;
+  /** Several servers are behind the client's route: names and uris in what comes back say which one they are of. */
+  readonly prefixed: boolean;
+  readonly client: ClientSide;
+  /** The call that waits in a runner and goes on with the answers in this frame. */
+  readonly parked?: string;
   readonly facts: CallFacts;
 }
 
@@ -104,7 +121,64 @@ export interface CallEnvelope {
 export interface ReplyEnvelope {
   readonly id: string;
   readonly final: boolean;
+  /** The runner that holds the connection of this call's session from now on. */
+  readonly runner?: string;
+  /**
+   * The frame's place in the call's stream, from 1. Absent for a call that is answered with one frame: only streams can
+   * be resumed.
+   */
+  readonly place?: number;
+  /** Whose stream it is (`streamOwner`): nobody else may resume it. With `place`. */
+  readonly owner?: string;
+  /** The frame asks the client something: the call waits for people now. */
+  readonly asks?: true;
 }
+
+/** Who may resume a call's stream. */
+export function streamOwner({
+  tenant,
+  principal,
+  session,
+}: Pick<CallFacts, "tenant" | "principal" | "session">): string {
+  return `${tenant}\n${principal}\n${session ?? ""}`;
+}
+
+/** A client's answer to what a server asked it, for the runner that asked. */
+export interface AnswerEnvelope {
+  readonly session: string;
+}
+
+/** What some clients of one gateway want to hear of: renewed as long as they do. */
+export interface Interest {
+  readonly tenant: string;
+  readonly server: string;
+  /** Resources whose updates are wanted, as the server knows them. */
+  readonly uris: readonly string[];
+  /** The session whose own connection it concerns as well, where there is one. */
+  readonly session?: string;
+}
+
+/** A resource has changed. */
+export interface ResourceUpdate {
+  readonly tenant: string;
+  readonly server: string;
+  readonly uri: string;
+  /** For this session only: it came on its own connection. */
+  readonly session?: string;
+}
+
+/** A question's id as its client sees it: says which runner waits for the answer, so that any gateway can pass it on. */
+export function questionId(runner: string, number: number): string {
+  return `tollgate-${runner}-${number}`;
+}
+
+/** The runner that waits for the answer to this id, or undefined when it is not a question's. */
+export function runnerOfQuestion(id: unknown): string | undefined {
+  return typeof id === "string" ? /^tollgate-(r-[a-z0-9]+)-\d+$/.exec(id)?.[1] : undefined;
+}
+
+/** How long a call waits for people: for each question its deadline moves this far, at the most. */
+export const QUESTION_TIMEOUT_MS = 600_000;
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 

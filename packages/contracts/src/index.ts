@@ -1,18 +1,26 @@
 export { isCallId, newCallId, timeOfId } from "./ids.ts";
 export {
+  type AnswerEnvelope,
   type AuditEvent,
   type CallEnvelope,
   type CallEvent,
   type Caller,
   type CallFacts,
+  type ClientSide,
   type Decision,
+  type Interest,
   NAME_PATTERN,
   type Outcome,
   OUTCOMES,
   parseAuditEvent,
   type Parsed,
+  QUESTION_TIMEOUT_MS,
+  questionId,
   type RefusalEvent,
   type ReplyEnvelope,
+  type ResourceUpdate,
+  runnerOfQuestion,
+  streamOwner,
 } from "./events.ts";
 export * as auditV1 from "./gen/tollgate/audit/v1/audit.ts";
 export * as meteringV1 from "./gen/tollgate/metering/v1/metering.ts";

@@ -6,7 +6,7 @@ export {
   type RequestId,
   type ResponseFrame,
 } from "./frame.ts";
-export { prefixedName, splitName } from "./names.ts";
+export { type Owned as OwnedName, prefixedName, prefixedUri, splitName, splitUri } from "./names.ts";
 export {
   CLIENT_CAPABILITIES_KEY,
   CLIENT_INFO_KEY,
@@ -18,8 +18,28 @@ export {
   MODERN_REVISION,
   PROTOCOL_VERSION_KEY,
   RPC,
+  LOG_LEVEL_KEY,
   SERVER_INFO_KEY,
+  SUBSCRIPTION_ID_KEY,
   SUPPORTED_REVISIONS,
 } from "./protocol.ts";
-export { type Edit, findMembers, insertMembers, type Members, type Span, splice } from "./spans.ts";
-export { rewriteProgress, rewriteRequest, rewriteResponse, setToolName, toolTexts } from "./rewrite.ts";
+export { createSealers, type SealedState, type SealedTask, type Sealers } from "./seal.ts";
+export {
+  changeStrings,
+  type Edit,
+  findMembers,
+  insertMembers,
+  type Members,
+  type Path,
+  type Span,
+  splice,
+} from "./spans.ts";
+export {
+  resultItems,
+  resultMember,
+  rewriteProgress,
+  rewriteRequest,
+  rewriteResponse,
+  setId,
+  setParam,
+} from "./rewrite.ts";

@@ -11,6 +11,9 @@ export const META_KEY_PREFIX = "io.modelcontextprotocol/";
 export const PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
 export const CLIENT_CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities";
 export const CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo";
+export const LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel";
+/** On every message of a `subscriptions/listen` stream: the id of its request. */
+export const SUBSCRIPTION_ID_KEY = "io.modelcontextprotocol/subscriptionId";
 export const SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo";
 
 /** JSON-RPC 2.0 section 5.1, and MCP 2026-07-28's own. */
@@ -20,7 +23,10 @@ export const RPC = {
   methodNotFound: -32601,
   invalidParams: -32602,
   internalError: -32603,
+  /** Before 2026-07-28; since then `invalidParams`. */
+  resourceNotFound: -32002,
   headerMismatch: -32020,
+  missingClientCapability: -32021,
   unsupportedProtocolVersion: -32022,
 } as const;
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Frame, type NotificationFrame, parseFrame, type RequestFrame, type ResponseFrame } from "./frame.ts";
-import { rewriteProgress, rewriteRequest, rewriteResponse, setToolName, toolTexts } from "./rewrite.ts";
+import { resultItems, rewriteProgress, rewriteRequest, rewriteResponse, setParam } from "./rewrite.ts";
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each caller says which kind it wrote
 function frameOf<F extends Frame>(text: string): F {
@@ -18,14 +18,14 @@ describe("requests", () => {
     const frame = frameOf<RequestFrame>(
       `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__b" ,"arguments":{${ODD}}}}`,
     );
-    expect(setToolName(frame, "b")).toEqual({ ok: true, text: frame.text.replace('"a__b"', '"b"') });
+    expect(setParam(frame, ["name"], "b")).toEqual({ ok: true, text: frame.text.replace('"a__b"', '"b"') });
   });
 
   test("a name that is there twice is refused", () => {
     const frame = frameOf<RequestFrame>(
       '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}',
     );
-    expect(setToolName(frame, "c")).toMatchObject({ ok: false });
+    expect(setParam(frame, ["name"], "c")).toMatchObject({ ok: false });
   });
 
   test("id and progress token become ours and come back as they were", () => {
@@ -101,7 +101,7 @@ describe("responses", () => {
   test("tools keep their own text", () => {
     const tool = `{"name":"t", "inputSchema":{"type":"object"},${ODD}}`;
     expect(
-      toolTexts(frameOf<ResponseFrame>(`{"jsonrpc":"2.0","id":1,"result":{"tools":[ ${tool} , ${tool}]}}`)),
+      resultItems(frameOf<ResponseFrame>(`{"jsonrpc":"2.0","id":1,"result":{"tools":[ ${tool} , ${tool}]}}`), "tools"),
     ).toEqual([tool, tool]);
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { elementsOf, findMembers, insertMembers, splice } from "./spans.ts";
+import { changeStrings, elementSpans, findMembers, insertMembers, splice } from "./spans.ts";
 
 const blanks = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
 
@@ -65,14 +65,31 @@ test("inserted members stand in front and leave the rest as it was", () => {
   );
 });
 
-test("elementsOf gives each element's own text", () => {
+test("elementSpans gives each element's own text", () => {
   fc.assert(
     fc.property(fc.array(fc.jsonValue()), fc.array(blanks, { minLength: 1 }), (values, fill) => {
       let at = 0;
       const text = spaced(values, () => fill[at++ % fill.length]!);
-      expect(elementsOf(text, 0).map((each) => JSON.parse(each) as unknown)).toEqual(
+      expect(elementSpans(text, 0).map(({ start, end }) => JSON.parse(text.slice(start, end)) as unknown)).toEqual(
         JSON.parse(JSON.stringify(values)),
       );
     }),
   );
+});
+
+test("changeStrings changes the strings at its paths and leaves every other byte as it was", () => {
+  const text = '{"result": { "contents" : [ {"uri":"a", "n":1.0}, {"uri":7}, {"x":{"uri":"b"}} ], "uri":"c" } }';
+  const edits = changeStrings(text, [["result", "contents", "*", "uri"]], (uri) => `s:${uri}`);
+  expect(splice(text, edits)).toBe(text.replace('"uri":"a"', '"uri":"s:a"'));
+  expect(
+    changeStrings(
+      text,
+      [
+        ["result", "*", "uri"],
+        ["none", "*"],
+      ],
+      () => "x",
+    ),
+  ).toEqual([]);
+  expect(changeStrings(text, [["result", "uri"]], () => undefined)).toEqual([]);
 });

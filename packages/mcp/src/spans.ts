@@ -131,17 +131,52 @@ function skipScalar(text: string, at: number): number {
   return i;
 }
 
-/** The elements of the array that begins at `at`, as they stand in the text; none when no array begins there. */
-export function elementsOf(text: string, at: number): string[] {
+/** Where the elements of the array stand that begins at `at`; none when no array begins there. */
+export function elementSpans(text: string, at: number): Span[] {
   let i = skipBlanks(text, at);
   if (text.charCodeAt(i) !== OPEN_BRACKET) return [];
-  const elements: string[] = [];
+  const elements: Span[] = [];
   i = skipBlanks(text, i + 1);
   while (i < text.length && text.charCodeAt(i) !== CLOSE_BRACKET) {
     const end = skipValue(text, i);
-    elements.push(text.slice(i, end));
+    elements.push({ start: i, end });
     i = skipBlanks(text, end);
     if (text.charCodeAt(i) === COMMA) i = skipBlanks(text, i + 1);
   }
   return elements;
+}
+
+/** A place in a JSON text: the keys on the way to it, where "*" is each element of a list. */
+export type Path = readonly string[];
+
+/** The edits that change the strings at `paths`; where `change` returns undefined, or no string stands, nothing. */
+export function changeStrings(
+  text: string,
+  paths: readonly Path[],
+  change: (value: string) => string | undefined,
+): Edit[] {
+  const edits: Edit[] = [];
+  for (const path of paths) collect({ text, edits, change }, 0, path);
+  return edits;
+}
+
+interface Changes {
+  readonly text: string;
+  readonly edits: Edit[];
+  readonly change: (value: string) => string | undefined;
+}
+
+function collect(changes: Changes, at: number, [key, ...rest]: Path): void {
+  const { text, edits, change } = changes;
+  if (key === undefined) {
+    if (text.charCodeAt(at) !== QUOTE) return;
+    const end = skipString(text, at);
+    const changed = change(JSON.parse(text.slice(at, end)) as string);
+    if (changed !== undefined) edits.push({ start: at, end, text: JSON.stringify(changed) });
+  } else if (key === "*") {
+    for (const { start } of elementSpans(text, at)) collect(changes, start, rest);
+  } else {
+    const span = findMembers(text, at, [key])?.spans[key];
+    if (span) collect(changes, span.start, rest);
+  }
 }

@@ -112,6 +112,8 @@ function toCall(tool: string, options: CallOptions = {}): Framed<CallEnvelope> {
       gateway: GATEWAY,
       deadline: options.deadline ?? acceptedAt + 30_000,
       retrySafe,
+      prefixed: false,
+      client: { era: "legacy", capabilities: {} },
       facts: {
         principal: "token:dev",
         tenant,

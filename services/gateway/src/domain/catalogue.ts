@@ -73,9 +73,9 @@ export function serversIn(catalogue: Catalogue, scope: Scope): Server[] {
 
 /** The tool that a client's name means on a route. */
 export function findTool(catalogue: Catalogue, scope: Scope, name: string): { server: Server; tool: Tool } | undefined {
-  const split = scope.server === undefined ? splitName(name) : { server: scope.server, tool: name };
+  const split = scope.server === undefined ? splitName(name) : { server: scope.server, own: name };
   const server = split && catalogue.servers.get(split.server);
   if (!server?.info.enabled || (scope.group !== undefined && server.info.group !== scope.group)) return undefined;
-  const tool = server.tools.get(split!.tool);
+  const tool = server.tools.get(split!.own);
   return tool && { server, tool };
 }

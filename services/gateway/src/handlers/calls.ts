@@ -78,7 +78,8 @@ export function createCalls(options: {
     const id = newCallId(acceptedAt);
     const deadline = acceptedAt + requestTimeoutMs;
     pending.set(id, { request, deadline });
-    const envelope = { id, gateway, deadline, retrySafe, facts: { ...facts, acceptedAt } };
+    const client = { era: "legacy" as const, capabilities: {} };
+    const envelope = { id, gateway, deadline, retrySafe, prefixed: false, client, facts: { ...facts, acceptedAt } };
     const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {
       const reason = toAppError(error);

@@ -1,5 +1,5 @@
 import { AppError } from "@tollgate/errors";
-import { type Era, type RequestFrame, setToolName } from "@tollgate/mcp";
+import { type Era, type RequestFrame, setParam } from "@tollgate/mcp";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { findTool, type Tool } from "../domain/catalogue.ts";
@@ -43,7 +43,7 @@ export function createToolCalls(options: {
     const found = findTool(registry.catalogue, context.scope, name);
     if (!found) return invalidParams(frame, `unknown tool: ${name}`);
     const { server, tool } = found;
-    const renamed = setToolName(frame, tool.name);
+    const renamed = setParam(frame, ["name"], tool.name);
     if (!renamed.ok) return invalidParams(frame, renamed.reason);
 
     const { principal, decisions } = await decide(policy, context, [tool]);

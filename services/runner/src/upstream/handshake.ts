@@ -10,7 +10,7 @@ import {
   type ResponseFrame,
   RPC,
   SERVER_INFO_KEY,
-  toolTexts,
+  resultItems,
 } from "@tollgate/mcp";
 import type { Wire } from "./wire.ts";
 
@@ -86,7 +86,7 @@ export async function listTools(wire: Wire, options: { era: Era; timeoutMs: numb
     if (frame.error?.code === RPC.methodNotFound) return [];
     if (frame.error !== undefined)
       throw new AppError("unavailable", `tools/list failed: ${JSON.stringify(frame.error.message)}`);
-    tools.push(...toolTexts(frame));
+    tools.push(...resultItems(frame, "tools"));
     if (tools.length > TOOLS_MAX) throw new AppError("unavailable", `the server offers more than ${TOOLS_MAX} tools`);
     const next = (frame.result as { nextCursor?: unknown } | null)?.nextCursor;
     if (typeof next !== "string") return tools;
