@@ -3,6 +3,7 @@ export { DEFAULT_ALLOW_POLICY } from "./installation.ts";
 export { loadDesiredState } from "./load.ts";
 export {
   type ActionForm,
+  ACTIONS,
   EFFECTS,
   parseAction,
   parsePrincipal,

@@ -27,8 +27,12 @@ describe("actions", () => {
     ["*", { kind: "any" }],
     ["tools/list", { kind: "action", name: "tools/list" }],
     ["tools/call", { kind: "action", name: "tools/call" }],
+    ["resources/list", { kind: "action", name: "resources/list" }],
+    ["resources/read", { kind: "action", name: "resources/read" }],
+    ["prompts/list", { kind: "action", name: "prompts/list" }],
+    ["prompts/get", { kind: "action", name: "prompts/get" }],
     ["tools/*", REFUSED],
-    ["prompts/get", REFUSED],
+    ["resources/subscribe", REFUSED],
     ["", REFUSED],
   ])("%j", (text, expected) => expect(valueOf(parseAction(text))).toEqual(expected));
 });
@@ -41,6 +45,11 @@ describe("resources", () => {
     ["*:*", { kind: "tool", server: "*", tool: "*" }],
     ["a-*:ns:tool", { kind: "tool", server: "a-*", tool: "ns:tool" }],
     ['a:"quoted" \\ née 💥', { kind: "tool", server: "a", tool: '"quoted" \\ née 💥' }],
+    ["everything:test://*", { kind: "tool", server: "everything", tool: "test://*" }],
+    [
+      "docs:https://a.example:8443/x.md?v=1#*",
+      { kind: "tool", server: "docs", tool: "https://a.example:8443/x.md?v=1#*" },
+    ],
     ["group:*", REFUSED],
     ["group:a:b", REFUSED],
     ["files", REFUSED],
@@ -51,7 +60,7 @@ describe("resources", () => {
     ["a:x\ny", REFUSED],
     ["a:\u0000", REFUSED],
     ["a:\ud800", REFUSED],
-    [`a:${"x".repeat(201)}`, REFUSED],
+    [`a:${"x".repeat(2_049)}`, REFUSED],
     ["", REFUSED],
   ])("%j", (text, expected) => expect(valueOf(parseResource(text))).toEqual(expected));
 });

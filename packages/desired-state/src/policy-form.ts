@@ -2,6 +2,14 @@ import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
 
 /** The short form of policies, in tollgate.yaml and in the API. */
 export const EFFECTS = ["allow", "deny"] as const;
+export const ACTIONS = [
+  "tools/list",
+  "tools/call",
+  "resources/list",
+  "resources/read",
+  "prompts/list",
+  "prompts/get",
+] as const;
 
 export type PrincipalForm =
   | { readonly kind: "any" }
@@ -9,17 +17,20 @@ export type PrincipalForm =
 
 export type ActionForm =
   | { readonly kind: "any" }
-  | { readonly kind: "action"; readonly name: "tools/list" | "tools/call" };
+  | { readonly kind: "action"; readonly name: (typeof ACTIONS)[number] };
 
-/** In `server` and `tool` a `*` stands for any run of characters; everything else is literal. */
+/**
+ * In `server` and `tool` a `*` stands for any run of characters; everything else is literal. `tool` is the name of a
+ * tool or a prompt, or the uri of a resource.
+ */
 export type ResourceForm =
   | { readonly kind: "any" }
   | { readonly kind: "group"; readonly group: string }
   | { readonly kind: "tool"; readonly server: string; readonly tool: string };
 
 const PRINCIPAL_KINDS = ["token", "role", "team", "tenant"] as const;
-const ACTIONS = ["tools/list", "tools/call"] as const;
-const TOOL_GLOB_MAX_CHARS = 200;
+/** Uris are long. */
+const TOOL_GLOB_MAX_CHARS = 2_048;
 const SERVER_GLOB = /^[a-z0-9*-]{1,63}$/;
 // oxlint-disable-next-line no-control-regex -- databases and terminals take control characters badly
 const UNPRINTABLE = /[\u0000-\u001f\u007f]/;
@@ -36,30 +47,30 @@ export function parsePrincipal(text: string): Parsed<PrincipalForm> {
   return { ok: true, value: { kind, name } };
 }
 
-/** `*`, `tools/list` or `tools/call`. */
+/** `*` or one of `ACTIONS`. */
 export function parseAction(text: string): Parsed<ActionForm> {
   if (text === "*") return { ok: true, value: { kind: "any" } };
   const name = ACTIONS.find((each) => each === text);
   return name === undefined
-    ? refuse("has to be *, tools/list or tools/call")
+    ? refuse(`has to be *, ${ACTIONS.slice(0, -1).join(", ")} or ${ACTIONS.at(-1)}`)
     : { ok: true, value: { kind: "action", name } };
 }
 
-/** `*`, `group:ID`, or `SERVER:TOOL` where both may hold `*`. Tool names may hold colons, server ids do not. */
+/** `*`, `group:ID`, or `SERVER:NAME` where both may hold `*`. Names and uris may hold colons, server ids do not. */
 export function parseResource(text: string): Parsed<ResourceForm> {
   if (text === "*") return { ok: true, value: { kind: "any" } };
   const [server, tool] = splitAtColon(text);
-  if (tool === undefined) return refuse("has to be *, group:ID or SERVER:TOOL, for example files:read_*");
+  if (tool === undefined) return refuse("has to be *, group:ID or SERVER:NAME, for example files:read_*");
   if (server === "group") {
     if (!NAME_PATTERN.test(tool)) return refuse("the id after group: has to be 1 to 63 of a-z, 0-9 and inner -");
     return { ok: true, value: { kind: "group", group: tool } };
   }
   if (!SERVER_GLOB.test(server)) return refuse("the server before the colon has to be 1 to 63 of a-z, 0-9, - and *");
   if (tool.length === 0 || tool.length > TOOL_GLOB_MAX_CHARS) {
-    return refuse(`the tool after the colon has to be 1 to ${TOOL_GLOB_MAX_CHARS} characters long`);
+    return refuse(`the name or uri after the colon has to be 1 to ${TOOL_GLOB_MAX_CHARS} characters long`);
   }
   if (UNPRINTABLE.test(tool) || !tool.isWellFormed())
-    return refuse("the tool after the colon holds an unprintable character");
+    return refuse("the name or uri after the colon holds an unprintable character");
   return { ok: true, value: { kind: "tool", server, tool } };
 }
 

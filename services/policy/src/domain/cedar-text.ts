@@ -1,5 +1,6 @@
 import {
   type ActionForm,
+  ACTIONS,
   parseAction,
   parsePrincipal,
   parseResource,
@@ -12,7 +13,7 @@ import type { ShortPolicy } from "./policy.ts";
 /**
  * The entities that policies speak of, in Cedar's schema language
  * (https://docs.cedarpolicy.com/schema/human-readable-schema.html). A resource without a tool is a whole server: its
- * `tool` is empty.
+ * `tool` is empty. Otherwise `tool` is the name of a tool or a prompt, or the uri of a resource; the action says which.
  */
 export const CEDAR_SCHEMA = `
 entity Role, Team, Tenant;
@@ -20,7 +21,7 @@ entity Token in [Role, Team, Tenant];
 entity Group;
 entity Server in [Group] { server: String, tool: String };
 entity Tool in [Server, Group] { server: String, tool: String };
-action "tools/list", "tools/call" appliesTo { principal: [Token], resource: [Server, Tool], context: {} };
+action ${ACTIONS.map(quote).join(", ")} appliesTo { principal: [Token], resource: [Server, Tool], context: {} };
 `;
 
 const ENTITY_TYPES = { token: "Token", role: "Role", team: "Team", tenant: "Tenant" } as const;

@@ -80,6 +80,8 @@ const SET = policies(
   "no-drop: deny | * | * | *:*drop*",
   "odd: allow | token:reader | tools/call | files:a:b files:é? files:**",
   "stars: allow | token:guest | tools/call | *:st*r*s",
+  "reads: allow | token:guest | resources/read | docs:file:///* docs:test://a/b",
+  "prompts: allow | token:guest | prompts/list prompts/get | docs:greet*",
 );
 
 describe("decisions", () => {
@@ -133,6 +135,16 @@ describe("decisions", () => {
     ["guest", "tools/call", "x:stars", true, "allowed by policy stars"],
     ["guest", "tools/call", "x:st**r\\s\"'\n💥s", true, "allowed by policy stars"],
     ["guest", "tools/call", "x:star", false, "no policy allows tools/call on x:star"],
+    // Resources by their uri, prompts by their name, each by its own action.
+    ["guest", "resources/read", "docs:file:///a/b.txt?c#d", true, "allowed by policy reads"],
+    ["guest", "resources/read", "docs:test://a/b", true, "allowed by policy reads"],
+    ["guest", "resources/read", "docs:test://a/b/c", false, "no policy allows resources/read on docs:test://a/b/c"],
+    ["guest", "resources/list", "docs:file:///a", false, "no policy allows resources/list on docs:file:///a"],
+    ["guest", "tools/call", "docs:file:///a", false, "no policy allows tools/call on docs:file:///a"],
+    ["guest", "prompts/get", "docs:greeting", true, "allowed by policy prompts"],
+    ["guest", "prompts/list", "docs:greeting", true, "allowed by policy prompts"],
+    ["guest", "tools/call", "docs:greeting", false, "no policy allows tools/call on docs:greeting"],
+    ["guest", "resources/read", "files-eu:drop://x", false, "denied by policy no-drop"],
     // Who may not ask at all.
     ["gone", "tools/call", "files:read_file", false, 'the token "gone" was revoked at 2026-12-31T23:59:59.999Z'],
     ["old", "tools/call", "files:read_file", false, 'the token "old" expired at 2027-01-01T00:00:00.000Z'],

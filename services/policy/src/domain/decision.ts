@@ -1,7 +1,8 @@
+import { ACTIONS } from "@tollgate/desired-state";
 import type { CedarEngine, Target, Verdict } from "./cedar-engine.ts";
 import { type TokenIndex, tokenProblem } from "./token.ts";
 
-const ACTIONS = new Set(["tools/list", "tools/call"]);
+const KNOWN_ACTIONS: ReadonlySet<string> = new Set(ACTIONS);
 const SHOWN_MAX_CHARS = 200;
 
 export interface Decision {
@@ -28,7 +29,7 @@ export function decider(
 ): (target: Target) => Decision {
   const { principal, action, nowMs } = question;
   if (principal === undefined) return refuse("the request names no principal");
-  if (!ACTIONS.has(action)) return refuse(`the action ${show(action)} is not known`);
+  if (!KNOWN_ACTIONS.has(action)) return refuse(`the action ${show(action)} is not known`);
   const token = state.tokens.byName.get(principal.id);
   const problem = tokenProblem(token, nowMs);
   if (token === undefined || problem !== undefined) return refuse(problem ?? "the token is not known");

@@ -12,8 +12,11 @@ test.each([
   [{ effect: "permit" }, "effect: has to be allow or deny"],
   [{ principals: [] }, "principals: is empty"],
   [{ principals: ["*", "dev"] }, "principals[1]: has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME"],
-  [{ actions: ["call"] }, "actions[0]: has to be *, tools/list or tools/call"],
-  [{ resources: ["files"] }, "resources[0]: has to be *, group:ID or SERVER:TOOL, for example files:read_*"],
+  [
+    { actions: ["call"] },
+    "actions[0]: has to be *, tools/list, tools/call, resources/list, resources/read, prompts/list or prompts/get",
+  ],
+  [{ resources: ["files"] }, "resources[0]: has to be *, group:ID or SERVER:NAME, for example files:read_*"],
   [{ resources: Array.from({ length: 257 }, () => "*") }, "resources: has more than 256 entries"],
   [
     { id: "", effect: "", actions: [] },
