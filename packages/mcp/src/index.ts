@@ -6,7 +6,8 @@ export {
   type RequestId,
   type ResponseFrame,
 } from "./frame.ts";
-export { type Owned as OwnedName, prefixedName, prefixedUri, splitName, splitUri } from "./names.ts";
+export { decodeHeader, encodeHeader, findParamHeaders, type ParamHeader, paramValue } from "./headers.ts";
+export { prefixedName, prefixedUri, splitName, splitUri } from "./names.ts";
 export {
   CLIENT_CAPABILITIES_KEY,
   CLIENT_INFO_KEY,

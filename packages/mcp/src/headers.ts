@@ -1,0 +1,57 @@
+/** Header values that repeat a request's body (MCP 2026-07-28, Streamable HTTP: Request Metadata). */
+
+const ENCODED = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/;
+const PLAIN = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const HEADERS_MAX = 64;
+const DEPTH_MAX = 16;
+
+/** A value as a header carries it: base64 of its UTF-8 where plain ASCII will not do. */
+export function encodeHeader(value: string): string {
+  if ((value === "" || PLAIN.test(value)) && !ENCODED.test(value)) return value;
+  return `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;
+}
+
+export function decodeHeader(value: string): string {
+  const encoded = ENCODED.exec(value)?.[1];
+  return encoded === undefined ? value : Buffer.from(encoded, "base64").toString("utf8");
+}
+
+/** An argument that has to be repeated in a header. */
+export interface ParamHeader {
+  /** In lower case: `mcp-param-…`. */
+  readonly header: string;
+  /** Its place in the arguments. */
+  readonly path: readonly string[];
+}
+
+/** The `x-mcp-header` marks of a tool's input schema. Those that the specification does not allow are left out. */
+export function findParamHeaders(definition: string): readonly ParamHeader[] {
+  if (!definition.includes("x-mcp-header")) return [];
+  const found: ParamHeader[] = [];
+  const { inputSchema } = JSON.parse(definition) as { inputSchema?: unknown };
+  collect(inputSchema, [], found);
+  return found;
+}
+
+function collect(schema: unknown, path: readonly string[], found: ParamHeader[]): void {
+  if (typeof schema !== "object" || schema === null || path.length > DEPTH_MAX || found.length >= HEADERS_MAX) return;
+  const { properties, type, "x-mcp-header": name } = schema as Record<string, unknown>;
+  const primitive = type === "string" || type === "integer" || type === "boolean";
+  if (typeof name === "string" && TOKEN.test(name) && primitive && path.length > 0)
+    found.push({ header: `mcp-param-${name.toLowerCase()}`, path });
+  if (typeof properties !== "object" || properties === null) return;
+  for (const [key, each] of Object.entries(properties)) collect(each, [...path, key], found);
+}
+
+/** The text of an argument as its header has it; undefined where there is none, and so must be no header. */
+export function paramValue(args: unknown, path: readonly string[]): string | undefined {
+  let value = args;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return typeof value === "string" || typeof value === "boolean" || typeof value === "number"
+    ? String(value)
+    : undefined;
+}
