@@ -10,7 +10,12 @@ const SERVER: DesiredServer = {
   command: "@example/files@1.0.0",
   args: ["/data"],
   env: { A: "1", B: "2" },
+  url: "",
+  transport: "",
+  headers: {},
   startupTimeoutMs: 60_000,
+  clientCapabilities: ["sampling", "roots"],
+  sessionContext: false,
   enabled: true,
   written: {},
 };
@@ -34,13 +39,29 @@ describe("the hash of a spec", () => {
     ["a name of env", { env: { A: "1", C: "2" } }],
     ["working_dir", { workingDir: "/elsewhere" }],
     ["startup_timeout", { startupTimeoutMs: 60_001 }],
+    ["url", { url: "https://files.example/mcp" }],
+    ["transport", { transport: "auto" }],
+    ["a header", { headers: { A: "1", B: "2" } }],
+    ["client_capabilities", { clientCapabilities: ["sampling"] }],
+    ["session_context", { sessionContext: true }],
   ])("changes with %s", (_name, change) => {
     expect(toAssignment({ ...SERVER, ...change }).specHash).not.toBe(specHash);
   });
 
-  test("does not change with the order of env, with enabled, or with how it was written", () => {
+  test("tells a header from a variable, and one header's value from another's", () => {
+    const hashes = [
+      { A: "1", B: "2" },
+      { A: "1", B: "3" },
+      { A: "1", C: "2" },
+    ].map((headers) => toAssignment({ ...SERVER, env: {}, headers }).specHash);
+    expect(new Set([specHash, ...hashes]).size).toBe(4);
+  });
+
+  test("does not change with the order of env and headers, with enabled, or with how it was written", () => {
     const same = { ...SERVER, env: { B: "2", A: "1" }, enabled: false, written: { id: "x" } };
     expect(toAssignment(same).specHash).toBe(specHash);
+    const withHeaders = (headers: Record<string, string>) => toAssignment({ ...SERVER, headers }).specHash;
+    expect(withHeaders({ X: "1", Y: "2" })).toBe(withHeaders({ Y: "2", X: "1" }));
     expect(specHash).toMatch(/^[0-9a-f]{64}$/);
   });
 });

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { registryV1 } from "@tollgate/contracts";
 import type { DesiredServer, DesiredState } from "@tollgate/desired-state";
 
-/** How to start a server, with its secrets: for runners only, never logged, never stored. */
+/** How to start or reach a server, with its secrets: for runners only, never logged, never stored. */
 export function toAssignment(server: DesiredServer): registryV1.Assignment {
   const spec = {
     serverId: server.id,
@@ -14,18 +14,17 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     env: { ...server.env },
     workingDir: server.workingDir ?? "",
     startupTimeoutMs: server.startupTimeoutMs,
-    url: "",
-    transport: "",
-    headers: {},
-    clientCapabilities: [],
-    sessionContext: false,
+    url: server.url,
+    transport: server.transport,
+    headers: { ...server.headers },
+    clientCapabilities: [...server.clientCapabilities],
+    sessionContext: server.sessionContext,
   };
   return { ...spec, specHash: hashSpec(spec) };
 }
 
-/** SHA-256, hex, over all that decides how the server runs; the order of the environment's names does not. */
+/** SHA-256, hex, over all that decides how the server runs; the order of variables and of headers does not. */
 function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
-  const env = Object.entries(spec.env).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const parts = [
     spec.serverId,
     spec.name,
@@ -33,11 +32,20 @@ function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
     spec.type,
     spec.command,
     spec.args,
-    env,
+    sortedEntries(spec.env),
     spec.workingDir,
     spec.startupTimeoutMs,
+    spec.url,
+    spec.transport,
+    sortedEntries(spec.headers),
+    spec.clientCapabilities,
+    spec.sessionContext,
   ];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+function sortedEntries(map: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** What all runners together are to run: every enabled server. */

@@ -1,0 +1,106 @@
+import { dirname, isAbsolute, resolve } from "node:path";
+import type { Mistake } from "./document.ts";
+import { normaliseLaunch } from "./launch.ts";
+import { normaliseConnection } from "./remote.ts";
+import type { ParsedFile } from "./schema.ts";
+import { CLIENT_CAPABILITIES, type DesiredServer } from "./state.ts";
+
+type Entry = ParsedFile["mcp_servers"][number];
+/** How a server is reached: the keys that depend on its type, and what is unwise about them. */
+type Way = Pick<DesiredServer, "command" | "args" | "workingDir" | "url" | "transport"> & {
+  readonly warning?: { readonly key: string; readonly message: string };
+};
+
+/**
+ * The servers of a file whose values each have the right form, and whose keys go with their types. What is wrong or
+ * unwise all the same is added to `mistakes` and `warnings`.
+ */
+export function toServers(
+  entries: readonly Entry[],
+  options: { file: string; written: readonly Record<string, unknown>[]; mistakes: Mistake[]; warnings: Mistake[] },
+): DesiredServer[] {
+  const { file, written, mistakes, warnings } = options;
+  return entries.flatMap((entry, index) => {
+    const path = ["mcp_servers", index];
+    const way = entry.type === "remote" ? toConnection(entry) : toLaunch(entry, file);
+    if ("mistake" in way) {
+      mistakes.push({ path: [...path, way.key], message: way.mistake });
+      return [];
+    }
+    const { warning, ...reached } = way;
+    if (warning !== undefined) warnings.push({ path: [...path, warning.key], message: warning.message });
+    return [toServer(entry, { way: reached, written: written[index]! })];
+  });
+}
+
+function toServer(
+  entry: Entry,
+  { way, written }: { way: Omit<Way, "warning">; written: Record<string, unknown> },
+): DesiredServer {
+  return {
+    id: entry.id,
+    name: entry.name ?? entry.id,
+    group: entry.group,
+    type: entry.type,
+    ...way,
+    env: entry.env,
+    headers: entry.headers,
+    startupTimeoutMs: Math.round(entry.startup_timeout * 1_000),
+    // One order, whatever the file's: it is part of what a server's spec is compared by.
+    clientCapabilities: CLIENT_CAPABILITIES.filter((each) => entry.client_capabilities.includes(each)),
+    sessionContext: entry.session_context,
+    enabled: entry.enabled,
+    written: withoutPlainSecrets(written),
+  };
+}
+
+function toLaunch(entry: Entry, file: string): Way | { readonly key: string; readonly mistake: string } {
+  const launch = normaliseLaunch(entry.type, entry.command ?? "", entry.args);
+  if ("mistake" in launch) return launch;
+  const { command, args } = launch;
+  const folder = dirname(resolve(file));
+  // A relative program or script means something only in a folder: then it is the file's own.
+  const isRelative = !isAbsolute(command) && (entry.type === "node" || /^\.{1,2}\//.test(command));
+  const workingDir =
+    entry.working_dir === undefined ? (isRelative ? folder : undefined) : resolve(folder, entry.working_dir);
+  const message = "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";
+  return {
+    command,
+    args,
+    ...(workingDir === undefined ? {} : { workingDir }),
+    url: "",
+    transport: "",
+    ...(launch.unpinned ? { warning: { key: "command", message } } : {}),
+  };
+}
+
+function toConnection(entry: Entry): Way | { readonly key: string; readonly mistake: string } {
+  const connection = normaliseConnection(entry.url ?? "", entry.transport, entry.headers);
+  if ("mistake" in connection) return connection;
+  const { url, transport } = connection;
+  const message = "is not encrypted: whoever is on the way can read the headers; use https:// or wss://";
+  return {
+    command: "",
+    args: [],
+    url,
+    transport,
+    ...(connection.exposed ? { warning: { key: "url", message } } : {}),
+  };
+}
+
+/**
+ * `written` may be stored, so what may be a secret in plain text is left out: of a variable and of a header its name
+ * stays, of a url that it is there.
+ */
+function withoutPlainSecrets(written: Record<string, unknown>): Record<string, unknown> {
+  const shown = Object.entries(written).map(([key, value]) => {
+    if (key === "url") return [key, withoutPlain(value)];
+    if ((key !== "env" && key !== "headers") || typeof value !== "object" || value === null) return [key, value];
+    return [key, Object.fromEntries(Object.entries(value).map(([name, each]) => [name, withoutPlain(each)]))];
+  });
+  return Object.fromEntries(shown);
+}
+
+function withoutPlain(value: unknown): unknown {
+  return /(?<!\$)\$\{/.test(String(value)) ? value : "(set in the file)";
+}
