@@ -1,4 +1,5 @@
 import type { Era } from "@tollgate/mcp";
+import type { Log } from "@tollgate/service";
 
 /** One connection to an MCP server, whatever carries it: JSON-RPC texts both ways. */
 export interface Transport {
@@ -72,3 +73,24 @@ export interface TransportEvents {
 }
 
 export type RemoteKind = "auto" | "http" | "sse" | "websocket";
+
+export interface RemoteOptions {
+  readonly url: string;
+  /** `auto`: Streamable HTTP, and HTTP+SSE where the server does not know that; WebSocket for ws: and wss: urls. */
+  readonly transport: RemoteKind;
+  /** Of the server's configuration, on every request to its own origin; never logged. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Of one message of the server. */
+  readonly lineMaxBytes: number;
+  readonly events: TransportEvents;
+  readonly log: Log;
+  /** How long connecting may take. */
+  readonly connectMs?: number | undefined;
+  /** How long nothing at all may come while an answer is awaited. */
+  readonly silenceMs?: number | undefined;
+}
+
+/** After this servers of the legacy era take requests, and some of them none before. */
+export function isInitialized({ frame }: Outgoing): boolean {
+  return frame.kind === "notification" && frame.method === "notifications/initialized";
+}
