@@ -1,6 +1,7 @@
 export { followDesiredState } from "./follow.ts";
-export { DEFAULT_ALLOW_POLICY } from "./installation.ts";
+export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { loadDesiredState } from "./load.ts";
+export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
 export {
   type ActionForm,
   ACTIONS,

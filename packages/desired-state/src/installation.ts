@@ -1,5 +1,6 @@
 import type { Mistake } from "./document.ts";
-import type { DesiredPolicy, DesiredState, DesiredToken, Permission } from "./state.ts";
+import { publicUrlSchema } from "./oauth.ts";
+import type { DesiredControlPlane, DesiredPolicy, DesiredState, DesiredToken, Permission } from "./state.ts";
 
 interface InstallationToken {
   readonly variable: string;
@@ -16,11 +17,11 @@ const INSTALLATION_TOKENS: readonly InstallationToken[] = [
 export const DEFAULT_ALLOW_POLICY = "default-allow";
 
 /**
- * Lets a file work from the first day that lists servers only. The installation's own tokens are known even where the
+ * Lets a file work from the first day that lists servers only. It may leave the gateway's address to the installation. The installation's own tokens are known even where the
  * file does not list them; a token of the file with the same secret takes the place of one, to give it another name, team or
  * roles. And where the file has no `policies` at all, these tokens, but no others, may use everything.
  */
-export function withInstallationTokens(
+export function withInstallation(
   state: Pick<DesiredState, "controlPlane" | "groups" | "policies">,
   options: {
     readonly env: Readonly<Record<string, string | undefined>>;
@@ -49,12 +50,41 @@ export function withInstallationTokens(
   const generated: DesiredPolicy[] = options.hasPolicies || names.length === 0 ? [] : [allowEverything(names)];
   return {
     ...state,
-    controlPlane: { ...state.controlPlane, tokens: [...listed, ...added] },
+    controlPlane: {
+      ...state.controlPlane,
+      publicUrl: state.controlPlane.publicUrl ?? publicUrlFrom(options),
+      tokens: [...listed, ...added],
+    },
     policies: [...state.policies, ...generated],
   };
+}
+
+function publicUrlFrom({ env, mistakes }: { env: Readonly<Record<string, string | undefined>>; mistakes: Mistake[] }) {
+  const given = env["TOLLGATE_PUBLIC_URL"];
+  if (given === undefined || given === "") return undefined;
+  const parsed = publicUrlSchema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const message = `is TOLLGATE_PUBLIC_URL of the environment, which ${parsed.error.issues[0]!.message}`;
+  mistakes.push({ path: ["control_plane", "public_url"], message });
+  return undefined;
 }
 
 function allowEverything(names: readonly string[]): DesiredPolicy {
   const principals = names.map((name) => `token:${name}`);
   return { name: DEFAULT_ALLOW_POLICY, effect: "allow", principals, actions: ["*"], resources: ["*"] };
+}
+
+/** Under which URL clients reach the gateway: the public one, or else the one where it listens. */
+export function publicUrlOf({
+  publicUrl,
+  host,
+  port,
+}: Pick<DesiredControlPlane, "publicUrl" | "host" | "port">): string {
+  return publicUrl ?? `http://${reachable(host)}:${port}`;
+}
+
+/** Addresses that stand for all of a machine's are reached at its own. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
+  return host.includes(":") ? `[${host}]` : host;
 }

@@ -58,14 +58,6 @@ policies:
   - { name: allow-dev, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["files:read_*", "group:demo"] }
 `;
 
-const OF_EVERY_PROCESS = {
-  url: "",
-  transport: "",
-  headers: {},
-  clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
-  sessionContext: false,
-};
-
 describe("a whole file", () => {
   const state = load(WHOLE);
 
@@ -73,6 +65,8 @@ describe("a whole file", () => {
     expect(state.controlPlane).toEqual({
       host: "0.0.0.0",
       port: 9000,
+      publicUrl: undefined,
+      oauth: undefined,
       tokens: [
         {
           name: "dev-team",
@@ -126,7 +120,6 @@ describe("a whole file", () => {
         command: "@modelcontextprotocol/server-everything@2026.8.31",
         args: [],
         env: { API_KEY: `Bearer ${ENV.KEY}`, PLAIN: "in the file", LITERAL: "${KEY}" },
-        ...OF_EVERY_PROCESS,
         startupTimeoutMs: 30_000,
         enabled: true,
       },
@@ -138,7 +131,6 @@ describe("a whole file", () => {
         command: "@modelcontextprotocol/server-filesystem",
         args: ["/data", "-y"],
         env: {},
-        ...OF_EVERY_PROCESS,
         startupTimeoutMs: 60_000,
         enabled: false,
       },
@@ -226,12 +218,12 @@ describe("mistakes, each with its place", () => {
     [
       "a later type",
       server("type: python, command: x"),
-      ['3:30: mcp_servers[0].type "python" is not supported yet; supported are npx, node, command, remote'],
+      ['3:30: mcp_servers[0].type "python" is not supported yet; supported are npx, node, command'],
     ],
     [
       "an unknown type",
       server("type: pyhton, command: x"),
-      ["3:30: mcp_servers[0].type is not a type of server; supported are npx, node, command, remote"],
+      ["3:30: mcp_servers[0].type is not a type of server; supported are npx, node, command"],
     ],
     ["a missing key", server("type: npx"), ["3:5: mcp_servers[0].command is missing"]],
     [
@@ -290,8 +282,8 @@ describe("mistakes, each with its place", () => {
     ["no principals", policy(GOOD_POLICY.replace('["*"]', "[]")), ["2:43: policies[0].principals is empty"]],
     [
       "a bad principal",
-      policy(GOOD_POLICY.replace('["*"]', '["*", "user:x"]')),
-      ["2:49: policies[0].principals[1] has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME"],
+      policy(GOOD_POLICY.replace('["*"]', '["*", "person:x"]')),
+      ["2:49: policies[0].principals[1] has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME"],
     ],
     [
       "a bad resource",
@@ -326,6 +318,7 @@ describe("mistakes, each with its place", () => {
         "1:27: groups[1].id is the id of another group already",
         "2:15: mcp_servers[0].group is missing",
         expect.stringMatching(/type is missing$/),
+        expect.stringMatching(/command is missing$/),
         expect.stringMatching(/^3:1: x is not a known key/),
       ],
     ],

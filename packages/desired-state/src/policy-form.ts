@@ -1,4 +1,5 @@
 import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
+import { SUBJECT_PATTERN } from "./oauth.ts";
 
 /** The short form of policies, in tollgate.yaml and in the API. */
 export const EFFECTS = ["allow", "deny"] as const;
@@ -11,9 +12,11 @@ export const ACTIONS = [
   "prompts/get",
 ] as const;
 
+const PRINCIPAL_KINDS = ["token", "user", "role", "team", "tenant"] as const;
+
 export type PrincipalForm =
   | { readonly kind: "any" }
-  | { readonly kind: "token" | "role" | "team" | "tenant"; readonly name: string };
+  | { readonly kind: (typeof PRINCIPAL_KINDS)[number]; readonly name: string };
 
 export type ActionForm =
   | { readonly kind: "any" }
@@ -28,20 +31,23 @@ export type ResourceForm =
   | { readonly kind: "group"; readonly group: string }
   | { readonly kind: "tool"; readonly server: string; readonly tool: string };
 
-const PRINCIPAL_KINDS = ["token", "role", "team", "tenant"] as const;
 /** Uris are long. */
 const TOOL_GLOB_MAX_CHARS = 2_048;
 const SERVER_GLOB = /^[a-z0-9*-]{1,63}$/;
 // oxlint-disable-next-line no-control-regex -- databases and terminals take control characters badly
 const UNPRINTABLE = /[\u0000-\u001f\u007f]/;
 
-/** `*`, `token:NAME`, `role:NAME`, `team:NAME` or `tenant:NAME`. */
+/** `*`, `token:NAME`, `user:SUBJECT`, `role:NAME`, `team:NAME` or `tenant:NAME`. */
 export function parsePrincipal(text: string): Parsed<PrincipalForm> {
   if (text === "*") return { ok: true, value: { kind: "any" } };
   const [given, name] = splitAtColon(text);
   const kind = PRINCIPAL_KINDS.find((each) => each === given);
   if (kind === undefined || name === undefined) {
-    return refuse("has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME");
+    return refuse("has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME");
+  }
+  if (kind === "user") {
+    if (SUBJECT_PATTERN.test(name)) return { ok: true, value: { kind, name } };
+    return refuse("the subject after user: has to be 1 to 190 printable characters without spaces and *");
   }
   if (!NAME_PATTERN.test(name)) return refuse(`the name after ${kind}: has to be 1 to 63 of a-z, 0-9 and inner -`);
   return { ok: true, value: { kind, name } };

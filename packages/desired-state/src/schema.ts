@@ -1,8 +1,9 @@
 import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
 import { z } from "zod";
+import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
 import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
-import { headersSchema, urlSchema } from "./remote.ts";
-import { CLIENT_CAPABILITIES, PERMISSIONS, SERVER_TYPES, TRANSPORTS } from "./state.ts";
+import { boolean, number } from "./scalars.ts";
+import { PERMISSIONS, SERVER_TYPES } from "./state.ts";
 
 // Messages never repeat a value: it may have come from the environment and be a secret.
 
@@ -16,10 +17,6 @@ const text = z.string().min(1, "is empty").max(TEXT_MAX_CHARS);
 const name = z.string().regex(NAME_PATTERN, "has to be 1 to 63 of a-z, 0-9 and inner -");
 const title = z.string().min(1, "is empty").max(NAME_MAX_CHARS);
 
-/** `port: ${PORT}` is text until the variable is put in, and means a number all the same. */
-const number = (schema: z.ZodNumber) =>
-  z.preprocess((value) => (typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value), schema);
-const boolean = z.preprocess((value) => (value === "true" ? true : value === "false" ? false : value), z.boolean());
 const seconds = number(z.number().positive().max(DAY_SECONDS));
 
 function form<T>(parse: (text: string) => Parsed<T>) {
@@ -41,10 +38,20 @@ const token = z.strictObject({
   permissions: z.array(z.enum(PERMISSIONS)).max(LIST_MAX).default(["mcp"]),
   expires_at: z.iso.datetime({ offset: true, error: "has to be a time such as 2027-01-31T00:00:00Z" }).optional(),
 });
-const auth = z.strictObject({
-  type: z.literal("token").default("token"),
-  tokens: z.array(token).max(ENTRIES_MAX).default([]),
-});
+const auth = z
+  .strictObject({
+    /** `oauth` adds an issuer's access tokens to the listed ones. */
+    type: z.enum(["token", "oauth"]).optional(),
+    tokens: z.array(token).max(ENTRIES_MAX).default([]),
+    oauth: oauthSchema.optional(),
+  })
+  .superRefine(({ type, oauth }, context) => {
+    if (type === "oauth" && oauth === undefined) context.addIssue({ code: "custom", path: ["oauth"] });
+    if (type === "token" && oauth !== undefined) {
+      const message = 'has to be oauth, or be left out: with token, nothing would heed "oauth"';
+      context.addIssue({ code: "custom", path: ["type"], message });
+    }
+  });
 const limits = z.strictObject({
   max_concurrent_requests: number(z.number().int().positive().max(1_000_000)).default(1_000),
   request_timeout_seconds: seconds.default(120),
@@ -53,23 +60,17 @@ const limits = z.strictObject({
 const controlPlane = z.strictObject({
   host: title.default("127.0.0.1"),
   port: number(z.number().int().min(0).max(65_535)).default(8080),
+  public_url: publicUrlSchema.optional(),
   auth: auth.prefault({}),
   limits: limits.prefault({}),
 });
-/** Groups and servers are parts of routes, beside these. */
-const ROUTE_WORDS: readonly string[] = ["sse", "ws", "messages"];
-const routed = name.refine(
-  (id) => !ROUTE_WORDS.includes(id),
-  `must not be ${ROUTE_WORDS.join(" or ")}: routes use these words`,
-);
-const group = z.strictObject({ id: routed, name: title.optional() });
-/** Which keys go with which type: server-keys.ts. */
+const group = z.strictObject({ id: name, name: title.optional() });
 const server = z.strictObject({
-  id: routed.refine((id) => id !== "group", 'must not be "group": policies use that word for whole groups'),
+  id: name.refine((id) => id !== "group", 'must not be "group": policies use that word for whole groups'),
   name: title.optional(),
   group: name,
   type: z.enum(SERVER_TYPES),
-  command: text.optional(),
+  command: text,
   args: z.array(z.string().max(TEXT_MAX_CHARS)).max(LIST_MAX).default([]),
   env: z
     .record(
@@ -78,15 +79,7 @@ const server = z.strictObject({
     )
     .default({}),
   working_dir: text.optional(),
-  url: urlSchema.optional(),
-  transport: z.enum(TRANSPORTS).default("auto"),
-  headers: headersSchema.default({}),
   startup_timeout: seconds.default(60),
-  client_capabilities: z
-    .array(z.enum(CLIENT_CAPABILITIES))
-    .max(LIST_MAX)
-    .default([...CLIENT_CAPABILITIES]),
-  session_context: boolean.default(false),
   enabled: boolean.default(true),
 });
 const policy = z.strictObject({
@@ -111,6 +104,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   control_plane: Object.keys(controlPlane.shape),
   "control_plane.auth": Object.keys(auth.shape),
   "control_plane.auth.tokens": Object.keys(token.shape),
+  ...OAUTH_KEYS,
   "control_plane.limits": Object.keys(limits.shape),
   groups: Object.keys(group.shape),
   mcp_servers: Object.keys(server.shape),
@@ -124,4 +118,4 @@ export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
   mcp_servers: ["requirements", "health_check_interval", "pool", "limits"],
   policies: ["conditions"],
 };
-export const LATER_TYPES: readonly string[] = ["python", "uv", "container"];
+export const LATER_TYPES: readonly string[] = ["python", "uv", "container", "remote"];

@@ -12,6 +12,7 @@ import {
   startGrpcServer,
   startOpsServer,
 } from "@tollgate/service";
+import { createAccessTokens } from "./handlers/access-tokens.ts";
 import { openAuthority } from "./handlers/authority.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
@@ -50,13 +51,13 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   ops.checks.set("state", () => authority.problem());
   await followFile({ config, authority, metrics, life, log });
 
+  const accessTokens = createAccessTokens({ signal: life.signal, log });
+  const handlers = policyHandlers({ authority, accessTokens, hub, metrics, log });
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,
     serviceKey: config.serviceKey,
-    services: [
-      { definition: policyV1.PolicyServiceService, implementation: policyHandlers({ authority, hub, metrics, log }) },
-    ],
+    services: [{ definition: policyV1.PolicyServiceService, implementation: handlers }],
     life,
   });
   const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });

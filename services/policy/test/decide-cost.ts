@@ -30,7 +30,7 @@ function stateWith(count: number, concerning: number) {
     expiresAtMs: undefined,
     revokedAtMs: undefined,
   };
-  return buildState({ revision: 1, tokens: [token], policies });
+  return buildState({ revision: 1, tokens: [token], oauth: undefined, policies });
 }
 
 function at(sorted: readonly number[], share: number): string {
@@ -46,7 +46,11 @@ for (const [count, concerning] of [
 ] as const) {
   const began = performance.now();
   const state = stateWith(count, concerning);
-  const question = { principal: { id: "dev", tenant: "acme" }, action: "tools/call", nowMs: 0 };
+  const question = {
+    principal: { id: "dev", tenant: "acme", team: "ours", roles: [], permissions: [] },
+    action: "tools/call",
+    nowMs: 0,
+  };
   decider(state, question)({ group: "g", server: "server-1", tool: "warm" });
   const buildMs = performance.now() - began;
   const times: number[] = [];

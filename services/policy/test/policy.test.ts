@@ -221,7 +221,7 @@ describe("policies through the API", () => {
     await expect(policy.putPolicy({ id: "Bad", principals: ["*", "dev"] })).rejects.toMatchObject({
       code: "invalid_argument",
       message:
-        "id: has to be 1 to 63 of a-z, 0-9 and inner -; principals[1]: has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME",
+        "id: has to be 1 to 63 of a-z, 0-9 and inner -; principals[1]: has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME",
     });
     await expect(policy.putPolicy({}, "")).rejects.toMatchObject({
       message: "actor: has to be 1 to 200 characters long",

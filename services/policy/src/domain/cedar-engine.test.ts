@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { toCedarText } from "./cedar-text.ts";
 import { createCedarEngine, type EnginePolicy, type Subject, type Target } from "./cedar-engine.ts";
 
-const SUBJECT: Subject = { id: "dev", tenant: "acme", team: "t", roles: ["r"] };
+const SUBJECT: Subject = { kind: "token", id: "dev", tenant: "acme", team: "t", roles: ["r"] };
 const TARGET: Target = { group: "g", server: "s", tool: "x" };
 
 function policy(id: string, cedar: string, principals = ["*"]): EnginePolicy {
@@ -18,7 +18,7 @@ describe("what cannot be evaluated is denied", () => {
     ["an attribute of principals", 'forbid(principal, action, resource) when { principal.email == "a" };'],
     ["a context that nobody gives", 'forbid(principal, action, resource) when { context.environment == "prod" };'],
     ["an action that is not there", 'permit(principal, action == Action::"tools/none", resource);'],
-    ["a type that is not there", 'permit(principal in User::"x", action, resource);'],
+    ["a type that is not there", 'permit(principal in Person::"x", action, resource);'],
     ["types that do not fit", "permit(principal, action, resource) when { resource.tool > 1 };"],
     ["text that is not Cedar", "permit(principal, action"],
   ])("%s keeps the set from being taken", (_name, cedar) => {
@@ -46,7 +46,7 @@ describe("what cannot be evaluated is denied", () => {
 
 describe("a subject's set", () => {
   const anyPrincipals = fc.subarray(
-    ["*", "token:dev", "role:r", "role:q", "team:t", "team:u", "tenant:acme", "tenant:x"],
+    ["*", "token:dev", "user:dev", "role:r", "role:q", "team:t", "team:u", "tenant:acme", "tenant:x"],
     {
       minLength: 1,
       maxLength: 3,
@@ -57,6 +57,7 @@ describe("a subject's set", () => {
     principals: anyPrincipals,
   });
   const anySubject = fc.record({
+    kind: fc.constantFrom("token" as const, "user" as const),
     id: fc.constantFrom("dev", "other"),
     tenant: fc.constantFrom("acme", "x", "y"),
     team: fc.constantFrom("t", "u", "v"),

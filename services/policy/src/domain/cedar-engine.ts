@@ -10,6 +10,8 @@ import type { ShortPolicy } from "./policy.ts";
 
 /** Who asks, as policy itself knows them. */
 export interface Subject {
+  readonly kind: "token" | "user";
+  /** The token's name; the user's subject at the issuer. */
   readonly id: string;
   readonly tenant: string;
   readonly team: string;
@@ -43,6 +45,8 @@ export interface CedarEngine {
 }
 
 const SETS_MAX = 256;
+/** Ways to be named by policies that are remembered with their set. */
+const SUBJECTS_MAX = 10_000;
 
 // The library keeps parsed sets in a table of the thread that nothing can be removed from, so names are used again.
 const freeNames: string[] = [];
@@ -61,12 +65,14 @@ export function createCedarEngine(
 ): CedarEngine {
   checkPolicies(policies.filter(({ cedar }) => !checked.has(cedar)));
   const named = policies.map((policy) => ({ ...policy, principals: new Set(policy.principals) }));
+  const mentioned = new Set(policies.flatMap(({ principals }) => principals));
   const setBySubject = new Map<string, string>();
   const setByContent = new Map<string, string>();
   let disposed = false;
 
   function setFor(subject: Subject): string {
-    const names = namesOf(subject);
+    // There may be any number of users; names that no policy mentions make no difference. Those of policies hold no space.
+    const names = namesOf(subject).filter((name) => mentioned.has(name));
     const key = names.join(" ");
     const known = setBySubject.get(key);
     if (known !== undefined) return known;
@@ -78,6 +84,7 @@ export function createCedarEngine(
       set = parseSet(applicable);
       setByContent.set(content, set);
     }
+    if (setBySubject.size >= SUBJECTS_MAX) setBySubject.clear();
     setBySubject.set(key, set);
     return set;
   }
@@ -108,8 +115,8 @@ export function createCedarEngine(
 }
 
 /** Every way in which a policy in the short form can name the subject. */
-function namesOf({ id, tenant, team, roles }: Subject): string[] {
-  return ["*", `token:${id}`, `tenant:${tenant}`, `team:${team}`, ...roles.map((role) => `role:${role}`)];
+function namesOf({ kind, id, tenant, team, roles }: Subject): string[] {
+  return ["*", `${kind}:${id}`, `tenant:${tenant}`, `team:${team}`, ...roles.map((role) => `role:${role}`)];
 }
 
 function checkPolicies(policies: readonly Pick<EnginePolicy, "id" | "cedar">[]): void {
@@ -132,7 +139,7 @@ function parseSet(policies: readonly Pick<EnginePolicy, "id" | "cedar">[]): stri
 
 function ask(preparsedPolicySetId: string, subject: Subject, action: string, target: Target): AuthorizationAnswer {
   const principal: EntityJson = {
-    uid: { type: "Token", id: subject.id },
+    uid: { type: subject.kind === "user" ? "User" : "Token", id: subject.id },
     attrs: {},
     parents: [
       { type: "Tenant", id: subject.tenant },

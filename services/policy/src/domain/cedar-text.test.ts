@@ -14,8 +14,8 @@ describe("the short form in Cedar", () => {
     ["a deny", { effect: "deny" }, `forbid (principal, action, resource);`],
     [
       "principals",
-      { principals: ["token:a", "role:b", "team:c", "tenant:d"] },
-      `permit (principal, action, resource)\nwhen { ((principal in Token::"a") || (principal in Role::"b") || (principal in Team::"c") || (principal in Tenant::"d")) };`,
+      { principals: ["token:a", 'user:x|"y"', "role:b", "team:c", "tenant:d"] },
+      `permit (principal, action, resource)\nwhen { ((principal in Token::"a") || (principal in User::"x|\\u{22}y\\u{22}") || (principal in Role::"b") || (principal in Team::"c") || (principal in Tenant::"d")) };`,
     ],
     ["anybody beside others", { principals: ["token:a", "*"] }, `permit (principal, action, resource);`],
     [
@@ -91,7 +91,7 @@ function matches(glob: string, text: string): boolean {
 function allows(policy: ShortPolicy, tool: string): boolean {
   const engine = createCedarEngine([{ ...policy, cedar: toCedarText(policy) }]);
   try {
-    const subject = { id: "t", tenant: "x", team: "x", roles: [] };
+    const subject = { kind: "token" as const, id: "t", tenant: "x", team: "x", roles: [] };
     return engine.decide(subject, "tools/call", { group: "g", server: "s", tool }).allow;
   } finally {
     engine.dispose();

@@ -17,14 +17,14 @@ import type { ShortPolicy } from "./policy.ts";
  */
 export const CEDAR_SCHEMA = `
 entity Role, Team, Tenant;
-entity Token in [Role, Team, Tenant];
+entity Token, User in [Role, Team, Tenant];
 entity Group;
 entity Server in [Group] { server: String, tool: String };
 entity Tool in [Server, Group] { server: String, tool: String };
-action ${ACTIONS.map(quote).join(", ")} appliesTo { principal: [Token], resource: [Server, Tool], context: {} };
+action ${ACTIONS.map(quote).join(", ")} appliesTo { principal: [Token, User], resource: [Server, Tool], context: {} };
 `;
 
-const ENTITY_TYPES = { token: "Token", role: "Role", team: "Team", tenant: "Tenant" } as const;
+const ENTITY_TYPES = { token: "Token", user: "User", role: "Role", team: "Team", tenant: "Tenant" } as const;
 
 /**
  * The Cedar text of a policy in the short form. Nothing in a policy's parts can leave the string that it is put into.

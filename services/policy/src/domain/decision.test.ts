@@ -55,8 +55,11 @@ function policies(...lines: string[]): PolicyRecord[] {
 }
 
 function stateOf(records: PolicyRecord[]): PolicyState {
-  return buildState({ revision: 1, tokens: TOKENS, policies: records });
+  return buildState({ revision: 1, tokens: TOKENS, oauth: undefined, policies: records });
 }
+
+/** What a request says of a token counts for nothing. */
+const NOBODY = { id: "", tenant: "", team: "sales", roles: ["intern"], permissions: [] };
 
 const GROUPS: Record<string, string> = { files: "disk", everything: "demo", "files-eu": "disk", postgres: "data" };
 
@@ -67,7 +70,7 @@ function target(text: string): Target {
 
 function ask(state: PolicyState, who: string, action: string, what: string) {
   const tenant = TOKENS.find(({ name }) => name === who)?.tenant ?? "acme";
-  return decider(state, { principal: { id: who, tenant }, action, nowMs: NOW })(target(what));
+  return decider(state, { principal: { ...NOBODY, id: who, tenant }, action, nowMs: NOW })(target(what));
 }
 
 const SET = policies(
@@ -161,7 +164,11 @@ describe("decisions", () => {
   });
 
   test("a principal of another tenant with the same name is refused", () => {
-    const decide = decider(state, { principal: { id: "dev", tenant: "globex" }, action: "tools/call", nowMs: NOW });
+    const decide = decider(state, {
+      principal: { ...NOBODY, id: "dev", tenant: "globex" },
+      action: "tools/call",
+      nowMs: NOW,
+    });
     expect(decide(target("files:list"))).toMatchObject({ allow: false, reason: '"dev" is not of the tenant "globex"' });
   });
 

@@ -1,6 +1,9 @@
 import { ACTIONS } from "@tollgate/desired-state";
-import type { CedarEngine, Target, Verdict } from "./cedar-engine.ts";
-import { type TokenIndex, tokenProblem } from "./token.ts";
+import type { Parsed } from "@tollgate/contracts";
+import { permitsMcp, subjectOf, type User } from "./access-token.ts";
+import type { Subject, Target, Verdict } from "./cedar-engine.ts";
+import type { PolicyState } from "./state.ts";
+import { tokenProblem } from "./token.ts";
 
 const KNOWN_ACTIONS: ReadonlySet<string> = new Set(ACTIONS);
 const SHOWN_MAX_CHARS = 200;
@@ -12,36 +15,59 @@ export interface Decision {
 }
 
 export interface Question {
-  readonly principal: { readonly id: string; readonly tenant: string } | undefined;
+  readonly principal: User | undefined;
   readonly action: string;
   /** Unix milliseconds. */
   readonly nowMs: number;
 }
 
-/**
- * Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. What
- * the principal is comes from the tokens of this state, not from the question: the asker may have learned it before
- * the last change.
- */
-export function decider(
-  state: { readonly engine: CedarEngine; readonly tokens: TokenIndex },
-  question: Question,
-): (target: Target) => Decision {
-  const { principal, action, nowMs } = question;
-  if (principal === undefined) return refuse("the request names no principal");
-  if (!KNOWN_ACTIONS.has(action)) return refuse(`the action ${show(action)} is not known`);
-  const token = state.tokens.byName.get(principal.id);
-  const problem = tokenProblem(token, nowMs);
-  if (token === undefined || problem !== undefined) return refuse(problem ?? "the token is not known");
-  if (token.tenant !== principal.tenant)
-    return refuse(`${show(token.name)} is not of the tenant ${show(principal.tenant)}`);
-  if (!token.permissions.includes("mcp")) return refuse(`the token ${show(token.name)} lacks the permission mcp`);
-  const subject = { id: token.name, tenant: token.tenant, team: token.team, roles: token.roles };
-  return (target) => explain(state.engine.decide(subject, action, target), action, target);
+type DecisionState = Pick<PolicyState, "engine" | "tokens" | "oauth">;
+
+/** Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. */
+export function decider(state: DecisionState, question: Question): (target: Target) => Decision {
+  const { action } = question;
+  const caller = callerOf(state, question);
+  if (!caller.ok) return () => refuse(caller.reason);
+  const { subject, permissions } = caller.value;
+  if (!KNOWN_ACTIONS.has(action)) return () => refuse(`the action ${show(action)} is not known`);
+  if (!permissions.some((each) => each === "mcp" || each.startsWith("mcp:")))
+    return () => refuse(`the ${subject.kind} ${show(subject.id)} lacks the permission mcp`);
+  return (target) => {
+    if (!permitsMcp(permissions, target))
+      return refuse(`the access token of ${show(subject.id)} is not meant for ${show(target.server)}`);
+    return explain(state.engine.decide(subject, action, target), action, target);
+  };
 }
 
-function refuse(reason: string): () => Decision {
-  return () => ({ allow: false, policyIds: [], reason });
+interface DecisionCaller {
+  readonly subject: Subject;
+  readonly permissions: readonly string[];
+}
+
+/**
+ * What a token stands for comes from the tokens of this state, not from the question: the asker may have learned it before
+ * the last change. Of a user nothing is kept here: what counts is what this service told the gateway of the access token,
+ * as long as such tokens are taken.
+ */
+function callerOf({ tokens, oauth }: DecisionState, { principal, nowMs }: Question): Parsed<DecisionCaller> {
+  if (principal === undefined) return { ok: false, reason: "the request names no principal" };
+  const { tenant } = principal;
+  const user = subjectOf(principal.id);
+  if (user !== undefined) {
+    const { team, roles, permissions } = principal;
+    if (oauth === undefined) return { ok: false, reason: "access tokens are not taken any more" };
+    return { ok: true, value: { subject: { kind: "user", id: user, tenant, team, roles }, permissions } };
+  }
+  const token = tokens.byName.get(principal.id);
+  const problem = tokenProblem(token, nowMs);
+  if (token === undefined || problem !== undefined) return { ok: false, reason: problem ?? "the token is not known" };
+  if (token.tenant !== tenant) return { ok: false, reason: `${show(token.name)} is not of the tenant ${show(tenant)}` };
+  const { name: id, team, roles, permissions } = token;
+  return { ok: true, value: { subject: { kind: "token", id, tenant, team, roles }, permissions } };
+}
+
+function refuse(reason: string): Decision {
+  return { allow: false, policyIds: [], reason };
 }
 
 function explain(verdict: Verdict, action: string, target: Target): Decision {

@@ -11,7 +11,10 @@ test.each([
   [{ id: "A" }, "id: has to be 1 to 63 of a-z, 0-9 and inner -"],
   [{ effect: "permit" }, "effect: has to be allow or deny"],
   [{ principals: [] }, "principals: is empty"],
-  [{ principals: ["*", "dev"] }, "principals[1]: has to be *, token:NAME, role:NAME, team:NAME or tenant:NAME"],
+  [
+    { principals: ["*", "dev"] },
+    "principals[1]: has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME",
+  ],
   [
     { actions: ["call"] },
     "actions[0]: has to be *, tools/list, tools/call, resources/list, resources/read, prompts/list or prompts/get",

@@ -1,3 +1,4 @@
+import type { OauthSettings } from "./access-token.ts";
 import { type CedarEngine, createCedarEngine } from "./cedar-engine.ts";
 import { toCedarText } from "./cedar-text.ts";
 import type { PolicyRecord } from "./policy.ts";
@@ -11,6 +12,8 @@ export interface CompiledPolicy extends PolicyRecord {
 export interface PolicyState {
   readonly revision: number;
   readonly tokens: TokenIndex;
+  /** Undefined where access tokens are not taken. */
+  readonly oauth: OauthSettings | undefined;
   readonly policies: readonly CompiledPolicy[];
   readonly engine: CedarEngine;
 }
@@ -23,6 +26,7 @@ export function buildState(
   records: {
     readonly revision: number;
     readonly tokens: readonly TokenRecord[];
+    readonly oauth: OauthSettings | undefined;
     readonly policies: readonly PolicyRecord[];
   },
   before?: PolicyState,
@@ -30,5 +34,5 @@ export function buildState(
   const tokens = indexTokens(records.tokens);
   const policies = records.policies.map((record) => ({ ...record, cedar: toCedarText(record) }));
   const engine = createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar)));
-  return { revision: records.revision, tokens, policies, engine };
+  return { revision: records.revision, tokens, oauth: records.oauth, policies, engine };
 }

@@ -3,6 +3,7 @@ import { type Life, type Log, type Pool, withTransaction } from "@tollgate/servi
 import type { ClientBase } from "pg";
 import { buildState, type PolicyState } from "../domain/state.ts";
 import type { PolicyMetrics } from "../metrics.ts";
+import { readOauth } from "../store/oauth.ts";
 import { readPolicies } from "../store/policies.ts";
 import { lockRevision, readRevision, writeRevision } from "../store/revision.ts";
 import { readTokens } from "../store/tokens.ts";
@@ -108,7 +109,9 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
 }
 
 async function readState(client: ClientBase, revision: number, before?: PolicyState): Promise<PolicyState> {
-  return buildState({ revision, tokens: await readTokens(client), policies: await readPolicies(client) }, before);
+  const tokens = await readTokens(client);
+  const policies = await readPolicies(client);
+  return buildState({ revision, tokens, oauth: await readOauth(client), policies }, before);
 }
 
 /** Takes over what was changed elsewhere. Returns a check that says why that may not work. */

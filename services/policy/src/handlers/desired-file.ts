@@ -1,16 +1,19 @@
 import { basename } from "node:path";
-import { type DesiredState, followDesiredState } from "@tollgate/desired-state";
+import { isDeepStrictEqual } from "node:util";
+import { type DesiredControlPlane, type DesiredState, followDesiredState, publicUrlOf } from "@tollgate/desired-state";
 import type { Life, Log } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import type { Authority } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
+import type { OauthSettings } from "../domain/access-token.ts";
 import { planPolicies, type ShortPolicy } from "../domain/policy.ts";
 import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
+import { readOauth, writeOauth } from "../store/oauth.ts";
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
 import { putFileToken, readTokens, removeTokens } from "../store/tokens.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 
-/** Keeps the tokens and policies of the user's file in force, now and at every change of it. */
+/** Keeps the tokens, the issuer and the policies of the user's file in force, now and at every change of it. */
 export async function followFile(options: {
   readonly config: PolicyConfig;
   readonly authority: Authority;
@@ -23,16 +26,18 @@ export async function followFile(options: {
 
   async function apply(desired: DesiredState): Promise<void> {
     const tokens = desired.controlPlane.tokens.map(toWantedToken);
+    const oauth = toOauthSettings(desired.controlPlane);
     const policies = desired.policies.map(toShortPolicy);
     const before = authority.current();
     const state = await authority.apply(async (client) => {
       const tokensChanged = await replaceTokens(client, tokens);
+      const oauthChanged = await replaceOauth(client, oauth);
       const policiesChanged = await replacePolicies(client, policies, basename(file));
-      return tokensChanged || policiesChanged;
+      return tokensChanged || oauthChanged || policiesChanged;
     });
     for (const warning of desired.warnings) log.warn({ warning }, "the configuration file could be better");
     log.info(
-      { file, tokens: tokens.length, policies: policies.length, revision: state.revision },
+      { file, tokens: tokens.length, issuer: oauth?.issuer, policies: policies.length, revision: state.revision },
       "configuration applied",
     );
     if (state.revision !== before.revision) metrics.changes.inc({ kind: "file" });
@@ -61,6 +66,12 @@ async function replaceTokens(client: ClientBase, wanted: readonly WantedToken[])
   return remove.length > 0 || put.length > 0;
 }
 
+async function replaceOauth(client: ClientBase, wanted: OauthSettings | undefined): Promise<boolean> {
+  if (isDeepStrictEqual(await readOauth(client), wanted)) return false;
+  await writeOauth(client, wanted);
+  return true;
+}
+
 async function replacePolicies(client: ClientBase, wanted: readonly ShortPolicy[], actor: string): Promise<boolean> {
   const { remove, put } = planPolicies(await readPolicies(client), wanted);
   for (const policy of remove) await deletePolicy(client, policy, actor);
@@ -70,6 +81,13 @@ async function replacePolicies(client: ClientBase, wanted: readonly ShortPolicy[
 
 function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPlane"]["tokens"][number]): WantedToken {
   return { ...rest, sha256: hashToken(token), expiresAtMs };
+}
+
+function toOauthSettings(controlPlane: DesiredControlPlane): OauthSettings | undefined {
+  const { oauth } = controlPlane;
+  if (oauth === undefined) return undefined;
+  // Without the keys that have no value, as it comes back from the database.
+  return JSON.parse(JSON.stringify({ ...oauth, publicUrl: publicUrlOf(controlPlane) })) as OauthSettings;
 }
 
 function toShortPolicy({ name, ...rest }: DesiredState["policies"][number]): ShortPolicy {

@@ -1,7 +1,9 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Log, unary } from "@tollgate/service";
+import type { AccessTokens } from "./access-tokens.ts";
 import type { Authority } from "./authority.ts";
+import { looksLikeJwt, type OauthSettings } from "../domain/access-token.ts";
 import { type Decision, decider } from "../domain/decision.ts";
 import { concernsTenant, parsePolicy, samePolicy } from "../domain/policy.ts";
 import type { CompiledPolicy, PolicyState } from "../domain/state.ts";
@@ -20,6 +22,7 @@ const RESTARTS_MAX = 5;
 
 export interface GrpcDependencies {
   readonly authority: Authority;
+  readonly accessTokens: AccessTokens;
   readonly hub: WatchHub;
   readonly metrics: PolicyMetrics;
   readonly log: Log;
@@ -40,27 +43,48 @@ export function policyHandlers(dependencies: GrpcDependencies): policyV1.PolicyS
   };
 }
 
-function authenticate(
-  { authority, metrics }: GrpcDependencies,
+async function authenticate(
+  { authority, accessTokens, metrics }: GrpcDependencies,
   request: policyV1.AuthenticateRequest,
-): policyV1.AuthenticateResponse {
-  const { tokens, revision } = authority.current();
-  const token = tokens.find(request.token);
+): Promise<policyV1.AuthenticateResponse> {
+  const state = authority.current();
+  const isAccessToken = state.oauth !== undefined && looksLikeJwt(request.token) && !state.tokens.find(request.token);
+  try {
+    const answer = isAccessToken
+      ? await resolveAccessToken(accessTokens, request.token, state.oauth)
+      : resolveToken(state, request.token);
+    metrics.authentications.inc({ result: "known" });
+    // If the state has changed meanwhile, the gateway sees it by the revision and asks again.
+    return { ...answer, revision: BigInt(state.revision) };
+  } catch (error) {
+    const isRefused = error instanceof AppError && error.code === "unauthenticated";
+    metrics.authentications.inc({ result: isRefused ? "refused" : "undecided" });
+    throw error;
+  }
+}
+
+type Resolved = Omit<policyV1.AuthenticateResponse, "revision">;
+
+function resolveToken({ tokens }: PolicyState, secret: string): Resolved {
+  const token = tokens.find(secret);
   const problem = tokenProblem(token, Date.now());
-  metrics.authentications.inc({ result: problem === undefined ? "known" : "refused" });
   if (token === undefined || problem !== undefined)
     throw new AppError("unauthenticated", problem ?? "the token is not known");
+  const { name, tenant, team, roles, permissions, expiresAtMs } = token;
   return {
-    principal: {
-      id: token.name,
-      tenant: token.tenant,
-      team: token.team,
-      roles: [...token.roles],
-      permissions: [...token.permissions],
-    },
-    revision: BigInt(revision),
-    expiresAtMs: BigInt(token.expiresAtMs ?? 0),
+    principal: { id: name, tenant, team, roles: [...roles], permissions: [...permissions] },
+    expiresAtMs: BigInt(expiresAtMs ?? 0),
   };
+}
+
+async function resolveAccessToken(
+  accessTokens: AccessTokens,
+  token: string,
+  settings: OauthSettings,
+): Promise<Resolved> {
+  const { user, expiresAtMs } = await accessTokens.resolve(token, settings);
+  const principal = { ...user, roles: [...user.roles], permissions: [...user.permissions] };
+  return { principal, expiresAtMs: BigInt(expiresAtMs) };
 }
 
 async function decide(
