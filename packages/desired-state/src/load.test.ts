@@ -58,6 +58,14 @@ policies:
   - { name: allow-dev, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["files:read_*", "group:demo"] }
 `;
 
+const OF_EVERY_PROCESS = {
+  url: "",
+  transport: "",
+  headers: {},
+  clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
+  sessionContext: false,
+};
+
 describe("a whole file", () => {
   const state = load(WHOLE);
 
@@ -120,6 +128,7 @@ describe("a whole file", () => {
         command: "@modelcontextprotocol/server-everything@2026.8.31",
         args: [],
         env: { API_KEY: `Bearer ${ENV.KEY}`, PLAIN: "in the file", LITERAL: "${KEY}" },
+        ...OF_EVERY_PROCESS,
         startupTimeoutMs: 30_000,
         enabled: true,
       },
@@ -131,6 +140,7 @@ describe("a whole file", () => {
         command: "@modelcontextprotocol/server-filesystem",
         args: ["/data", "-y"],
         env: {},
+        ...OF_EVERY_PROCESS,
         startupTimeoutMs: 60_000,
         enabled: false,
       },
@@ -218,12 +228,12 @@ describe("mistakes, each with its place", () => {
     [
       "a later type",
       server("type: python, command: x"),
-      ['3:30: mcp_servers[0].type "python" is not supported yet; supported are npx, node, command'],
+      ['3:30: mcp_servers[0].type "python" is not supported yet; supported are npx, node, command, remote'],
     ],
     [
       "an unknown type",
       server("type: pyhton, command: x"),
-      ["3:30: mcp_servers[0].type is not a type of server; supported are npx, node, command"],
+      ["3:30: mcp_servers[0].type is not a type of server; supported are npx, node, command, remote"],
     ],
     ["a missing key", server("type: npx"), ["3:5: mcp_servers[0].command is missing"]],
     [
@@ -318,7 +328,6 @@ describe("mistakes, each with its place", () => {
         "1:27: groups[1].id is the id of another group already",
         "2:15: mcp_servers[0].group is missing",
         expect.stringMatching(/type is missing$/),
-        expect.stringMatching(/command is missing$/),
         expect.stringMatching(/^3:1: x is not a known key/),
       ],
     ],

@@ -1,4 +1,3 @@
-import { dirname, isAbsolute, resolve } from "node:path";
 import { AppError } from "@tollgate/errors";
 import type { z } from "zod";
 import {
@@ -12,11 +11,12 @@ import {
   valuesOf,
 } from "./document.ts";
 import { withInstallation } from "./installation.ts";
-import { type Launch, normaliseLaunch } from "./launch.ts";
 import { toOauth } from "./oauth.ts";
 import { findReferenceMistakes } from "./references.ts";
 import { fileSchema, KNOWN_KEYS, LATER_KEYS, LATER_TYPES, type ParsedFile } from "./schema.ts";
-import { type DesiredServer, type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
+import { findServerKeyMistakes } from "./server-keys.ts";
+import { toServers } from "./servers.ts";
+import { type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
 import { nearest } from "./suggestion.ts";
 
 const MISTAKES_SHOWN_MAX = 50;
@@ -42,28 +42,17 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const whole = valuesOf(source) as Record<string, unknown>;
   const written = selectSections(whole, sections);
   const values = resolveReferences(written, { path: [], env: options.env, mistakes });
-  mistakes.push(...findReferenceMistakes(values, sections));
+  mistakes.push(...findReferenceMistakes(values, sections), ...findServerKeyMistakes(values, source));
   const parsed = fileSchema.safeParse(values);
   if (!parsed.success) mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
   if (!parsed.success || mistakes.length > 0) throw mistaken(mistakes, source, options.file);
 
   const warnings: Mistake[] = [];
-  const servers = parsed.data.mcp_servers.map((server, index) => {
-    const launch = normaliseLaunch(server.type, server.command, server.args);
-    const path = ["mcp_servers", index];
-    if ("mistake" in launch) {
-      mistakes.push({ path: [...path, launch.key], message: launch.mistake });
-      return undefined;
-    }
-    if (launch.unpinned) {
-      const message = "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";
-      warnings.push({ path: [...path, "command"], message });
-    }
-    return toServer(server, {
-      launch,
-      file: options.file,
-      written: (written["mcp_servers"] as Record<string, unknown>[])[index]!,
-    });
+  const servers = toServers(parsed.data.mcp_servers, {
+    file: options.file,
+    written: (written["mcp_servers"] ?? []) as Record<string, unknown>[],
+    mistakes,
+    warnings,
   });
   const hasPolicies = "policies" in whole || !sections.includes("policies");
   const rest = sections.includes("control_plane")
@@ -72,7 +61,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
   return {
     ...rest,
-    servers: servers.filter((server) => server !== undefined),
+    servers,
     warnings: warnings.map((warning) => describe(warning, source, options.file)),
   };
 }
@@ -107,41 +96,6 @@ function toSections(parsed: ParsedFile): Pick<DesiredState, "controlPlane" | "gr
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
     policies: parsed.policies,
   };
-}
-
-function toServer(
-  server: ParsedFile["mcp_servers"][number],
-  options: { launch: Launch; file: string; written: Record<string, unknown> },
-): DesiredServer {
-  const { launch } = options;
-  const folder = dirname(resolve(options.file));
-  // A relative program or script means something only in a folder: then it is the file's own.
-  const isRelative = !isAbsolute(launch.command) && (server.type === "node" || /^\.{1,2}\//.test(launch.command));
-  const workingDir =
-    server.working_dir === undefined ? (isRelative ? folder : undefined) : resolve(folder, server.working_dir);
-  return {
-    id: server.id,
-    name: server.name ?? server.id,
-    group: server.group,
-    type: server.type,
-    command: launch.command,
-    args: launch.args,
-    env: server.env,
-    ...(workingDir === undefined ? {} : { workingDir }),
-    startupTimeoutMs: Math.round(server.startup_timeout * 1_000),
-    enabled: server.enabled,
-    written: withoutPlainSecrets(options.written),
-  };
-}
-
-/** `written` may be stored, so a variable whose value stands in the file in plain text keeps its name only. */
-function withoutPlainSecrets(written: Record<string, unknown>): Record<string, unknown> {
-  if (typeof written["env"] !== "object" || written["env"] === null) return written;
-  const env = Object.entries(written["env"]).map(([name, value]) => [
-    name,
-    /(?<!\$)\$\{/.test(String(value)) ? value : "(set in the file)",
-  ]);
-  return { ...written, env: Object.fromEntries(env) };
 }
 
 function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unknown): Mistake[] {

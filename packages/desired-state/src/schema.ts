@@ -3,7 +3,8 @@ import { z } from "zod";
 import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
 import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
 import { boolean, number } from "./scalars.ts";
-import { PERMISSIONS, SERVER_TYPES } from "./state.ts";
+import { headersSchema, urlSchema } from "./remote.ts";
+import { CLIENT_CAPABILITIES, PERMISSIONS, SERVER_TYPES, TRANSPORTS } from "./state.ts";
 
 // Messages never repeat a value: it may have come from the environment and be a secret.
 
@@ -64,13 +65,20 @@ const controlPlane = z.strictObject({
   auth: auth.prefault({}),
   limits: limits.prefault({}),
 });
-const group = z.strictObject({ id: name, name: title.optional() });
+/** Groups and servers are parts of routes, beside these. */
+const ROUTE_WORDS: readonly string[] = ["sse", "ws", "messages"];
+const routed = name.refine(
+  (id) => !ROUTE_WORDS.includes(id),
+  `must not be ${ROUTE_WORDS.join(" or ")}: routes use these words`,
+);
+const group = z.strictObject({ id: routed, name: title.optional() });
+/** Which keys go with which type: server-keys.ts. */
 const server = z.strictObject({
-  id: name.refine((id) => id !== "group", 'must not be "group": policies use that word for whole groups'),
+  id: routed.refine((id) => id !== "group", 'must not be "group": policies use that word for whole groups'),
   name: title.optional(),
   group: name,
   type: z.enum(SERVER_TYPES),
-  command: text,
+  command: text.optional(),
   args: z.array(z.string().max(TEXT_MAX_CHARS)).max(LIST_MAX).default([]),
   env: z
     .record(
@@ -79,7 +87,15 @@ const server = z.strictObject({
     )
     .default({}),
   working_dir: text.optional(),
+  url: urlSchema.optional(),
+  transport: z.enum(TRANSPORTS).default("auto"),
+  headers: headersSchema.default({}),
   startup_timeout: seconds.default(60),
+  client_capabilities: z
+    .array(z.enum(CLIENT_CAPABILITIES))
+    .max(LIST_MAX)
+    .default([...CLIENT_CAPABILITIES]),
+  session_context: boolean.default(false),
   enabled: boolean.default(true),
 });
 const policy = z.strictObject({
@@ -118,4 +134,4 @@ export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
   mcp_servers: ["requirements", "health_check_interval", "pool", "limits"],
   policies: ["conditions"],
 };
-export const LATER_TYPES: readonly string[] = ["python", "uv", "container", "remote"];
+export const LATER_TYPES: readonly string[] = ["python", "uv", "container"];

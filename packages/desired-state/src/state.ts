@@ -3,8 +3,16 @@ import type { DesiredOauth } from "./oauth.ts";
 export const SECTIONS = ["control_plane", "groups", "mcp_servers", "policies"] as const;
 export type Section = (typeof SECTIONS)[number];
 
-export const SERVER_TYPES = ["npx", "node", "command"] as const;
+export const SERVER_TYPES = ["npx", "node", "command", "remote"] as const;
 export type ServerType = (typeof SERVER_TYPES)[number];
+
+export const TRANSPORTS = ["auto", "streamable-http", "sse", "websocket"] as const;
+/** `auto`: Streamable HTTP, else HTTP with SSE; empty where a process is started. */
+export type Transport = (typeof TRANSPORTS)[number] | "";
+
+/** What a client may offer to servers, and a server may be kept from. */
+export const CLIENT_CAPABILITIES = ["sampling", "elicitation", "roots", "tasks"] as const;
+export type ClientCapability = (typeof CLIENT_CAPABILITIES)[number];
 
 /** `mcp`: may send MCP requests, subject to policies; `admin`: may use the management API. */
 export const PERMISSIONS = ["mcp", "admin"] as const;
@@ -47,7 +55,7 @@ export interface DesiredServer {
   readonly name: string;
   readonly group: string;
   readonly type: ServerType;
-  /** npx: the package, with its version; node: the script; command: the program. */
+  /** npx: the package, with its version; node: the script; command: the program; remote: empty. */
   readonly command: string;
   /** May hold secrets. */
   readonly args: readonly string[];
@@ -55,9 +63,18 @@ export interface DesiredServer {
   readonly env: Readonly<Record<string, string>>;
   /** Absolute; absent where the server does not care. */
   readonly workingDir?: string;
+  /** Of remote servers, else empty. May hold secrets. */
+  readonly url: string;
+  readonly transport: Transport;
+  /** May hold secrets. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly startupTimeoutMs: number;
+  /** What of a client's own capabilities the server may use. */
+  readonly clientCapabilities: readonly ClientCapability[];
+  /** The server is told who calls. */
+  readonly sessionContext: boolean;
   readonly enabled: boolean;
-  /** The entry as the file has it: `${NAME}` unresolved, values given in plain text for `env` left out. May be stored. */
+  /** The entry as the file has it: `${NAME}` unresolved; of `env`, `headers` and `url` no plain values. May be stored. */
   readonly written: Readonly<Record<string, unknown>>;
 }
 
