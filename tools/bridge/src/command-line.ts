@@ -28,7 +28,7 @@ export const USAGE = `tollgate-bridge - connects an AI client on stdio with a To
   tollgate-bridge doctor
       Checks the set-up step by step and says what to do.
 
-  --url URL       the gateway's MCP endpoint, for example http://127.0.0.1:8080/mcp
+  --url URL       the gateway's MCP endpoint: http://127.0.0.1:8080/mcp, or ws://127.0.0.1:8080/mcp/ws by WebSocket
   --token TOKEN   the access token; the environment hides it better from process lists
   --config FILE   another file than ~/.mcp-bridge/config.yaml
   --help, --version

@@ -10,6 +10,8 @@ export interface Surroundings {
   /** The absolute path of this program, for a client's configuration. */
   readonly bundle: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The folder in which the client has started the bridge. */
+  readonly workspace: string | undefined;
   readonly place: Place;
   readonly stdin: Readable;
   readonly stdout: Writable;
@@ -33,7 +35,7 @@ export async function execute(command: Command, around: Surroundings): Promise<n
 /** What only some commands need is loaded only by them: the relay has to be there at once. */
 async function dispatch(command: Command, around: Surroundings): Promise<number> {
   const say = (line: string): void => void around.stdout.write(`${line}\n`);
-  const sources = { env: around.env, home: around.place.home };
+  const sources = { env: around.env, home: around.place.home, workspace: around.workspace };
   switch (command.kind) {
     case "help":
       say(USAGE);

@@ -17,6 +17,7 @@ const SECTIONS: ReadonlySet<string> = new Set(["bridge", "bridge.connection", "b
 const RULES = {
   "bridge.control_plane_url": text,
   "bridge.auth_token": text,
+  "bridge.workspace": aSwitch,
   "bridge.connection.timeout_seconds": number(1, 86_400),
   "bridge.connection.retry_attempts": number(0, 10),
   "bridge.connection.retry_backoff_base": number(1, 10),
@@ -105,11 +106,9 @@ function readValue(rule: Rule, raw: unknown, env: FileOptions["env"]): Value | {
     case "text":
       return typeof value === "string" && value !== "" ? value : { problem: "must be text" };
     case "switch":
-      return value === true || value === "true"
-        ? true
-        : value === false || value === "false"
-          ? false
-          : { problem: "must be true or false" };
+      if (value === true || value === "true" || value === "on") return true;
+      if (value === false || value === "false" || value === "off") return false;
+      return { problem: "must be on or off" };
     case "choice":
       return typeof value === "string" && rule.of.includes(value)
         ? value

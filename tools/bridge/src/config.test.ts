@@ -13,7 +13,7 @@ afterAll(() => rm(home, { recursive: true }));
 async function load(yaml: string, env: Record<string, string> = {}): Promise<Config> {
   const config = join(home, "config.yaml");
   await writeFile(config, yaml);
-  return loadConfig({ flags: { config }, env, home });
+  return loadConfig({ flags: { config }, env, home, workspace: "/projects/a" });
 }
 
 async function problemsOf(yaml: string, env?: Record<string, string>): Promise<readonly string[]> {
@@ -94,7 +94,7 @@ test("names a variable that is missing, unless a flag or the environment has the
 
 test("refuses a URL or token that cannot work, without repeating the token", async () => {
   expect(await problemsOf("", { ...GIVEN, TOLLGATE_URL: "gate.example/mcp" })).toEqual([
-    'the URL must look like http://127.0.0.1:8080/mcp; it is "gate.example/mcp"',
+    'the URL must look like http://127.0.0.1:8080/mcp (or ws://127.0.0.1:8080/mcp/ws); it is "gate.example/mcp"',
   ]);
   expect(await problemsOf("", { ...GIVEN, TOLLGATE_TOKEN: "two words" })).toEqual([
     "the token must be visible ASCII characters without spaces",

@@ -12,6 +12,9 @@ export interface Config {
   /** The factor by which the wait between two attempts grows. */
   readonly retryBase: number;
   readonly keepaliveMs: number;
+  /** The folder that the client works in; absent when the gateway is not to know it. */
+  readonly workspace: string | undefined;
+  readonly proxyEnv: Readonly<Record<string, string | undefined>>;
   readonly cache: { readonly directory: string; readonly bytesMax: number; readonly ttlMs: number } | undefined;
   readonly log: {
     readonly level: LogLevel;
@@ -31,6 +34,8 @@ export interface ConfigSources {
   };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly home: string;
+  /** The folder in which the client has started the bridge. */
+  readonly workspace: string | undefined;
 }
 
 /** Says everything that is wrong with what the user gave, one line each. */
@@ -48,7 +53,7 @@ export function defaultConfigFile(home: string): string {
 }
 
 /** Flags before environment before file. Throws ConfigError. */
-export async function loadConfig({ flags, env, home }: ConfigSources): Promise<Config> {
+export async function loadConfig({ flags, env, home, workspace }: ConfigSources): Promise<Config> {
   const givenUrl = flags.url ?? (env["TOLLGATE_URL"] || undefined);
   const givenToken = flags.token ?? (env["TOLLGATE_TOKEN"] || undefined);
   const overridden = new Set<FileKey>();
@@ -87,6 +92,8 @@ export async function loadConfig({ flags, env, home }: ConfigSources): Promise<C
     retryAttempts: Math.floor(numberOf("bridge.connection.retry_attempts", 3)),
     retryBase: numberOf("bridge.connection.retry_backoff_base", 2),
     keepaliveMs: numberOf("bridge.connection.keepalive_interval", 30) * 1000,
+    workspace: file?.values.get("bridge.workspace") === false ? undefined : workspace,
+    proxyEnv: env,
     cache:
       file?.values.get("bridge.cache.enabled") === true
         ? {
@@ -112,8 +119,10 @@ function howToGive(what: string, path: string): string {
 function checkUrl(text: string | undefined, problems: string[]): URL | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === "http:" || url?.protocol === "https:") return url;
-  problems.push(`the URL must look like http://127.0.0.1:8080/mcp; it is ${JSON.stringify(text)}`);
+  if (url && ["http:", "https:", "ws:", "wss:"].includes(url.protocol)) return url;
+  problems.push(
+    `the URL must look like http://127.0.0.1:8080/mcp (or ws://127.0.0.1:8080/mcp/ws); it is ${JSON.stringify(text)}`,
+  );
   return undefined;
 }
 

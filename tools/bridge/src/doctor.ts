@@ -1,14 +1,20 @@
 import { connect } from "node:net";
 import { type Config, ConfigError, type ConfigSources, defaultConfigFile, loadConfig } from "./config.ts";
-import { type Delivery, exchange } from "./exchange.ts";
-import { parseLine, PROTOCOL_VERSION_KEY } from "./frame.ts";
-import { type Gateway, openGateway, reasonOf } from "./gateway.ts";
+import { frameOf, PROTOCOL_VERSION_KEY } from "./frame.ts";
+import { openGateway } from "./gateway.ts";
 import { modernHeaders } from "./headers.ts";
+import { reasonOf } from "./link-error.ts";
+import type { Link } from "./link.ts";
+import type { Log } from "./log.ts";
+import { openLink } from "./open-link.ts";
+import { knowsProxies, proxyVariable } from "./proxy.ts";
 import { isObject, rpcErrorOf } from "./rpc-error.ts";
 
 const checkMsMax = 10_000;
 const toolPagesMax = 100;
 const oldestNode = 20;
+const nowhere = (): void => {};
+const noLog: Log = { error: nowhere, warn: nowhere, info: nowhere, debug: nowhere };
 
 export interface DoctorOptions {
   readonly sources: ConfigSources;
@@ -20,29 +26,46 @@ export interface DoctorOptions {
 /** Checks the way to the gateway step by step, up to the first that fails. Returns whether all is well. */
 export async function diagnose(options: DoctorOptions): Promise<boolean> {
   const { say } = options;
-  let gateway: Gateway | undefined;
+  let link: Link | undefined;
   try {
     say(`ok    ${checkNode(options.nodeVersion)}`);
     const config = await loadConfig(options.sources);
     const path = options.sources.flags.config ?? defaultConfigFile(options.sources.home);
     say(`ok    configuration: ${config.file ?? `no file ${path}; flags and environment suffice`}`);
     say(`ok    URL: ${config.url.href}`);
-    await checkPort(config.url);
-    say(`ok    ${config.url.host} takes connections`);
-    await checkHealth(config.url);
+    if (!reportProxy(config, options)) {
+      await checkPort(config.url);
+      say(`ok    ${config.url.host} takes connections`);
+    }
+    const connection = { ...config, silenceMsMax: checkMsMax, version: options.version };
+    await checkHealth(connection);
     say("ok    the gateway says that it is healthy");
-    gateway = await openGateway({ ...config, silenceMsMax: checkMsMax, version: options.version });
-    await ask(gateway, "server/discover", {}, options.version);
+    const unasked = { take: () => undefined, write: () => Promise.resolve() };
+    link = await openLink({ ...connection, log: noLog, unasked });
+    await ask(link, "server/discover", {}, options.version);
     say("ok    the token is accepted");
-    say(`ok    ${await countTools(gateway, options.version)} tools can be used with it`);
+    say(`ok    ${await countTools(link, options.version)} tools can be used with it`);
     return true;
   } catch (error) {
     const problems = error instanceof ConfigError ? error.problems : [reasonOf(error)];
     for (const problem of problems) say(`FAIL  ${problem}`);
     return false;
   } finally {
-    gateway?.close();
+    link?.close();
   }
+}
+
+/** Whether the way leads through a proxy, so that the gateway's own port may be out of reach. */
+function reportProxy({ url, proxyEnv }: Config, { nodeVersion, say }: DoctorOptions): boolean {
+  const variable = proxyVariable(url, proxyEnv);
+  if (variable === undefined) return false;
+  const isUsed = knowsProxies(nodeVersion);
+  say(
+    isUsed
+      ? `ok    ${variable} is used, unless NO_PROXY names ${url.hostname}`
+      : `note  ${variable} is set, but Node ${nodeVersion} does not use it; Node 22.21, 24.5 and newer do`,
+  );
+  return isUsed;
 }
 
 function checkNode(nodeVersion: string): string {
@@ -51,7 +74,8 @@ function checkNode(nodeVersion: string): string {
 }
 
 function checkPort(url: Config["url"]): Promise<void> {
-  const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
+  const isSecure = url.protocol === "https:" || url.protocol === "wss:";
+  const port = Number(url.port || (isSecure ? 443 : 80));
   return new Promise((resolve, reject) => {
     const fail = (reason: string): void => {
       socket.destroy();
@@ -71,23 +95,34 @@ function checkPort(url: Config["url"]): Promise<void> {
   });
 }
 
-async function checkHealth(url: URL): Promise<void> {
-  const address = new URL("/healthz", url);
-  const response = await fetch(address, { signal: AbortSignal.timeout(checkMsMax) }).catch((error: unknown) => {
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+async function checkHealth(options: Parameters<typeof openGateway>[0]): Promise<void> {
+  const address = new URL("/healthz", options.url);
+  address.protocol = options.url.protocol.replace("ws", "http");
+  const gateway = await openGateway({ ...options, url: address });
+  const signal = AbortSignal.timeout(checkMsMax);
+  try {
+    const head = await gateway.request({ method: "GET", headers: {}, signal, mayBeSilent: false });
+    head.resume();
+    if (head.statusCode !== 200)
+      throw new HealthError(`${address.href} answers ${head.statusCode}; look into the gateway's log`);
+  } catch (error) {
+    if (error instanceof HealthError) throw error;
     throw new Error(
-      `${address.href} does not answer (${reasonOf(cause)}); is it a Tollgate gateway, and http or https as in the URL?`,
+      `${address.href} does not answer (${reasonOf(error)}); is it a Tollgate gateway, and http or https as in the URL?`,
+      { cause: error },
     );
-  });
-  await response.body?.cancel();
-  if (!response.ok) throw new Error(`${address.href} answers ${response.status}; look into the gateway's log`);
+  } finally {
+    gateway.close();
+  }
 }
 
-async function countTools(gateway: Gateway, version: string): Promise<number> {
+class HealthError extends Error {}
+
+async function countTools(link: Link, version: string): Promise<number> {
   let count = 0;
   let cursor: unknown;
   for (let page = 0; page < toolPagesMax; page++) {
-    const result = await ask(gateway, "tools/list", cursor === undefined ? {} : { cursor }, version);
+    const result = await ask(link, "tools/list", cursor === undefined ? {} : { cursor }, version);
     count += Array.isArray(result["tools"]) ? result["tools"].length : 0;
     cursor = result["nextCursor"];
     if (cursor === undefined) return count;
@@ -96,34 +131,26 @@ async function countTools(gateway: Gateway, version: string): Promise<number> {
 }
 
 /** One modern request, which needs no session. Throws with what to do if it gets no result. */
-async function ask(
-  gateway: Gateway,
-  method: string,
-  params: object,
-  version: string,
-): Promise<Record<string, unknown>> {
+async function ask(link: Link, method: string, params: object, version: string): Promise<Record<string, unknown>> {
   const meta = {
     [PROTOCOL_VERSION_KEY]: "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": { name: "tollgate-bridge doctor", version },
   };
-  const [inbound] = parseLine(
-    Buffer.from(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } })),
-  );
-  if (!inbound?.ok) throw new Error(`cannot ask ${method}`);
-  let answer: Record<string, unknown> = {};
-  const delivery: Delivery = {
-    answer: (_line, message) => Promise.resolve(void (answer = message)),
-    message: () => Promise.resolve(),
-  };
-  const { frame } = inbound;
-  const signal = AbortSignal.timeout(checkMsMax);
-  const outcome = await exchange({
-    gateway,
+  const frame = frameOf(JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } }));
+  let answer: Readonly<Record<string, unknown>> = {};
+  const outcome = await link.exchange({
     frame,
     headers: modernHeaders(frame),
-    signal,
-    delivery,
+    inSession: false,
+    signal: AbortSignal.timeout(checkMsMax),
+    delivery: {
+      write: () => Promise.resolve(),
+      take: ({ request, message }) => {
+        if (request) answer = message;
+        return undefined;
+      },
+    },
   });
   if (outcome.kind !== "done") {
     // Here the doctor is what runs already.

@@ -1,224 +1,185 @@
-import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
-import { readEvents } from "./event-stream.ts";
-import { type Frame, isAnswerTo } from "./frame.ts";
-import { type Gateway, reasonOf, SendError, SilenceError } from "./gateway.ts";
-import { parseRetryAfterMs, retryWaitMsMax } from "./retry.ts";
-import { failure, type Failure, isObject, type RpcError, rpcErrorOf } from "./rpc-error.ts";
+import type { IncomingMessage } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Delivery, parse, passOn } from "./delivery.ts";
+import { type Cursor, readEvents, startCursor } from "./event-stream.ts";
+import { type Frame, isAnswerTo, requestsOf } from "./frame.ts";
+import type { Gateway } from "./gateway.ts";
+import { brokenOff, done, type Exchange, failed, isSilence, type Outcome } from "./link.ts";
+import { fromGateway, readBody, readRefusal, refused } from "./refusal.ts";
+import { reconnectWaitMs } from "./retry.ts";
+import { rpcErrorOf } from "./rpc-error.ts";
 
 /** The largest answer, or event of a stream, that is passed on. */
-const answerBytesMax = 64 * 1024 * 1024;
-/** As much of a refusal's body as is read for its reason. */
-const refusalBytesMax = 1024 * 1024;
+export const answerBytesMax = 64 * 1024 * 1024;
+/** How long a broken stream is asked for again while the gateway does not give it. */
+const resumeFailingMsMax = 15_000;
 
-/** Where an exchange's messages go. */
-export interface Delivery {
-  /** The answer to the frame's request. */
-  answer(line: string, message: Record<string, unknown>, head: IncomingMessage): Promise<void>;
-  /** Any other message that came on the request's stream. */
-  message(line: string): Promise<void>;
-}
-
-export interface Exchange {
+export interface PostOptions extends Exchange {
   readonly gateway: Gateway;
-  readonly frame: Frame;
-  readonly headers: OutgoingHttpHeaders;
-  readonly signal: AbortSignal;
-  readonly delivery: Delivery;
-  readonly onSent?: () => void;
+  readonly retryBase: number;
+  /** How long a stream that is given again and again may bring nothing new. */
+  readonly silenceMsMax: number;
 }
 
-/** How one POST ended. `retry`: another attempt cannot make anything happen twice. */
-export type Outcome =
-  | { readonly kind: "done" }
-  | { readonly kind: "expired"; readonly failure: Failure }
-  | {
-      readonly kind: "failed";
-      readonly failure: Failure;
-      readonly retry: boolean;
-      readonly retryAfterMs?: number;
-      /** The gateway's own answer to this request: passed on, once no attempt is left, in place of `failure`. */
-      readonly line?: string;
-    };
+/** How far the answer to one POST has come. */
+interface Progress {
+  /** Requests that have no answer yet. */
+  readonly awaited: Set<Frame>;
+  readonly cursor: Cursor;
+  /** Something has been passed on. */
+  delivered: boolean;
+  sessionId: string | undefined;
+}
 
-const done: Outcome = { kind: "done" };
-
-/** Sends one frame and delivers what comes back. Never throws. */
-export async function exchange(options: Exchange): Promise<Outcome> {
-  const { gateway, frame, headers, signal } = options;
-  const progress: Progress = { delivered: false, answered: false };
+/** POSTs one frame and delivers what comes back, over as many connections as it takes. Never throws. */
+export async function post(options: PostOptions): Promise<Outcome> {
+  const { gateway, frame, headers, signal, onSent } = options;
+  const progress: Progress = {
+    awaited: new Set(requestsOf(frame)),
+    cursor: startCursor(),
+    delivered: false,
+    sessionId: undefined,
+  };
   try {
-    const head = await gateway.post({
+    const head = await gateway.request({
+      method: "POST",
       body: frame.bytes,
       headers,
       signal,
       mayBeSilent: frame.method === "subscriptions/listen",
-      ...(options.onSent && { onSent: options.onSent }),
+      ...(onSent && { onSent }),
     });
-    const status = head.statusCode ?? 0;
-    return status >= 200 && status < 300
-      ? await readSuccess(options, head, progress)
-      : await readRefusal(options, head);
+    if (!isSuccess(head)) return refused(options, await readRefusal(gateway.url, head));
+    const sessionId = head.headers["mcp-session-id"];
+    if (typeof sessionId === "string") progress.sessionId = sessionId;
+    const refusal = await readAnswer(options, head, progress);
+    if (refusal) return refusal;
+    if (progress.awaited.size > 0) await resume(options, progress);
+    return done;
   } catch (error) {
-    return progress.answered ? done : brokenOff(options, error, progress.delivered);
+    if (requestsOf(frame).length > 0 && progress.awaited.size === 0) return done;
+    return brokenOff({ frame, url: gateway.url, error, delivered: progress.delivered });
   }
 }
 
-/** What the client has seen of an exchange so far: anything at all, and the answer. */
-interface Progress {
-  delivered: boolean;
-  answered: boolean;
-}
-
-async function readSuccess(options: Exchange, head: IncomingMessage, progress: Progress): Promise<Outcome> {
-  const { frame, delivery } = options;
+/** Reads a response to its end. Throws when nothing can come any more although something is awaited. */
+async function readAnswer(
+  options: PostOptions,
+  head: IncomingMessage,
+  progress: Progress,
+): Promise<Outcome | undefined> {
+  const { frame } = options;
   const type = (head.headers["content-type"] ?? "").toLowerCase();
-  const deliver = async (text: string): Promise<void> => {
-    const message = parse(text);
-    if (!isObject(message)) return;
-    // Raw newlines are blanks in JSON (inside strings they are escaped), but on stdio they would end the frame.
-    const line = text.replaceAll(/[\r\n]/g, " ");
-    progress.delivered = true;
-    if (isAnswerTo(message, frame.id)) {
-      progress.answered = true;
-      await delivery.answer(line, message, head);
-    } else await delivery.message(line);
-  };
   if (type.startsWith("text/event-stream")) {
-    for await (const data of readEvents(head, answerBytesMax)) await deliver(data);
+    await readStream(options, head, progress).catch((error: unknown) => {
+      if (!canResume(options, progress, error)) throw error;
+    });
+    if (canResume(options, progress)) return undefined;
   } else if (type.startsWith("application/json")) {
     const body = await readBody(head, answerBytesMax);
     const message = parse(body);
     const error = rpcErrorOf(message);
-    if (isAnswerTo(message, frame.id)) await deliver(body);
+    const isAnswer = Array.isArray(message)
+      ? frame.kind === "batch"
+      : [...progress.awaited].some(({ id }) => isAnswerTo(message, id));
+    if (isAnswer) await passOn(body, collect(options.delivery, progress));
     else if (error) return failed(fromGateway(error), false);
   } else head.resume();
-  if (frame.kind !== "request" || progress.answered) return done;
-  return brokenOff(
-    options,
-    new Error(`it gave no answer (HTTP ${head.statusCode}, ${type || "no content"})`),
-    progress.delivered,
-  );
+  if (progress.awaited.size > 0)
+    throw new Error(`it gave no answer (HTTP ${head.statusCode}, ${type || "no content"})`);
+  return undefined;
 }
 
-async function readRefusal({ frame, headers, gateway }: Exchange, head: IncomingMessage): Promise<Outcome> {
-  const status = head.statusCode ?? 0;
-  const body = await readBody(head, refusalBytesMax);
-  const message = parse(body);
-  const error = rpcErrorOf(message);
-  const reason = statusFailure({
-    status,
-    frame,
-    url: gateway.url,
-    head,
-    reason: refusalReason(message, error),
-    error,
-  });
-  if (status === 404 && headers["mcp-session-id"] !== undefined && error?.code !== -32601)
-    return { kind: "expired", failure: reason };
+async function readStream(options: PostOptions, head: IncomingMessage, progress: Progress): Promise<void> {
+  const delivery = collect(options.delivery, progress);
+  const events = readEvents(head, { bytesMax: answerBytesMax, cursor: progress.cursor });
+  for await (const data of events) await passOn(data, delivery);
+}
 
-  const line = isAnswerTo(message, frame.id) ? body.replaceAll(/[\r\n]/g, " ") : undefined;
-  const retryAfterMs = parseRetryAfterMs(head.headers["retry-after"], Date.now());
-  const declared = retryAfterMs !== undefined || (isObject(error?.data) && error.data["retryable"] === true);
+/** Notes what comes, and which request it answers. */
+function collect({ take, write }: Delivery, progress: Progress): Delivery {
   return {
-    kind: "failed",
-    failure: reason,
-    retry: (status === 429 || status === 503) && declared && (retryAfterMs ?? 0) <= retryWaitMsMax,
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-    ...(line !== undefined && { line }),
+    write,
+    take: (incoming) => {
+      progress.delivered = true;
+      const request = [...progress.awaited].find(({ id }) => isAnswerTo(incoming.message, id));
+      if (request) progress.awaited.delete(request);
+      const { sessionId } = progress;
+      return take({ ...incoming, ...(request && { request }), ...(sessionId !== undefined && { sessionId }) });
+    },
   };
 }
 
+/** Streams of the legacy revisions can be taken up again behind the last event that had an id. */
+function canResume({ frame, signal }: PostOptions, { awaited, cursor }: Progress, error?: unknown): boolean {
+  const isLost = !isSilence(error) && !(error instanceof RangeError);
+  return (
+    frame.protocolVersion === undefined &&
+    awaited.size > 0 &&
+    cursor.lastEventId !== undefined &&
+    isLost &&
+    !signal.aborted
+  );
+}
+
 /**
- * The rule of at most once: a request that never reached the gateway may go again; one that did, and got no answer, may
- * go again unless it calls a tool or part of its answer has been delivered.
+ * Asks for the rest of a stream until everything is answered. A server may give it in pieces, closing the connection
+ * whenever it likes (2025-11-25, "polling"). Throws when it does not give it, or nothing new for too long.
  */
-function brokenOff({ frame, gateway }: Exchange, error: unknown, delivered: boolean): Outcome {
-  const reason = reasonOf(error);
-  if (error instanceof SendError && !error.connected) {
-    return failed(
-      failure("unavailable", `cannot reach the gateway at ${gateway.url.origin}: ${reason}; is it running?`, true),
-      true,
-    );
-  }
-  if (error instanceof RangeError)
-    return failed(failure("internal", `the gateway's answer is too large: ${reason}`), false);
-  if (frame.method === "tools/call") {
-    const message = `no answer came from the gateway (${reason}); the call may or may not have run`;
-    return failed(failure("outcome_unknown", message), false);
-  }
-  const silent = error instanceof SilenceError || (error instanceof SendError && error.cause instanceof SilenceError);
-  if (silent) return failed(failure("deadline_exceeded", "the gateway did not answer in time", true), false);
-  return failed(failure("unavailable", `the gateway broke off: ${reason}`, true), !delivered);
-}
-
-interface Refusal {
-  readonly status: number;
-  readonly frame: Frame;
-  readonly url: URL;
-  readonly head: IncomingMessage;
-  readonly reason: string;
-  readonly error: RpcError | undefined;
-}
-
-function statusFailure({ status, frame, url, head, reason, error }: Refusal): Failure {
-  if (status === 401) {
-    return failure("unauthenticated", `the gateway refused the token (401): ${reason}; run "tollgate-bridge doctor"`);
-  }
-  if (error) return fromGateway(error);
-  if (status === 403) return failure("permission_denied", `the gateway forbids this (403): ${reason}`);
-  if (status === 404)
-    return failure("not_found", `there is no MCP endpoint at ${url.href} (404); check the URL's path`);
-  if (status === 413) return failure("payload_too_large", `the message is too large for the gateway (413): ${reason}`);
-  if (status === 429) return failure("overloaded", `the gateway is overloaded (429): ${reason}`, true);
-  if (status >= 500) {
-    // A proxy's 502 or 504 may come after the call has run; only 503 says that it was not taken in.
-    const mayHaveRun = frame.method === "tools/call" && status !== 503;
-    return failure(
-      "unavailable",
-      `the gateway failed (${status}): ${reason}${mayHaveRun ? "; the call may have run" : ""}`,
-      !mayHaveRun,
-    );
-  }
-  if (status >= 300 && status < 400) {
-    return failure(
-      "unavailable",
-      `the gateway redirects (${status}) to ${head.headers.location ?? "nowhere"}; use that address as the URL`,
-    );
-  }
-  return failure("invalid_request", `the gateway refused the request (${status}): ${reason}`);
-}
-
-function refusalReason(message: unknown, error: RpcError | undefined): string {
-  if (error) return error.message;
-  const fields = isObject(message)
-    ? [message["detail"], message["error_description"], message["title"], message["message"]]
-    : [];
-  return fields.find((field): field is string => typeof field === "string") ?? "no reason given";
-}
-
-function fromGateway(error: RpcError): Failure {
-  return { code: "internal", message: error.message, retryable: false, original: error };
-}
-
-function failed(reason: Failure, retry: boolean): Outcome {
-  return { kind: "failed", failure: reason, retry };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+async function resume(options: PostOptions, progress: Progress): Promise<void> {
+  const { gateway, headers, signal } = options;
+  const { cursor, awaited } = progress;
+  let newsAt = Date.now();
+  let givenAt = Date.now();
+  for (let attempt = 1; awaited.size > 0; attempt++) {
+    await sleep(reconnectWaitMs(cursor.retryMs, { attempt, base: options.retryBase }), undefined, { signal });
+    const before = cursor.lastEventId;
+    try {
+      const position = { "last-event-id": headerText(before ?? "") };
+      const head = await gateway.request({
+        method: "GET",
+        headers: { ...headers, ...position },
+        signal,
+        mayBeSilent: false,
+      });
+      if (!isEventStream(head)) {
+        head.resume();
+        if (!isPassing(head))
+          throw new RefusedError(`the stream broke, and its rest was refused: HTTP ${head.statusCode}`);
+      } else {
+        givenAt = Date.now();
+        await readStream(options, head, progress);
+      }
+    } catch (error) {
+      if (error instanceof RefusedError || isSilence(error) || error instanceof RangeError || signal.aborted)
+        throw error;
+      if (Date.now() - givenAt > resumeFailingMsMax) throw error;
+    }
+    if (cursor.lastEventId !== before) {
+      newsAt = Date.now();
+      attempt = 0;
+    }
+    if (Date.now() - givenAt > resumeFailingMsMax || Date.now() - newsAt > options.silenceMsMax)
+      throw new Error("the stream broke, and its rest did not come");
   }
 }
 
-async function readBody(head: IncomingMessage, bytesMax: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let held = 0;
-  for await (const chunk of head as AsyncIterable<Buffer>) {
-    held += chunk.length;
-    if (held > bytesMax) throw new RangeError(`it is longer than ${bytesMax} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
+class RefusedError extends Error {}
+
+function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
+}
+
+export function isEventStream(head: IncomingMessage): boolean {
+  return isSuccess(head) && (head.headers["content-type"] ?? "").toLowerCase().startsWith("text/event-stream");
+}
+
+/** A refusal that may be none in a moment: the gateway is busy, restarting, or has not noticed yet that a connection is lost. */
+export function isPassing({ statusCode = 0 }: IncomingMessage): boolean {
+  return [408, 409, 429].includes(statusCode) || statusCode >= 500;
+}
+
+/** Node writes a header's characters as bytes; an event's id is UTF-8 there (WHATWG HTML, section 9.2.4). */
+export function headerText(value: string): string {
+  return Buffer.from(value, "utf8").toString("latin1");
 }

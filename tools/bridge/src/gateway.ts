@@ -1,6 +1,11 @@
-import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { Agent, ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { workspaceHeader } from "./headers.ts";
+import { SendError, SilenceError } from "./link-error.ts";
+import { proxySettings } from "./proxy.ts";
 
-const connectMsMax = 10_000;
+export const connectMsMax = 10_000;
 /** An idle connection is closed before common servers close theirs (5 s), so that a call does not meet a dying one. */
 const idleConnectionMs = 4_000;
 
@@ -11,14 +16,20 @@ export interface GatewayOptions {
   readonly silenceMsMax: number;
   /** The interval of TCP keep-alive probes, so that a long call outlives an idle NAT or firewall. */
   readonly keepaliveMs: number;
+  /** The environment's variables that name proxies. */
+  readonly proxyEnv: Readonly<Record<string, string | undefined>>;
+  /** The folder that the client works in, if the gateway may know it. */
+  readonly workspace: string | undefined;
   readonly version: string;
 }
 
-export interface Post {
-  readonly body: Buffer;
+export interface GatewayRequest {
+  readonly method: "POST" | "GET";
+  /** Of a POST. */
+  readonly body?: Buffer;
   readonly headers: OutgoingHttpHeaders;
   readonly signal: AbortSignal;
-  /** A subscription may be silent for as long as it lives. */
+  /** A stream that only brings news may be silent for as long as it lives. */
   readonly mayBeSilent: boolean;
   /** The whole request has been given to the operating system. */
   readonly onSent?: () => void;
@@ -28,65 +39,64 @@ export interface Post {
 export interface Gateway {
   readonly url: URL;
   /** Resolves with the response's head. Throws SendError; the body's stream breaks with the socket's error or SilenceError. */
-  post(post: Post): Promise<IncomingMessage>;
+  request(request: GatewayRequest): Promise<IncomingMessage>;
   /** Ends a session; an endpoint that is gone or refuses is no failure. */
   endSession(headers: OutgoingHttpHeaders, msMax: number): Promise<void>;
   close(): void;
 }
 
-export class SilenceError extends Error {}
+/** What every request says of the bridge, whatever it is about. */
+export function identityHeaders(options: GatewayOptions): Record<string, string> {
+  return {
+    authorization: `Bearer ${options.token}`,
+    "user-agent": `tollgate-bridge/${options.version}`,
+    ...workspaceHeader(options.workspace),
+  };
+}
 
-export class SendError extends Error {
-  /** False only when it is certain that nothing reached the gateway: the connection was never made. */
-  readonly connected: boolean;
+/** The agent that makes the connections, through a proxy where the environment names one. */
+export async function openAgent(options: GatewayOptions): Promise<Agent> {
+  const transport = await transportOf(options.url);
+  const proxyEnv = proxySettings(options.url, options.proxyEnv);
+  const settings = {
+    keepAlive: true,
+    keepAliveMsecs: options.keepaliveMs,
+    timeout: idleConnectionMs,
+    ...(proxyEnv && { proxyEnv }),
+  };
+  return new transport.Agent(settings);
+}
 
-  constructor(cause: Error, connected: boolean) {
-    super(reasonOf(cause), { cause });
-    this.connected = connected;
-  }
+/** node:http rather than fetch: it starts faster and tells a refused connection from a broken one. */
+async function transportOf(url: URL) {
+  return ["https:", "wss:"].includes(url.protocol) ? import("node:https") : import("node:http");
 }
 
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { url } = options;
-  // node:http rather than fetch: it starts faster and tells a refused connection from a broken one.
-  const transport = url.protocol === "https:" ? await import("node:https") : await import("node:http");
-  const agent = new transport.Agent({
-    keepAlive: true,
-    keepAliveMsecs: options.keepaliveMs,
-    timeout: idleConnectionMs,
-  });
-  const common = {
-    authorization: `Bearer ${options.token}`,
-    accept: "application/json, text/event-stream",
-    "user-agent": `tollgate-bridge/${options.version}`,
-  };
+  const transport = await transportOf(url);
+  const agent = await openAgent(options);
+  const common = identityHeaders(options);
   return {
     url,
-    post: (post) => {
+    request: (request) => {
+      const { method, body, signal } = request;
       const headers = {
         ...common,
-        ...post.headers,
-        "content-type": "application/json",
-        "content-length": post.body.length,
+        accept: method === "GET" ? "text/event-stream" : "application/json, text/event-stream",
+        ...request.headers,
+        ...(body && { "content-type": "application/json", "content-length": body.length }),
       };
-      const timeout = post.mayBeSilent ? 0 : options.silenceMsMax;
-      const request = transport.request(url, {
-        method: "POST",
-        agent,
-        headers,
-        signal: post.signal,
-        timeout,
-      });
-      return send(request, post);
+      const timeout = request.mayBeSilent ? 0 : options.silenceMsMax;
+      return send(transport.request(url, { method, agent, headers, signal, timeout }), request);
     },
     endSession: (headers, msMax) =>
       new Promise((resolve) => {
-        const signal = AbortSignal.timeout(msMax);
         const request = transport.request(url, {
           method: "DELETE",
           agent,
-          headers: { ...common, ...headers },
-          signal,
+          headers: { ...common, accept: "application/json", ...headers },
+          signal: AbortSignal.timeout(msMax),
         });
         request.on("response", (response) => response.resume()).on("error", () => resolve());
         request.on("close", resolve).end();
@@ -95,7 +105,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-function send(request: ClientRequest, post: Post): Promise<IncomingMessage> {
+function send(request: ClientRequest, { body, onSent }: GatewayRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     let connected = false;
     let response: IncomingMessage | undefined;
@@ -108,16 +118,20 @@ function send(request: ClientRequest, post: Post): Promise<IncomingMessage> {
       clearTimeout(connectTimer);
     };
     request.on("socket", (socket) => {
-      if (request.reusedSocket) onConnected();
-      else socket.once(request.protocol === "https:" ? "secureConnect" : "connect", onConnected);
+      const isSecure = request.protocol === "https:";
+      // A tunnel through a proxy is ready before its request gets it.
+      const isReady = isSecure ? "getCipher" in socket && isHandshaken(socket) : !socket.connecting;
+      if (request.reusedSocket || isReady) onConnected();
+      else socket.once(isSecure ? "secureConnect" : "connect", onConnected);
     });
-    request.on("finish", () => post.onSent?.());
+    request.on("finish", () => onSent?.());
     request.on("timeout", () => {
       // The agent's own limit on idle connections fires here too, while a request waits for its socket.
       if (!connected && !request.reusedSocket) return;
       (response ?? request).destroy(new SilenceError("the gateway fell silent"));
     });
     request.on("response", (head) => {
+      onConnected();
       response = head;
       resolve(head);
     });
@@ -125,14 +139,11 @@ function send(request: ClientRequest, post: Post): Promise<IncomingMessage> {
       clearTimeout(connectTimer);
       reject(new SendError(error, connected));
     });
-    request.end(post.body);
+    request.end(body);
   });
 }
 
-/** An error in a few words. A name with several addresses fails with an AggregateError, whose own message is empty. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.message !== "") return error.message;
-  const first = error instanceof AggregateError ? error.errors[0] : undefined;
-  return first instanceof Error ? first.message : "code" in error ? String(error.code) : error.name;
+function isHandshaken(socket: Socket & Partial<Pick<TLSSocket, "getProtocol">>): boolean {
+  const protocol = socket.getProtocol?.() ?? "unknown";
+  return protocol !== "unknown";
 }

@@ -17,6 +17,7 @@ const code = await execute(command, {
   nodeVersion: process.versions.node,
   bundle: realpathSync(fileURLToPath(import.meta.url)),
   env: process.env,
+  workspace: currentFolder(),
   place: { platform: process.platform, home: homedir(), appData: process.env["APPDATA"] },
   stdin: process.stdin,
   stdout: process.stdout,
@@ -26,3 +27,12 @@ const code = await execute(command, {
 process.exitCode = code;
 // The relay may leave sockets or a half-read stdin behind; the other commands end by themselves, their output written.
 if (command.kind === "run") process.exit(code);
+
+/** A folder may be deleted while someone works in it. */
+function currentFolder(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
+}

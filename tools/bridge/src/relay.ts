@@ -1,25 +1,22 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { exchange, type Delivery, type Outcome } from "./exchange.ts";
-import { type Frame, parseLine, rawId } from "./frame.ts";
-import type { Gateway } from "./gateway.ts";
+import type { Delivery, Incoming, Take } from "./delivery.ts";
+import { callsTool, type Frame, nameOf, parseLine, rawId, requestsOf } from "./frame.ts";
+import { type Flight, Flights } from "./flights.ts";
 import { modernHeaders } from "./headers.ts";
+import type { Link, Outcome } from "./link.ts";
 import type { Log } from "./log.ts";
 import type { Output } from "./output.ts";
+import { ProgressTokens } from "./progress-tokens.ts";
 import { retryWaitMs } from "./retry.ts";
 import { errorLine, failure, type Failure } from "./rpc-error.ts";
 import { LegacySession } from "./session.ts";
+import { ACKNOWLEDGED, endOfSubscription, LISTEN, missedNews } from "./subscription.ts";
+import { HEADER_MISMATCH, ToolHeaders } from "./tool-headers.ts";
 import type { ToolsCache } from "./tools-cache.ts";
 
-const requestsInFlightMax = 256;
-/** Notifications and responses have a bound of their own, so that a cancellation passes when the requests are full. */
-const othersInFlightMax = 256;
-const inFlightBytesMax = 64 * 1024 * 1024;
-/** How long a stream may stay open after its request has been answered or cancelled. */
-const lingerMsMax = 1_000;
-
 export interface RelayOptions {
-  readonly gateway: Gateway;
+  readonly openLink: (unasked: Delivery) => Promise<Link>;
   readonly output: Output;
   readonly log: Log;
   readonly retryAttempts: number;
@@ -27,36 +24,40 @@ export interface RelayOptions {
   readonly toolsCache: ToolsCache | undefined;
 }
 
-/**
- * One frame on its way. `settled` turns true once, when its answer is written or will never be (cancelled): from then on
- * nothing of it reaches the client, since a client may fail on progress for a request that it has forgotten.
- */
-interface Flight {
-  readonly frame: Frame;
-  readonly controller: AbortController;
-  settled: boolean;
-  /** Set while a POST is under way; resolves when its bytes have left or it has failed. */
-  posting: Promise<void> | undefined;
-  linger: NodeJS.Timeout | undefined;
-  /** Opens the gate that this frame holds, if it holds one. */
-  release: () => void;
+type Failed = Exclude<Outcome, { kind: "done" }>;
+
+/** Opens the way to the gateway and returns what uses it. */
+export async function openRelay(options: RelayOptions): Promise<Relay> {
+  let take: Take = () => undefined;
+  const link = await options.openLink({ write: options.output.write, take: (incoming) => take(incoming) });
+  const relay = new Relay(link, options);
+  take = (incoming) => relay.takeUnasked(incoming);
+  return relay;
 }
 
 /** Carries frames between the client's stdio and the gateway. Every request gets exactly one answer, whatever happens. */
-export class Relay {
+class Relay {
+  readonly #link: Link;
   readonly #options: RelayOptions;
-  readonly #session = new LegacySession();
-  readonly #flights = new Set<Flight>();
-  readonly #carrying = new Set<Promise<void>>();
-  #bytes = 0;
+  readonly #session: LegacySession;
+  readonly #flights = new Flights();
+  readonly #progress = new ProgressTokens();
+  readonly #toolHeaders = new ToolHeaders();
+  #listening = new AbortController();
 
-  constructor(options: RelayOptions) {
+  constructor(link: Link, options: RelayOptions) {
+    this.#link = link;
     this.#options = options;
+    this.#session = new LegacySession({
+      carry: (frame, onAnswer) => this.#carryForBridge(frame, this.#session.headers(frame), onAnswer),
+      onStanding: () => void this.#listen(),
+      log: options.log,
+    });
   }
 
   /** Takes one line of the client's. Returns at once. */
   accept(line: Buffer): void {
-    for (const inbound of parseLine(line)) {
+    for (const inbound of parseLine(line, { keepsBatches: this.#session.hasBatches })) {
       if (!inbound.ok) this.#write(inbound.answer);
       else if (inbound.frame.method === "notifications/cancelled") void this.#cancel(inbound.frame);
       else this.#start(inbound.frame);
@@ -70,187 +71,245 @@ export class Relay {
     );
   }
 
-  /** Resolves when nothing is in flight any more, at the latest after `msMax`. */
+  /** What the gateway sends by itself, on no request's stream. */
+  takeUnasked(incoming: Incoming): string | undefined {
+    if ("method" in incoming.message) return this.#progress.isLate(incoming.message) ? undefined : incoming.line;
+    const target = this.#flights.awaiting(incoming.message["id"]);
+    return target && this.#take(target.flight, { ...incoming, request: target.request });
+  }
+
+  /** Resolves when no answer is awaited any more, at the latest after `msMax`. */
   async drain(msMax: number): Promise<void> {
-    await Promise.race([Promise.all(this.#carrying), sleep(msMax)]);
+    const ending = [...this.#flights].filter(({ frame }) => frame.method !== LISTEN);
+    await Promise.race([Promise.all(ending.map(({ carried }) => carried)), sleep(msMax)]);
   }
 
   /** Answers what is still open, closes its connections and ends the session. */
   async close(msMax: number): Promise<void> {
+    this.#listening.abort();
     for (const flight of this.#flights) {
-      const unknown = flight.frame.method === "tools/call" && flight.posting !== undefined;
-      const code = unknown ? "outcome_unknown" : "unavailable";
-      this.#fail(flight, failure(code, "the bridge is stopping; the request was given up", !unknown));
+      const isUnknown = callsTool(flight.frame) && flight.posting !== undefined;
+      const code = isUnknown ? "outcome_unknown" : "unavailable";
+      if (flight.frame.method === LISTEN && flight.subscription.known)
+        this.#settle(flight, flight.frame, endOfSubscription(flight.frame));
+      this.#fail(flight, failure(code, "the bridge is stopping; the request was given up", !isUnknown));
       flight.controller.abort();
     }
-    const headers = this.#session.headers();
-    if (headers["mcp-session-id"] !== undefined) await this.#options.gateway.endSession(headers, msMax);
-    this.#options.gateway.close();
+    await this.#link.endSession(this.#session.headers(), msMax);
+    this.#link.close();
   }
 
   #start(frame: Frame): void {
-    const alike = [...this.#flights].filter(
-      (flight) => (flight.frame.kind === "request") === (frame.kind === "request"),
-    ).length;
-    const full = alike >= (frame.kind === "request" ? requestsInFlightMax : othersInFlightMax);
-    if (full || this.#bytes + frame.bytes.length > inFlightBytesMax) {
-      if (frame.kind !== "request")
-        return this.#options.log.warn(`too much in flight: dropped ${frame.method || "a response"}`);
-      return this.#write(
-        errorLine(rawId(frame), failure("overloaded", "too many requests are in flight; wait for some to end", true)),
-      );
+    const flight = this.#flights.start(frame);
+    if (!flight) {
+      const refusal = failure("overloaded", "too many requests are in flight; wait for some to end", true);
+      for (const request of requestsOf(frame)) this.#write(errorLine(rawId(request), refusal));
+      if (frame.kind !== "request") this.#options.log.warn(`too much in flight: dropped a ${nameOf(frame)}`);
+      return;
     }
-    const flight: Flight = {
-      frame,
-      controller: new AbortController(),
-      settled: false,
-      posting: undefined,
-      linger: undefined,
-      release: () => {},
-    };
+    for (const request of flight.awaited) this.#progress.start(request);
     const isLegacy = frame.protocolVersion === undefined;
     const gate = isLegacy && frame.method !== "initialize" ? this.#session.gate : undefined;
     if (isLegacy && (frame.method === "initialize" || frame.method === "notifications/initialized")) {
       this.#session.hold(new Promise<void>((resolve) => (flight.release = resolve)));
     }
-    const carried = this.#carry(flight, gate).finally(() => this.#carrying.delete(carried));
-    this.#carrying.add(carried);
+    flight.carried = this.#carry(flight, gate);
   }
 
   async #carry(flight: Flight, gate: Promise<unknown> | undefined): Promise<void> {
-    this.#flights.add(flight);
-    this.#bytes += flight.frame.bytes.length;
     try {
       await gate;
       await this.#attempt(flight);
     } catch (error) {
-      this.#options.log.error(`${flight.frame.method}: ${error instanceof Error ? error.stack : String(error)}`);
+      this.#options.log.error(`${nameOf(flight.frame)}: ${error instanceof Error ? error.stack : String(error)}`);
       this.#fail(flight, failure("internal", "the bridge failed on this request; its log has the details"));
     } finally {
-      clearTimeout(flight.linger);
-      flight.release();
-      this.#flights.delete(flight);
-      this.#bytes -= flight.frame.bytes.length;
+      this.#flights.end(flight);
     }
   }
 
   async #attempt(flight: Flight): Promise<void> {
-    let renewed = false;
+    const { frame, subscription } = flight;
+    const tried = { renewal: false, toolHeaders: false };
     let attempt = 0;
     while (!flight.settled) {
       const generation = this.#session.generation;
-      const outcome = await this.#post(flight);
+      subscription.open = false;
+      const outcome = await this.#send(flight);
       if (outcome.kind === "done" || flight.settled) return;
-      if (outcome.kind === "expired" && !renewed) {
-        renewed = true;
-        const refusal = await this.#session.renew(generation, (frame, headers, delivery) =>
-          this.#exchangeForSession(frame, headers, delivery),
-        );
+      // A response belongs to a question of the expired session: nobody in the new one has asked it.
+      if (outcome.kind === "expired" && !tried.renewal && frame.kind !== "response") {
+        tried.renewal = true;
+        const refusal = await this.#session.renew(generation);
         if (refusal) return this.#fail(flight, refusal);
         continue;
       }
-      if (outcome.kind === "expired" || !outcome.retry || attempt === this.#options.retryAttempts)
-        return this.#giveUp(flight, outcome);
-      attempt++;
-      const waitMs = Math.max(
-        retryWaitMs({ attempt, base: this.#options.retryBase, random: Math.random() }),
-        outcome.retryAfterMs ?? 0,
-      );
-      this.#options.log.info(
-        `${flight.frame.method}: ${outcome.failure.message}; attempt ${attempt + 1} in ${Math.round(waitMs)} ms`,
-      );
-      await sleep(waitMs, undefined, { signal: flight.controller.signal }).catch(() => {});
+      if (outcome.failure.original?.code === HEADER_MISMATCH && !tried.toolHeaders) {
+        tried.toolHeaders = true;
+        if (await this.#relearnTools(frame)) continue;
+      }
+      // A subscription that stood once is made again for as long as the gateway only cannot be reached.
+      const isLost = subscription.known && outcome.failure.retryable;
+      const mayRetry = outcome.kind === "failed" && outcome.retry && attempt < this.#options.retryAttempts;
+      if (!isLost && !mayRetry) return this.#giveUp(flight, outcome);
+      attempt = subscription.open ? 1 : attempt + 1;
+      await this.#waitBefore(flight, attempt, outcome);
     }
   }
 
-  async #post(flight: Flight): Promise<Outcome> {
+  async #waitBefore({ frame, controller }: Flight, attempt: number, outcome: Failed): Promise<void> {
+    const askedMs = outcome.kind === "failed" ? (outcome.retryAfterMs ?? 0) : 0;
+    const waitMs = Math.max(retryWaitMs({ attempt, base: this.#options.retryBase, random: Math.random() }), askedMs);
+    this.#options.log.info(
+      `${nameOf(frame)}: ${outcome.failure.message}; attempt ${attempt + 1} in ${Math.round(waitMs)} ms`,
+    );
+    await sleep(waitMs, undefined, { signal: controller.signal }).catch(() => {});
+  }
+
+  async #send(flight: Flight): Promise<Outcome> {
     const { frame, controller } = flight;
-    const { gateway, output, log } = this.#options;
+    const isLegacy = frame.protocolVersion === undefined;
     let onSent = (): void => {};
     flight.posting = new Promise((resolve) => (onSent = resolve));
-    const outcome = await exchange({
-      gateway,
+    const outcome = await this.#link.exchange({
       frame,
-      headers: frame.protocolVersion === undefined ? this.#session.headers(frame) : modernHeaders(frame),
+      headers: isLegacy
+        ? this.#session.headers(frame)
+        : { ...modernHeaders(frame), ...this.#toolHeaders.headers(frame) },
+      inSession: isLegacy && this.#session.isOpen && frame.method !== "initialize",
       signal: controller.signal,
       onSent,
-      delivery: {
-        message: async (line) => (flight.settled ? undefined : output.write(line)),
-        answer: async (line, message, head) => {
-          if (frame.method === "initialize") this.#session.open(frame, message, head);
-          if (frame.method === "tools/list" && "result" in message) this.#options.toolsCache?.store(frame, line);
-          if (!flight.settled) await this.#settle(flight, line);
-        },
-      },
+      delivery: { write: this.#options.output.write, take: (incoming) => this.#take(flight, incoming) },
     });
     onSent();
     flight.posting = undefined;
-    log.debug(`${frame.method || "response"}: ${outcome.kind}`);
+    this.#options.log.debug(`${nameOf(frame)}: ${outcome.kind}`);
+    if (outcome.kind === "done" && frame.method === "notifications/initialized" && isLegacy) void this.#listen();
     return outcome;
   }
 
-  /** One attempt is enough here: if it fails, the next request meets the expired session again. */
-  #exchangeForSession(frame: Frame, headers: OutgoingHttpHeaders, delivery: Delivery): Promise<Outcome> {
-    const { gateway, log } = this.#options;
-    log.info(`the session has expired; sending ${frame.method} again`);
-    const answer: Delivery["answer"] = async (line, message, head) => {
-      await delivery.answer(line, message, head);
-      head.destroy(); // The stream is not waited for beyond the answer.
+  /** What the client gets of a message that came for this flight. */
+  #take(flight: Flight, incoming: Incoming): string | undefined {
+    const { line, message, request } = incoming;
+    if (!request) {
+      if (flight.settled || this.#progress.isLate(message)) return undefined;
+      return message["method"] === ACKNOWLEDGED ? this.#takeAcknowledgement(flight, incoming) : line;
+    }
+    this.#session.note(incoming);
+    if (!flight.awaited.has(request)) return undefined;
+    this.#settle(flight, request, undefined, message);
+    if (request.method !== "tools/list" || !("result" in message)) return line;
+    this.#options.toolsCache?.store(request, line);
+    return this.#listForClient(request, line);
+  }
+
+  /** The client takes its subscription for unbroken: it is told of it once, and then only of what it may have missed. */
+  #takeAcknowledgement({ frame, subscription }: Flight, { line, message }: Incoming): string | undefined {
+    subscription.open = true;
+    if (!subscription.known) {
+      subscription.known = true;
+      return line;
+    }
+    for (const missed of missedNews(frame, message)) this.#write(missed);
+    return undefined;
+  }
+
+  #listForClient(request: Frame, line: string): string {
+    if (request.protocolVersion === undefined) return line;
+    return this.#toolHeaders.learn(line, (name, problem) =>
+      this.#options.log.warn(`the tool ${name} is left out of the list: ${problem}`),
+    );
+  }
+
+  /** Whether another look at the tools has changed the headers of this call, which the gateway refused for its headers. */
+  async #relearnTools(call: Frame): Promise<boolean> {
+    const before = JSON.stringify(this.#toolHeaders.headers(call));
+    await this.#toolHeaders.relearn(call, async (list) => {
+      let answer: string | undefined;
+      await this.#carryForBridge(list, modernHeaders(list), ({ line }) => (answer = line));
+      return answer;
+    });
+    return JSON.stringify(this.#toolHeaders.headers(call)) !== before;
+  }
+
+  /** Carries a frame of the bridge's own. One attempt is enough: if it fails, so does what it was meant for. */
+  #carryForBridge(
+    frame: Frame,
+    headers: OutgoingHttpHeaders,
+    onAnswer: (incoming: Incoming) => void,
+  ): Promise<Outcome> {
+    const controller = new AbortController();
+    const take: Take = (incoming) => {
+      if (!incoming.request) return this.takeUnasked(incoming);
+      onAnswer(incoming);
+      controller.abort(); // The stream is not waited for beyond the answer.
+      return undefined;
     };
-    return exchange({
-      gateway,
+    return this.#link.exchange({
       frame,
       headers,
-      signal: new AbortController().signal,
-      delivery: { ...delivery, answer },
+      inSession: false,
+      signal: controller.signal,
+      delivery: { write: this.#options.output.write, take },
     });
   }
 
+  /** Listens to what the gateway says by itself in the session, and opens it again when that ends with it. */
+  async #listen(): Promise<void> {
+    this.#listening.abort();
+    const { signal } = (this.#listening = new AbortController());
+    const generation = this.#session.generation;
+    const end = await this.#link.listen({ headers: this.#session.headers(), signal });
+    if (end === "over") return;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const refusal = await this.#session.renew(generation);
+      if (!refusal?.retryable) return;
+      this.#options.log.info(`the session was not opened again: ${refusal.message}`);
+      const waitMs = retryWaitMs({ attempt, base: this.#options.retryBase, random: Math.random() });
+      await sleep(waitMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
   /**
-   * On HTTP a modern request is cancelled by closing its response; a legacy one by a POST, which must neither wait for its
+   * On HTTP a modern request is cancelled by closing its response; any other by a message, which must neither wait for its
    * target nor overtake it. One that has not been sent yet is simply not sent. No answer follows a cancellation.
    */
   async #cancel(notice: Frame): Promise<void> {
-    const isTarget = ({ frame, settled }: Flight): boolean =>
-      !settled && frame.id !== undefined && frame.id === notice.cancels;
-    const target = [...this.#flights].find(isTarget);
+    const target = this.#flights.awaiting(notice.params["requestId"]);
     if (!target) {
       if (this.#session.isOpen && notice.protocolVersion === undefined) this.#start(notice);
       return;
     }
-    const isLegacy = target.frame.protocolVersion === undefined;
-    const posting = target.posting;
-    this.#settleSilently(target);
-    if (!isLegacy || !posting) return target.controller.abort();
+    const { flight, request } = target;
+    const { posting } = flight;
+    this.#settle(flight, request);
+    const isClosed = flight.frame.protocolVersion !== undefined && this.#link.cancelsByClosing;
+    if (flight.settled && (isClosed || !posting)) return flight.controller.abort();
     await posting;
     this.#start(notice);
   }
 
-  async #giveUp(flight: Flight, outcome: Exclude<Outcome, { kind: "done" }>): Promise<void> {
+  async #giveUp(flight: Flight, outcome: Failed): Promise<void> {
     const { frame } = flight;
-    this.#options.log.warn(`${frame.method || "response"}: ${outcome.failure.message}`);
-    if (frame.kind !== "request" || flight.settled) return;
-    const unreachable = outcome.kind === "failed" && outcome.failure.code === "unavailable";
-    const kept = unreachable && frame.method === "tools/list" ? await this.#options.toolsCache?.find(frame) : undefined;
-    if (flight.settled) return;
+    this.#options.log.warn(`${nameOf(frame)}: ${outcome.failure.message}`);
+    const isUnreachable = outcome.kind === "failed" && outcome.failure.code === "unavailable";
+    const kept =
+      isUnreachable && frame.method === "tools/list" ? await this.#options.toolsCache?.find(frame) : undefined;
     const own = outcome.kind === "failed" ? outcome.line : undefined;
-    await this.#settle(flight, kept ?? own ?? errorLine(rawId(frame), outcome.failure));
+    const line = kept === undefined ? own : this.#listForClient(frame, kept);
+    if (line !== undefined && flight.awaited.has(frame)) this.#settle(flight, frame, line);
+    this.#fail(flight, outcome.failure);
   }
 
+  /** Answers whatever of the flight has no answer yet. */
   #fail(flight: Flight, reason: Failure): void {
-    if (flight.frame.kind !== "request" || flight.settled) return;
-    void this.#settle(flight, errorLine(rawId(flight.frame), reason));
+    for (const request of flight.awaited) this.#settle(flight, request, errorLine(rawId(request), reason));
   }
 
-  #settle(flight: Flight, line: string): Promise<void> {
-    this.#settleSilently(flight);
-    return this.#options.output.write(line);
-  }
-
-  #settleSilently(flight: Flight): void {
-    flight.settled = true;
-    flight.release();
-    flight.linger = setTimeout(() => flight.controller.abort(), lingerMsMax);
+  #settle(flight: Flight, request: Frame, line?: string, answer?: Incoming["message"]): void {
+    this.#flights.settle(flight, request);
+    this.#progress.finish(request, answer);
+    if (line !== undefined) this.#write(line);
   }
 
   #write(line: string): void {

@@ -1,11 +1,12 @@
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
-import { openGateway } from "./gateway.ts";
 import { lineBytesMax, readLines } from "./line-reader.ts";
 import { openLog } from "./log.ts";
+import { openLink } from "./open-link.ts";
 import { openOutput } from "./output.ts";
-import { Relay } from "./relay.ts";
+import { knowsProxies, proxyVariable } from "./proxy.ts";
+import { openRelay } from "./relay.ts";
 
 /** After the client has closed its side: how long requests under way may still be answered. */
 const drainMsMax = 1_000;
@@ -15,6 +16,7 @@ const flushMsMax = 250;
 export interface BridgeOptions {
   readonly config: Config;
   readonly version: string;
+  readonly nodeVersion: string;
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly writeError: (line: string) => void;
@@ -42,7 +44,6 @@ export async function runBridge(options: BridgeOptions): Promise<void> {
   let unread = (): void => {};
   const unreadOutput = new Promise<void>((resolve) => (unread = resolve));
   const output = openOutput(options.stdout, () => unread());
-  const gateway = await openGateway({ ...config, version });
   const toolsCache = config.cache
     ? (await import("./tools-cache.ts")).openToolsCache({
         ...config.cache,
@@ -51,14 +52,17 @@ export async function runBridge(options: BridgeOptions): Promise<void> {
         log,
       })
     : undefined;
-  const relay = new Relay({
-    gateway,
+  const relay = await openRelay({
+    openLink: (unasked) => openLink({ ...config, version, log, unasked }),
     output,
     log,
     retryAttempts: config.retryAttempts,
     retryBase: config.retryBase,
     toolsCache,
   });
+  const proxy = proxyVariable(config.url, config.proxyEnv);
+  if (proxy !== undefined && !knowsProxies(options.nodeVersion))
+    log.warn(`${proxy} is set, but Node ${options.nodeVersion} does not use it: take Node 22.21, 24.5 or newer`);
   log.info(`relaying to ${config.url.origin}${config.url.pathname}`);
 
   const stopped = Promise.race([cut, unreadOutput]);

@@ -1,22 +1,23 @@
-import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
-import type { Frame } from "./frame.ts";
+import type { OutgoingHttpHeaders } from "node:http";
+import type { Incoming } from "./delivery.ts";
+import { type Frame, frameOf, nameOf } from "./frame.ts";
+import type { Outcome } from "./link.ts";
+import type { Log } from "./log.ts";
 import { failure, type Failure, isObject } from "./rpc-error.ts";
-import type { Delivery, Outcome } from "./exchange.ts";
 
-const nowhere = (): Promise<void> => Promise.resolve();
+/** As many subscriptions as are made again in a new session. */
+const subscriptionsMax = 1_024;
+const batchRevision = "2025-03-26";
 
-/** Carries one frame for the session itself; the answer is not for the client. */
-export type Carry = (frame: Frame, headers: OutgoingHttpHeaders, delivery: Delivery) => Promise<Outcome>;
+export interface SessionOptions {
+  /** Carries one frame for the session itself; the answer is not for the client. */
+  readonly carry: (frame: Frame, onAnswer: (incoming: Incoming) => void) => Promise<Outcome>;
+  /** Called when a session stands, the client's own or a new one in its place. */
+  readonly onStanding: () => void;
+  readonly log: Log;
+}
 
-const initializedNotice: Frame = {
-  bytes: Buffer.from('{"jsonrpc":"2.0","method":"notifications/initialized"}'),
-  kind: "notification",
-  id: undefined,
-  method: "notifications/initialized",
-  protocolVersion: undefined,
-  target: undefined,
-  cancels: undefined,
-};
+const initializedNotice = frameOf('{"jsonrpc":"2.0","method":"notifications/initialized"}');
 
 /**
  * The legacy session (2025-11-25 and earlier) of the one client on stdio.
@@ -25,15 +26,24 @@ const initializedNotice: Frame = {
  *                                                      └── refused ──▶ open (as it was: the next request tries again)
  *
  * A frame waits at the gate that stood when it came: behind an `initialize`, a `notifications/initialized` or a renewal
- * under way. So nothing overtakes them, although every frame is a POST of its own.
+ * under way. So nothing overtakes them, although every frame is a POST of its own. A new session is given the log level
+ * and the subscriptions of the one before it.
  */
 export class LegacySession {
+  readonly #options: SessionOptions;
+  /** What the client has asked for and the gateway has granted: a new session has to be told again. */
+  #logLevel: Frame | undefined;
+  readonly #subscriptions = new Map<unknown, Frame>();
   #id: string | undefined;
   #version: string | undefined;
   #initialize: Frame | undefined;
   #generation = 0;
   #gate: Promise<unknown> = Promise.resolve();
   #renewal: Promise<Failure | undefined> | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
 
   get gate(): Promise<unknown> {
     return this.#gate;
@@ -46,6 +56,10 @@ export class LegacySession {
 
   get isOpen(): boolean {
     return this.#generation > 0;
+  }
+
+  get hasBatches(): boolean {
+    return this.#version === batchRevision;
   }
 
   /** Lets nothing that comes from now on pass before `passed` has settled, which never rejects. */
@@ -62,39 +76,59 @@ export class LegacySession {
     };
   }
 
-  /** Takes over what the answer to `initialize` established. */
-  open(initialize: Frame, answer: Record<string, unknown>, head: IncomingMessage): void {
-    if (!isObject(answer["result"])) return;
-    const id = head.headers["mcp-session-id"];
-    const version = answer["result"]["protocolVersion"];
-    this.#id = typeof id === "string" ? id : undefined;
+  /** Takes over what an answer establishes in the session. */
+  note({ request, message, sessionId }: Incoming): void {
+    const result = message["result"];
+    if (!request || request.protocolVersion !== undefined || !isObject(result)) return;
+    const { uri } = request.params;
+    if (request.method === "initialize") this.#open(request, result, sessionId);
+    else if (request.method === "logging/setLevel") this.#logLevel = request;
+    else if (request.method === "resources/unsubscribe") this.#subscriptions.delete(uri);
+    else if (request.method === "resources/subscribe" && this.#subscriptions.size < subscriptionsMax)
+      this.#subscriptions.set(uri, request);
+  }
+
+  /** Opens a new session in place of the expired one of `generation`. Returns why it could not, if so. */
+  renew(generation: number): Promise<Failure | undefined> {
+    if (this.#renewal) return this.#renewal;
+    if (generation !== this.#generation) return Promise.resolve(undefined);
+    this.#renewal = this.#reopen().finally(() => (this.#renewal = undefined));
+    this.hold(this.#renewal);
+    return this.#renewal;
+  }
+
+  #open(initialize: Frame, result: Record<string, unknown>, sessionId: string | undefined): void {
+    const version = result["protocolVersion"];
+    if (initialize !== this.#initialize) {
+      // The client itself begins anew, and with nothing asked for.
+      this.#logLevel = undefined;
+      this.#subscriptions.clear();
+    }
+    this.#id = sessionId;
     this.#version = typeof version === "string" ? version : undefined;
     this.#initialize = initialize;
     this.#generation++;
   }
 
-  /** Opens a new session in place of the expired one of `generation`. Returns why it could not, if so. */
-  renew(generation: number, carry: Carry): Promise<Failure | undefined> {
-    if (this.#renewal) return this.#renewal;
-    if (generation !== this.#generation) return Promise.resolve(undefined);
-    this.#renewal = this.#reopen(carry).finally(() => (this.#renewal = undefined));
-    this.hold(this.#renewal);
-    return this.#renewal;
-  }
-
-  async #reopen(carry: Carry): Promise<Failure | undefined> {
+  async #reopen(): Promise<Failure | undefined> {
+    const { carry, onStanding, log } = this.#options;
     const initialize = this.#initialize;
     if (!initialize) return failure("unavailable", "the session has expired; start a new one", true);
+    log.info("the session has expired; opening a new one");
     const before = this.#generation;
-    const answer: Delivery["answer"] = (_line, message, head) => Promise.resolve(this.open(initialize, message, head));
-    const opened = await carry(initialize, {}, { answer, message: nowhere });
+    const opened = await carry(initialize, (incoming) => this.note(incoming));
     if (opened.kind !== "done") return opened.failure;
     if (this.#generation === before)
       return failure("unavailable", "the session has expired and the gateway opened no new one", true);
-    const noticed = await carry(initializedNotice, this.headers(), {
-      answer: nowhere,
-      message: nowhere,
-    });
-    return noticed.kind === "done" ? undefined : noticed.failure;
+    const noticed = await carry(initializedNotice, () => {});
+    if (noticed.kind !== "done") return noticed.failure;
+    onStanding();
+    for (const frame of [...(this.#logLevel ? [this.#logLevel] : []), ...this.#subscriptions.values()]) {
+      const restored = await carry(frame, ({ message }) => {
+        if ("error" in message) log.warn(`${nameOf(frame)} was refused in the new session`);
+      });
+      if (restored.kind !== "done") log.warn(`${nameOf(frame)} in the new session: ${restored.failure.message}`);
+    }
+    return undefined;
   }
 }

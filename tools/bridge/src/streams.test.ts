@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readEvents } from "./event-stream.ts";
+import { readEvents, startCursor } from "./event-stream.ts";
 import { readLines } from "./line-reader.ts";
 
 async function* chunksOf(bytes: Buffer, ...cuts: number[]): AsyncGenerator<Buffer> {
@@ -23,16 +23,23 @@ test("events are the same however their bytes are cut", async () => {
   const expected = ['{"ä":"😀"}', "\nb\n c", "d\ne"];
   for (let first = 0; first <= bytes.length; first++) {
     for (const second of [first, first + 1, first + 2]) {
-      expect(await collect(readEvents(chunksOf(bytes, first, Math.min(second, bytes.length)), 1_000))).toEqual(
-        expected,
-      );
+      expect(
+        await collect(
+          readEvents(chunksOf(bytes, first, Math.min(second, bytes.length)), {
+            bytesMax: 1_000,
+            cursor: startCursor(),
+          }),
+        ),
+      ).toEqual(expected);
     }
   }
 });
 
 test("an event may not outgrow its bound, with or without a line's end", async () => {
   for (const text of [`data: ${"x".repeat(101)}`, "data: 0123456789\n".repeat(11)]) {
-    await expect(collect(readEvents(chunksOf(Buffer.from(text)), 100))).rejects.toThrow("longer than 100 bytes");
+    await expect(
+      collect(readEvents(chunksOf(Buffer.from(text)), { bytesMax: 100, cursor: startCursor() })),
+    ).rejects.toThrow("longer than 100 bytes");
   }
 });
 

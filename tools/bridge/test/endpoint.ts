@@ -89,6 +89,7 @@ export function legacyReply(reply: Reply): Reply & { readonly sessions: Set<stri
       sessions.delete(session);
       return void response.writeHead(200).end();
     }
+    if (received.verb === "GET") return void response.writeHead(405).end();
     if (received.message["id"] === undefined) return void response.writeHead(202).end();
     return reply(received, response);
   };

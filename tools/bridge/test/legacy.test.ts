@@ -43,7 +43,9 @@ test("opens a new session by itself when the gateway has forgotten the old one",
   bridge.send(legacy(6, "ping"));
   for (const id of [2, 3, 4, 5, 6]) expect((await bridge.answer(id))["result"]).toEqual({});
   expect(endpoint.calls("initialize").map((entry) => entry.body)).toEqual([INITIALIZE, INITIALIZE]);
-  const renewed = endpoint.received.filter((entry) => entry.headers["mcp-session-id"] === "session-2");
+  const renewed = endpoint.received.filter(
+    ({ verb, headers }) => verb === "POST" && headers["mcp-session-id"] === "session-2",
+  );
   expect(renewed[0]?.message["method"]).toBe("notifications/initialized");
   expect(renewed).toHaveLength(6);
   // What came during the renewal waited for it, instead of meeting the expired session too.
@@ -116,11 +118,8 @@ test("a request that is cancelled before it was sent is not sent, and neither is
   await bridge.answer(null);
   accept();
   await bridge.answer(2);
-  expect(endpoint.received.map((entry) => entry.message["method"])).toEqual([
-    "initialize",
-    "notifications/initialized",
-    "ping",
-  ]);
+  const posted = endpoint.received.filter(({ verb }) => verb === "POST");
+  expect(posted.map((entry) => entry.message["method"])).toEqual(["initialize", "notifications/initialized", "ping"]);
   expect(bridge.lines).toHaveLength(3);
 });
 
