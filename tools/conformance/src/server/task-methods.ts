@@ -17,7 +17,6 @@ type Server = McpServer["server"];
 
 const NoParams = z.looseObject({});
 const TaskId = z.looseObject({ taskId: z.string() });
-const TaskUpdate = TaskId.extend({ inputResponses: z.record(z.string(), z.unknown()) });
 
 export function serveTasks(server: Server, era: ProtocolEra, tasks: TaskStore): void {
   if (era === "legacy") serveLegacy(server, tasks);
@@ -62,9 +61,10 @@ function serveExtension(server: Server, tasks: TaskStore): void {
     refuseUnaware(context);
     return detailedTask(tasks.get(taskId));
   });
-  server.setRequestHandler("tasks/update", { params: TaskUpdate }, ({ taskId, inputResponses }, context) => {
+  server.setRequestHandler("tasks/update", { params: TaskId }, ({ taskId }, context) => {
     refuseUnaware(context);
-    tasks.get(taskId).answer?.(inputResponses);
+    // The SDK takes the answers out of any request's parameters, as it does for a tool that is called again.
+    tasks.get(taskId).answer?.(context.mcpReq.inputResponses ?? {});
     return {};
   });
   server.setRequestHandler("tasks/cancel", { params: TaskId }, ({ taskId }, context) => {

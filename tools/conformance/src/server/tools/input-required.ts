@@ -11,7 +11,7 @@ import { textResult } from "../payloads.ts";
 import { NO_ARGUMENTS, type ToolContext, type ToolFixture } from "../tool.ts";
 
 export function elicit(message: string, property: string, type: "string" | "boolean" = "string"): InputRequest {
-  const field = type === "string" ? ({ type } as const) : ({ type } as const);
+  const field: { type: "string" } | { type: "boolean" } = { type };
   return inputRequired.elicit({
     message,
     requestedSchema: { type: "object", properties: { [property]: field }, required: [property] },
