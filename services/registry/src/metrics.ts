@@ -13,7 +13,7 @@ export interface RegistryMetrics {
 export function createRegistryMetrics(metrics: Metrics): RegistryMetrics {
   const revision = metrics.gauge("tollgate_registry_revision", "Revision of the catalogue held in memory");
   const servers = metrics.gauge("tollgate_registry_servers", "Servers by status", ["status"]);
-  const tools = metrics.gauge("tollgate_registry_tools", "Tools of all servers together");
+  const items = metrics.gauge("tollgate_registry_items", "What all servers together offer, by kind", ["kind"]);
   const watchers = metrics.gauge("tollgate_registry_watchers", "Open watch streams");
   const valid = metrics.gauge(
     "tollgate_registry_file_valid",
@@ -26,7 +26,24 @@ export function createRegistryMetrics(metrics: Metrics): RegistryMetrics {
       for (const status of STATUSES) {
         servers.set({ status }, catalogue.servers.filter((server) => server.status === status).length);
       }
-      tools.set(catalogue.servers.reduce((sum, server) => sum + server.tools.length, 0));
+      const count = (lengthOf: (server: registryV1.Server) => number): number =>
+        catalogue.servers.reduce((sum, server) => sum + lengthOf(server), 0);
+      items.set(
+        { kind: "tool" },
+        count((server) => server.tools.length),
+      );
+      items.set(
+        { kind: "prompt" },
+        count((server) => server.prompts.length),
+      );
+      items.set(
+        { kind: "resource" },
+        count((server) => server.resources.length),
+      );
+      items.set(
+        { kind: "resource_template" },
+        count((server) => server.resourceTemplates.length),
+      );
     },
     setWatchers: (count) => watchers.set(count),
     setFileValid: (ok) => valid.set(ok ? 1 : 0),

@@ -1,8 +1,10 @@
 import { rename, symlink, unlink, writeFile } from "node:fs/promises";
+import { registryV1 } from "@tollgate/contracts";
 import { eventually, useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   hashOf,
+  REMOTE,
   runRegistry,
   type RunningRegistry,
   SECRET,
@@ -55,6 +57,37 @@ describe("the configuration file", () => {
     const office = await registry.watchAssignments(["office"]).until(() => undefined);
     expect(office.groups).toEqual(["office"]);
     expect(office.assignments.map(({ serverId }) => serverId)).toEqual(["notes"]);
+  });
+
+  test("tells runners of a remote server's url and headers, and gateways only what it may learn of clients", async () => {
+    await registry.writeFile(TWO_GROUPS + REMOTE);
+    const catalogue = await registry.watchCatalogue().until((last) => serverIn(last, "tickets"));
+    expect(serverIn(catalogue, "tickets")).toMatchObject({
+      type: "remote",
+      status: "pending",
+      clientCapabilities: ["elicitation"],
+      sessionContext: true,
+    });
+    expect(serverIn(catalogue, "echo")).toMatchObject({
+      clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
+      sessionContext: false,
+    });
+    expect(registryV1.WatchCatalogueResponse.encode(catalogue).finish().toString()).not.toContain("tickets.example");
+    const work = await registry.watchAssignments().until((last) => hashOf(last, "tickets"));
+    expect(work.assignments.at(-1)).toMatchObject({
+      type: "remote",
+      command: "",
+      url: `https://tickets.example/mcp?key=${SECRET}`,
+      transport: "auto",
+      headers: { Authorization: `Bearer ${SECRET}` },
+      clientCapabilities: ["elicitation"],
+      sessionContext: true,
+    });
+    expect(work.assignments[0]).toMatchObject({ url: "", transport: "", headers: {} });
+
+    const watched = registry.watchCatalogue();
+    await registry.writeFile(TWO_GROUPS + REMOTE.replace("[elicitation]", "[]"));
+    await watched.until((last) => expect(serverIn(last, "tickets").clientCapabilities).toEqual([]));
   });
 
   test("with mistakes keeps a service from starting, and says where", async () => {

@@ -42,10 +42,70 @@ describe("a report", () => {
     expect(Math.abs(Number(server.reportedAtMs) - Date.now())).toBeLessThan(60_000);
   });
 
+  test("tells of prompts, resources and templates, and of the server itself, byte for byte", async () => {
+    const catalogue = registry.watchCatalogue();
+    const offer = {
+      toolDefinitions: ['{"name":"same","inputSchema":{}}'],
+      promptDefinitions: ['{ "name":"same", "arguments":[{"name":"a","x":1.0}] }', '{"name":"greet"}'],
+      resourceDefinitions: ['{"uri":"test://b?x=\\u00e9","size":1e3}', '{"uri":"test://a"}'],
+      resourceTemplateDefinitions: ['{"uriTemplate":"test://{id}/data","name":"t"}'],
+    };
+    const told = {
+      protocol: "2025-11-25",
+      capabilities: '{ "tools":{}, "x-later":[1.0] }',
+      instructions: 'Say "please".\n\u{1f642}',
+    };
+    const revision = await registry.report({ serverId: "notes", specHash: hash, status: "ready", ...told, ...offer });
+    const server = serverIn(await catalogue.until((each) => expect(each.revision).toBe(revision)), "notes");
+    expect(server).toMatchObject(told);
+    const itemsOf = (items: registryV1.Item[]) => items.map(({ key, definition }) => [key, definition]);
+    expect(itemsOf(server.prompts)).toEqual([
+      ["same", offer.promptDefinitions[0]],
+      ["greet", offer.promptDefinitions[1]],
+    ]);
+    expect(itemsOf(server.resources)).toEqual([
+      ["test://b?x=é", offer.resourceDefinitions[0]],
+      ["test://a", offer.resourceDefinitions[1]],
+    ]);
+    expect(itemsOf(server.resourceTemplates)).toEqual([["test://{id}/data", offer.resourceTemplateDefinitions[0]]]);
+    for (const { hash: itemHash } of [...server.prompts, ...server.resources, ...server.resourceTemplates]) {
+      expect(itemHash).toMatch(/^[0-9a-f]{64}$/);
+    }
+    expect(toolNames({ ...catalogue.received.at(-1)! }, "notes")).toEqual(["same"]);
+    const metrics = await (await fetch(`http://127.0.0.1:${registry.httpPort}/metrics`)).text();
+    for (const line of ['{kind="tool"} 1', '{kind="prompt"} 2', '{kind="resource"} 2', '{kind="resource_template"} 1'])
+      expect(metrics).toContain(`tollgate_registry_items${line}\n`);
+
+    await registry.report({ serverId: "notes", specHash: hash, status: "unavailable", reason: "down" });
+    const down = await catalogue.until((each) => expect(serverIn(each, "notes").status).toBe("unavailable"));
+    expect(serverIn(down, "notes")).toEqual({
+      ...server,
+      status: "unavailable",
+      reason: "down",
+      reportedAtMs: expect.anything(),
+    });
+  });
+
   test("with nothing new moves no revision", async () => {
     const first = await registry.reportTools("notes", ["a", "b"]);
     expect(await registry.reportTools("notes", ["a", "b"])).toBe(first);
     expect(await registry.reportTools("notes", ["b", "a"])).toBe(first + 1n);
+  });
+
+  test.each<[string, Partial<registryV1.ReportServerRequest>]>([
+    ["a prompt", { promptDefinitions: ['{"name":"p"}'] }],
+    ["the order of resources", { resourceDefinitions: ['{"uri":"a:2"}', '{"uri":"a:1"}'] }],
+    ["a template for a resource", { resourceDefinitions: [], resourceTemplateDefinitions: ['{"uriTemplate":"a:1"}'] }],
+    ["capabilities", { capabilities: "{}" }],
+    ["instructions", { instructions: "new" }],
+    ["protocol", { protocol: "2026-07-28" }],
+  ])("with another part moves the revision: %s", async (_name, part) => {
+    const known = { serverId: "notes", specHash: hash, status: "ready", protocol: "2025-11-25" };
+    const base = { ...known, resourceDefinitions: ['{"uri":"a:1"}', '{"uri":"a:2"}'] };
+    const first = await registry.report(base);
+    expect(await registry.report(base)).toBe(first);
+    expect(await registry.report({ ...base, ...part })).toBe(first + 1n);
+    expect(await registry.report({ ...base, ...part })).toBe(first + 1n);
   });
 
   test("of an unavailable server says why, keeps its tools and hides secrets", async () => {
@@ -75,8 +135,15 @@ describe("a report", () => {
     [
       { toolDefinitions: Array(2).fill('{"name":"t","inputSchema":{}}') },
       "invalid_argument",
-      'another tool is named "t" too',
+      'another tool has the name "t" too',
     ],
+    [{ promptDefinitions: ["{}"] }, "invalid_argument", 'server "notes": prompt 1: its name'],
+    [
+      { resourceDefinitions: Array(2).fill('{"uri":"a:b"}') },
+      "invalid_argument",
+      'another resource has the uri "a:b" too',
+    ],
+    [{ capabilities: "no" }, "invalid_argument", 'server "notes": capabilities is not a JSON object'],
   ])("that is wrong changes nothing: %.60j", async (parts, code, message) => {
     const before = await registry.reportTools("notes", ["kept"]);
     const wrong = registry.report({ serverId: "notes", specHash: hash, status: "ready", ...parts });
@@ -90,10 +157,16 @@ describe("a report", () => {
   test("that would make the catalogue too large to send is refused", async () => {
     const others = hashOf(await registry.watchAssignments().until(() => undefined), "echo");
     const big = Array.from({ length: 60 }, (_, index) =>
-      JSON.stringify({ name: `t${index}`, inputSchema: {}, description: "x".repeat(250_000) }),
+      JSON.stringify({ name: `t${index}`, inputSchema: {}, uri: `t:${index}`, description: "x".repeat(250_000) }),
     );
     const report = (serverId: string, specHash: string) =>
-      registry.report({ serverId, specHash, status: "ready", toolDefinitions: big });
+      registry.report({
+        serverId,
+        specHash,
+        status: "ready",
+        toolDefinitions: big.slice(0, 20),
+        resourceDefinitions: big.slice(20),
+      });
     await report("notes", hash);
     // Three such servers fit, so the others are put in by file.
     const server = (id: string) => `  - { id: ${id}, group: demo, type: command, command: ${id} }\n`;
@@ -103,7 +176,8 @@ describe("a report", () => {
     await expect(report("d", hashOf(work, "d"))).rejects.toMatchObject({ code: "payload_too_large" });
     await expect(report("echo", others)).rejects.toMatchObject({ code: "not_found" });
     const catalogue = await registry.watchCatalogue().until((last) => expect(last.servers).toHaveLength(4));
-    expect(catalogue.servers.map(({ tools }) => tools.length)).toEqual([60, 60, 60, 0]);
+    expect(catalogue.servers.map(({ tools }) => tools.length)).toEqual([20, 20, 20, 0]);
+    expect(catalogue.servers.map(({ resources }) => resources.length)).toEqual([40, 40, 40, 0]);
   });
 
   test("comes only from callers that know the service key", async () => {

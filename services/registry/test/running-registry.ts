@@ -29,6 +29,16 @@ mcp_servers:
   - { id: spare, group: demo, type: command, command: spare-server, enabled: false }
 `;
 
+export const REMOTE = `
+  - id: tickets
+    group: office
+    type: remote
+    url: https://tickets.example/mcp?key=\${NOTES_TOKEN}
+    headers: { Authorization: "Bearer \${NOTES_TOKEN}" }
+    client_capabilities: [elicitation]
+    session_context: true
+`;
+
 export type Catalogue = registryV1.WatchCatalogueResponse;
 export type Work = registryV1.WatchAssignmentsResponse;
 

@@ -6,10 +6,11 @@ import { fileURLToPath } from "node:url";
 import { eventually, useInfrastructure } from "@tollgate/testkit";
 import { Client } from "pg";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { connect, ENV, hashOf, SECRET, TWO_GROUPS } from "./running-registry.ts";
+import { connect, ENV, hashOf, REMOTE, SECRET, TWO_GROUPS } from "./running-registry.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const PLAIN_SECRET = "plain-api-key-in-the-file";
+const PLAIN_URL = "https://plain.example/hooks/plain-path-in-the-file";
 
 const infra = useInfrastructure();
 let directory: string;
@@ -28,7 +29,8 @@ afterEach(async () => {
 describe("the process", () => {
   test("keeps secrets out of its log and of every table, whatever goes wrong", async () => {
     const file = join(directory, "tollgate.yaml");
-    const text = TWO_GROUPS.replace("MODE: test", `API_KEY: ${PLAIN_SECRET}`);
+    const plain = REMOTE.replace("id: tickets", "id: plain").replace(/url:.*/, `url: ${PLAIN_URL}?k=${PLAIN_SECRET}`);
+    const text = TWO_GROUPS.replace("MODE: test", `API_KEY: ${PLAIN_SECRET}`) + REMOTE + plain;
     await writeFile(file, text);
     start(file);
     const registry = connect(await grpcPort(), infra.serviceKey);
@@ -39,6 +41,11 @@ describe("the process", () => {
     const specHash = hashOf(work, "notes");
     const reason = `could not log in with ${SECRET} and ${PLAIN_SECRET}`;
     await registry.report({ serverId: "notes", specHash, status: "unavailable", reason });
+    for (const serverId of ["tickets", "plain"]) {
+      const unreached = `GET ${work.assignments.find((each) => each.serverId === serverId)!.url} with Bearer ${SECRET}: 401`;
+      const remote = { serverId, specHash: hashOf(work, serverId), status: "unavailable", reason: unreached };
+      await registry.report(remote);
+    }
     await expect(
       registry.report({ serverId: "notes", specHash, status: "ready", toolDefinitions: [SECRET] }),
     ).rejects.toThrow("its definition is not JSON");
@@ -50,11 +57,19 @@ describe("the process", () => {
     const tables = await readTables();
     expect(tables).toContain("${NOTES_TOKEN}");
     expect(tables).toContain("could not log in with [secret] and [secret]");
+    expect(tables).toContain("GET https://tickets.example/mcp?key=[secret] with [secret]: 401");
+    expect(tables).toContain("GET https://plain.example/hooks/[secret]?k=[secret] with [secret]: 401");
     await registry.close();
     const exited = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGTERM");
     expect(await exited).toBe(0);
-    for (const secret of [SECRET, PLAIN_SECRET, infra.serviceKey, new URL(infra.databaseUrl("registry")).password]) {
+    for (const secret of [
+      SECRET,
+      PLAIN_SECRET,
+      PLAIN_URL,
+      infra.serviceKey,
+      new URL(infra.databaseUrl("registry")).password,
+    ]) {
       expect(tables).not.toContain(secret);
       expect(output).not.toContain(secret);
     }

@@ -10,8 +10,19 @@ function request(parts: Partial<registryV1.ReportServerRequest>): registryV1.Rep
 
 describe("parseReport", () => {
   test("a server that is ready", () => {
-    const toolDefinitions = ['{"name":"t","inputSchema":{}}'];
-    const parsed = parseReport(request({ status: "ready", serverInfo: '{"name":"x"}', toolDefinitions }), plain);
+    const texts = {
+      protocol: "2025-11-25",
+      serverInfo: '{"name":"x"}',
+      capabilities: '{ "prompts":{} }',
+      instructions: "Ask first.\n\ttwice",
+    };
+    const offer = {
+      toolDefinitions: ['{"name":"t","inputSchema":{}}'],
+      promptDefinitions: ['{"name":"t"}'],
+      resourceDefinitions: ['{"uri":"a:b"}', '{"uri":"a:a"}'],
+      resourceTemplateDefinitions: ['{"uriTemplate":"a:b"}'],
+    };
+    const parsed = parseReport(request({ status: "ready", ...texts, ...offer }), plain);
     expect(parsed).toMatchObject({
       ok: true,
       value: {
@@ -19,8 +30,14 @@ describe("parseReport", () => {
         specHash: "h",
         status: "ready",
         era: "legacy",
-        serverInfo: '{"name":"x"}',
-        tools: [{ name: "t" }],
+        ...texts,
+        items: [
+          { kind: "tool", key: "t" },
+          { kind: "prompt", key: "t" },
+          { kind: "resource", key: "a:b" },
+          { kind: "resource", key: "a:a" },
+          { kind: "resource_template", key: "a:b" },
+        ],
       },
     });
   });
@@ -37,7 +54,7 @@ describe("parseReport", () => {
     expect(reasonOf("")).toBe("the runner gave no reason");
   });
 
-  test("what it says of tools is not read while a server is unavailable", () => {
+  test("what it says of its offer is not read while a server is unavailable", () => {
     const parsed = parseReport(request({ status: "unavailable", reason: "down", toolDefinitions: ["{"] }), plain);
     expect(parsed).toEqual({
       ok: true,
@@ -55,8 +72,24 @@ describe("parseReport", () => {
       { status: "ready", serverInfo: `{"a":"${"x".repeat(65_536)}"}` },
       "server_info is not a JSON object of at most 65536",
     ],
+    [{ status: "ready", capabilities: "[]" }, "capabilities is not a JSON object of at most 65536"],
+    [{ status: "ready", protocol: "2025 11 25" }, "protocol is not a revision of MCP such as 2025-11-25"],
+    [{ status: "ready", protocol: "x".repeat(65) }, "protocol is not a revision of MCP"],
+    [{ status: "ready", instructions: "x".repeat(65_537) }, "instructions are not a text of at most 65536 characters"],
+    [{ status: "ready", instructions: "a\0b" }, "instructions are not a text of at most 65536 characters without NUL"],
     [{ status: "ready", toolDefinitions: ["{"] }, "tool 1: its definition is not JSON"],
-    [{ status: "ready", toolDefinitions: Array(70).fill("x".repeat(250_000)) }, "the tools have 17500000 bytes"],
+    [{ status: "ready", promptDefinitions: ["{}"] }, "prompt 1: its name is not a string"],
+    [{ status: "ready", resourceDefinitions: ["{}"] }, "resource 1: its uri is not a string"],
+    [{ status: "ready", resourceTemplateDefinitions: ["{}"] }, "resource template 1: its uriTemplate is not a string"],
+    [{ status: "ready", toolDefinitions: Array(70).fill("x".repeat(250_000)) }, "what it offers has 17500000 bytes"],
+    [
+      {
+        status: "ready",
+        promptDefinitions: Array(35).fill("x".repeat(250_000)),
+        resourceDefinitions: Array(35).fill("x".repeat(250_000)),
+      },
+      "what it offers has 17500000 bytes",
+    ],
   ])("refuses %.80j", (parts, reason) => {
     expect(parseReport(request(parts), plain)).toMatchObject({ ok: false, reason: expect.stringContaining(reason) });
   });

@@ -2,10 +2,21 @@ import { describe, expect, test } from "vitest";
 import { hideSecrets } from "./secrets.ts";
 
 const SERVER = {
+  url: "https://mcp.example/everything/key-in-the-path-1/mcp?key=query+api/key==&token=t%2F0123456789&v=1",
+  headers: { Authorization: "Bearer header-token-1", "X-Mode": "dev" },
   env: { URL: "postgres://u:correct-horse@db/x", PLAIN: "plain-api-key", MODE: "dev" },
-  written: { args: ["--key", "${KEY}"], env: { URL: "postgres://u:${PASSWORD}@db/x", PLAIN: "(set in the file)" } },
+  written: {
+    args: ["--key", "${KEY}"],
+    env: { URL: "postgres://u:${PASSWORD}@db/x", PLAIN: "(set in the file)" },
+    url: "https://mcp.example/${SPACED}",
+  },
 };
-const ENV = { KEY: "key-of-the-kingdom", PASSWORD: "correct-horse", UNUSED: "not-this-server" };
+const ENV = {
+  KEY: "key-of-the-kingdom",
+  SPACED: "a long/secret",
+  PASSWORD: "correct-horse",
+  UNUSED: "not-this-server",
+};
 
 describe("hideSecrets", () => {
   test.each([
@@ -15,6 +26,11 @@ describe("hideSecrets", () => {
     ["PLAIN=plain-api-key", "PLAIN=[secret]"],
     ["mode dev; not-this-server", "mode dev; not-this-server"],
     ["$& $1 stay as they are", "$& $1 stay as they are"],
+    ["GET https://mcp.example/mcp?key=query+api/key==&v=1: 401", "GET https://mcp.example/mcp?key=[secret]&v=1: 401"],
+    ["token=t%2F0123456789 or t/0123456789", "token=[secret] or [secret]"],
+    ["https://mcp.example/everything/key-in-the-path-1/mcp", "https://mcp.example/everything/[secret]/mcp"],
+    ["sent Bearer header-token-1; header-token-1 is unknown", "sent [secret]; [secret] is unknown"],
+    ["https://mcp.example/?k=a%20long%2Fsecret", "https://mcp.example/?k=[secret]"],
   ])("%s", (text, hidden) => expect(hideSecrets(text, SERVER, ENV)).toBe(hidden));
 
   test("of an unknown server nothing is known to be secret", () => {

@@ -2,21 +2,43 @@ import type { DesiredServer } from "@tollgate/desired-state";
 
 /** Shorter values are everyday words and numbers: hiding them would garble a text and keep nothing secret. */
 const SECRET_MIN_CHARS = 8;
+/** Most steps of a url's path are everyday words too, but some hosts put a key there. */
+const PATH_SECRET_MIN_CHARS = 16;
 const REFERENCE = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /**
- * Takes out of a text whatever may be secret in how its server is started: the values of its variables, and what each
- * `${NAME}` anywhere in its entry stands for. A server that does not start may print its own environment.
+ * Takes out of a text whatever may be secret in how its server is started or reached: the values of its variables, of
+ * its headers and of its url's query, long steps of its url's path, and what each `${NAME}` anywhere in its entry stands
+ * for. A server that does not start may print its own environment, and one that is not reached has its url in the error.
  */
 export function hideSecrets(
   text: string,
-  server: Pick<DesiredServer, "env" | "written"> | undefined,
+  server: Pick<DesiredServer, "env" | "headers" | "url" | "written"> | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): string {
   if (!server) return text;
   const names = [...JSON.stringify(server.written).matchAll(REFERENCE)].map((match) => match[1]!);
-  const values = [...Object.values(server.env), ...names.map((name) => env[name] ?? "")];
-  // The longest first: one may contain another.
-  const secrets = values.filter((value) => value.length >= SECRET_MIN_CHARS).toSorted((a, b) => b.length - a.length);
+  const values = [
+    ...Object.values(server.env),
+    // "Bearer SECRET" is a secret as a whole and in its parts.
+    ...Object.values(server.headers).flatMap((value) => [value, ...value.split(/\s+/)]),
+    ...urlSecrets(server.url),
+    ...names.map((name) => env[name] ?? ""),
+  ];
+  const secrets = values
+    .filter((value) => value.length >= SECRET_MIN_CHARS)
+    // As it is, and as it is written in a url.
+    .flatMap((value) => [value, encodeURIComponent(value.toWellFormed()), encodeURI(value.toWellFormed())])
+    // The longest first: one may contain another.
+    .toSorted((a, b) => b.length - a.length);
   return secrets.reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text);
+}
+
+/** Values of the query as they stand in the url and decoded, and long steps of the path. */
+function urlSecrets(text: string): string[] {
+  const url = URL.parse(text);
+  if (url === null) return [];
+  const written = url.search.split("&").map((part) => part.slice(part.indexOf("=") + 1));
+  const steps = url.pathname.split("/").filter((step) => step.length >= PATH_SECRET_MIN_CHARS);
+  return [...written, ...url.searchParams.values(), ...steps];
 }

@@ -1,7 +1,7 @@
 import type { registryV1 } from "@tollgate/contracts";
 import type { Life, Log, Pool } from "@tollgate/service";
 import type { RegistryMetrics } from "../metrics.ts";
-import { loadCatalogue, type ToolCache } from "../store/catalogue.ts";
+import { loadCatalogue, type OfferCache } from "../store/catalogue.ts";
 import { readRevision } from "../store/revision.ts";
 import { createLatest, type Latest } from "./latest.ts";
 
@@ -25,8 +25,8 @@ export async function openCatalogue(options: {
   log: Log;
 }): Promise<Catalogue> {
   const { pool, metrics, life, log } = options;
-  const tools: ToolCache = new Map();
-  const latest = createLatest(await loadCatalogue(pool, tools), {
+  const offers: OfferCache = new Map();
+  const latest = createLatest(await loadCatalogue(pool, offers), {
     spacingMs: SNAPSHOT_SPACING_MS,
     signal: life.signal,
   });
@@ -34,7 +34,7 @@ export async function openCatalogue(options: {
   let problem: string | undefined;
 
   const load = async (): Promise<void> => {
-    const next = await loadCatalogue(pool, tools);
+    const next = await loadCatalogue(pool, offers);
     if (next.revision === latest.value.revision) return;
     latest.set(next);
     metrics.observe(next);

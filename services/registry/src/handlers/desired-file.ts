@@ -75,6 +75,8 @@ function toRows({ groups, servers }: DesiredState): Parameters<typeof applyDesir
       enabled: server.enabled,
       spec: server.written,
       specHash: toAssignment(server).specHash,
+      clientCapabilities: server.clientCapabilities,
+      sessionContext: server.sessionContext,
     })),
   };
 }

@@ -65,7 +65,7 @@ async function reportServer(
     const { kind, revision } = await takeReport(request, options);
     metrics.countReport(kind);
     if (kind === "changed") {
-      log.info({ server: serverId, runner, status, tools: request.toolDefinitions.length }, "server reported");
+      log.info({ server: serverId, runner, status, ...countsOf(request) }, "server reported");
       await catalogue.refresh();
     }
     return { revision };
@@ -80,6 +80,15 @@ async function reportServer(
     log.warn({ server: serverId, runner, problem: error.message }, "report refused");
     throw error;
   }
+}
+
+function countsOf(request: registryV1.ReportServerRequest): Record<string, number> {
+  return {
+    tools: request.toolDefinitions.length,
+    prompts: request.promptDefinitions.length,
+    resources: request.resourceDefinitions.length,
+    resourceTemplates: request.resourceTemplateDefinitions.length,
+  };
 }
 
 /** @throws {AppError} invalid_argument, not_found, failed_precondition or payload_too_large; the message says why */
@@ -101,7 +110,7 @@ async function takeReport(
     case "too_large":
       throw new AppError(
         "payload_too_large",
-        `${server}: with its tools the catalogue would have ${recorded.bytes} bytes; at most ${recorded.maxBytes} fit`,
+        `${server}: with what it offers the catalogue would have ${recorded.bytes} bytes; at most ${recorded.maxBytes} fit`,
       );
     default:
       return recorded;

@@ -15,12 +15,14 @@ export interface ServerRow {
   /** As written, nothing resolved. */
   readonly spec: unknown;
   readonly specHash: string;
+  readonly clientCapabilities: readonly string[];
+  readonly sessionContext: boolean;
 }
 
 /**
- * Makes the tables hold exactly these groups and servers, in one transaction. A server that is gone takes its tools
- * with it; one whose spec is another than the one reported on is pending again, without tools. The revision moves only
- * if something differed, so every replica may apply the same file. Returns the revision.
+ * Makes the tables hold exactly these groups and servers, in one transaction. A server that is gone takes what it
+ * offers with it; one whose spec is another than the one reported on is pending again, offering nothing. The revision
+ * moves only if something differed, so every replica may apply the same file. Returns the revision.
  */
 export async function applyDesired(
   pool: Pool,
@@ -56,21 +58,25 @@ const UPSERT_GROUPS = `
   WHERE (old.name, old.position) IS DISTINCT FROM (excluded.name, excluded.position)`;
 
 const UPSERT_SERVERS = `
-  INSERT INTO registry.servers AS old (id, name, group_id, type, enabled, position, spec, spec_hash, source)
-  SELECT id, name, "group", type, enabled, position, spec, "specHash", 'file'
+  INSERT INTO registry.servers AS old
+    (id, name, group_id, type, enabled, position, spec, spec_hash, client_capabilities, session_context, source)
+  SELECT id, name, "group", type, enabled, position, spec, "specHash", "clientCapabilities", "sessionContext", 'file'
   FROM jsonb_to_recordset($1) AS new (id text, name text, "group" text, type text, enabled boolean,
-    position integer, spec jsonb, "specHash" text)
+    position integer, spec jsonb, "specHash" text, "clientCapabilities" text[], "sessionContext" boolean)
   ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_id = excluded.group_id, type = excluded.type,
-    enabled = excluded.enabled, position = excluded.position, spec = excluded.spec, spec_hash = excluded.spec_hash
-  WHERE (old.name, old.group_id, old.type, old.enabled, old.position, old.spec, old.spec_hash) IS DISTINCT FROM
-    (excluded.name, excluded.group_id, excluded.type, excluded.enabled, excluded.position, excluded.spec, excluded.spec_hash)`;
+    enabled = excluded.enabled, position = excluded.position, spec = excluded.spec, spec_hash = excluded.spec_hash,
+    client_capabilities = excluded.client_capabilities, session_context = excluded.session_context
+  WHERE (old.name, old.group_id, old.type, old.enabled, old.position, old.spec, old.spec_hash,
+      old.client_capabilities, old.session_context) IS DISTINCT FROM
+    (excluded.name, excluded.group_id, excluded.type, excluded.enabled, excluded.position, excluded.spec,
+      excluded.spec_hash, excluded.client_capabilities, excluded.session_context)`;
 
 const DROP_OUTDATED_STATES = `
   DELETE FROM registry.server_states AS state USING registry.servers AS server
   WHERE server.id = state.server_id AND server.spec_hash <> state.spec_hash`;
 
 const INSERT_STATES = `
-  INSERT INTO registry.server_states (server_id, status, spec_hash, tools_revision)
+  INSERT INTO registry.server_states (server_id, status, spec_hash, items_revision)
   SELECT id, 'pending', spec_hash, $1 FROM registry.servers
   ON CONFLICT DO NOTHING`;
 

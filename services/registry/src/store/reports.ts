@@ -1,10 +1,12 @@
 import { type Pool, withTransaction } from "@tollgate/service";
-import type { Report } from "../domain/report.ts";
-import type { Tool } from "../domain/tool-definition.ts";
+import type { Item } from "../domain/item.ts";
+import type { Findings, Report } from "../domain/report.ts";
 import { lockRevision, type Queryable, setRevision } from "./revision.ts";
 
-/** All tools together have to fit into one gRPC message of 64 MiB, or no gateway would get any. */
-const CATALOGUE_TOOLS_MAX_BYTES = 48 * 1024 * 1024;
+/** The whole catalogue has to fit into one gRPC message of 64 MiB, or no gateway would get any. */
+const CATALOGUE_MAX_BYTES = 48 * 1024 * 1024;
+/** Of each item beside its definition and its key: the hash, and what the message needs to tell them apart. */
+const ITEM_EXTRA_BYTES = 80;
 
 /** `same`: the report says what was known already, and the revision stays. */
 export type Recorded =
@@ -12,97 +14,132 @@ export type Recorded =
   | { readonly kind: "unknown_server" | "disabled" | "outdated" }
   | { readonly kind: "too_large"; readonly bytes: number; readonly maxBytes: number };
 
-interface StateRow {
-  readonly spec_hash: string;
-  readonly enabled: boolean;
+/** What is known of a server beside its items. */
+interface State extends Omit<Findings, "items"> {
   readonly status: string;
   readonly reason: string;
-  readonly era: string;
-  readonly server_info: string;
+}
+
+interface StateRow extends State {
+  readonly specHash: string;
+  readonly enabled: boolean;
 }
 
 /** Takes a runner's report in. With several runners of one group the last report wins. */
 export async function recordReport(pool: Pool, report: Report): Promise<Recorded> {
   return withTransaction(pool, async (client) => {
     const current = await lockRevision(client);
-    const { rows } = await client.query<StateRow>(
-      `SELECT server.spec_hash, server.enabled, state.status, state.reason, state.era, state.server_info
-       FROM registry.servers AS server JOIN registry.server_states AS state ON state.server_id = server.id
-       WHERE server.id = $1`,
-      [report.serverId],
-    );
-    const row = rows[0];
+    const row = await readState(client, report.serverId);
     if (!row) return { kind: "unknown_server" };
-    if (row.spec_hash !== report.specHash) return { kind: "outdated" };
+    if (row.specHash !== report.specHash) return { kind: "outdated" };
     if (!row.enabled) return { kind: "disabled" };
 
     const next = current + 1n;
-    const sameTools = report.status !== "ready" || (await hasTools(client, report.serverId, report.tools));
-    if (report.status === "ready" && !sameTools) {
-      const bytes = await bytesWith(client, report.serverId, report.tools);
-      if (bytes > CATALOGUE_TOOLS_MAX_BYTES) return { kind: "too_large", bytes, maxBytes: CATALOGUE_TOOLS_MAX_BYTES };
-      await replaceTools(client, { serverId: report.serverId, tools: report.tools, revision: next });
-    }
     const state = stateOf(report, row);
-    await client.query(
-      `UPDATE registry.server_states SET status = $2, reason = $3, era = $4, server_info = $5, reported_at = now()
-       WHERE server_id = $1`,
-      [report.serverId, state.status, state.reason, state.era, state.server_info],
-    );
-    if (sameTools && isSameState(state, row)) return { kind: "same", revision: current };
+    const sameItems = report.status !== "ready" || (await hasItems(client, report.serverId, report.items));
+    const same = sameItems && isSameState(state, row);
+    if (report.status === "ready" && !same) {
+      const bytes = bytesOf(report) + (await bytesOfOthers(client, report.serverId));
+      if (bytes > CATALOGUE_MAX_BYTES) return { kind: "too_large", bytes, maxBytes: CATALOGUE_MAX_BYTES };
+      if (!sameItems) {
+        await replaceItems(client, { serverId: report.serverId, items: report.items, revision: next });
+      }
+    }
+    await writeState(client, report.serverId, state);
+    if (same) return { kind: "same", revision: current };
     await setRevision(client, next);
     return { kind: "changed", revision: next };
   });
 }
 
-type State = Pick<StateRow, "status" | "reason" | "era" | "server_info">;
+async function readState(client: Queryable, serverId: string): Promise<StateRow | undefined> {
+  const { rows } = await client.query<StateRow>(
+    `SELECT server.spec_hash AS "specHash", server.enabled, status, reason, era, protocol,
+       server_info AS "serverInfo", capabilities, instructions
+     FROM registry.servers AS server JOIN registry.server_states AS state ON state.server_id = server.id
+     WHERE server.id = $1`,
+    [serverId],
+  );
+  return rows[0];
+}
+
+async function writeState(client: Queryable, serverId: string, state: State): Promise<void> {
+  const { status, reason, era, protocol, serverInfo, capabilities, instructions } = state;
+  await client.query(
+    `UPDATE registry.server_states SET status = $2, reason = $3, era = $4, protocol = $5, server_info = $6,
+       capabilities = $7, instructions = $8, reported_at = now()
+     WHERE server_id = $1`,
+    [serverId, status, reason, era, protocol, serverInfo, capabilities, instructions],
+  );
+}
 
 /** An unavailable server keeps what was last known of it. */
-function stateOf(report: Report, row: StateRow): State {
+function stateOf(report: Report, row: State): State {
   if (report.status === "unavailable") return { ...row, status: "unavailable", reason: report.reason };
-  return { status: "ready", reason: "", era: report.era, server_info: report.serverInfo };
+  return { ...report, reason: "" };
 }
 
 function isSameState(a: State, b: State): boolean {
-  return a.status === b.status && a.reason === b.reason && a.era === b.era && a.server_info === b.server_info;
+  return (
+    a.status === b.status &&
+    a.reason === b.reason &&
+    a.era === b.era &&
+    a.protocol === b.protocol &&
+    a.serverInfo === b.serverInfo &&
+    a.capabilities === b.capabilities &&
+    a.instructions === b.instructions
+  );
 }
 
-async function hasTools(client: Queryable, serverId: string, tools: readonly Tool[]): Promise<boolean> {
-  const { rows } = await client.query<{ hash: string }>(
-    "SELECT hash FROM registry.tools WHERE server_id = $1 ORDER BY position",
+async function hasItems(client: Queryable, serverId: string, items: readonly Item[]): Promise<boolean> {
+  const { rows } = await client.query<{ kind: string; hash: string }>(
+    "SELECT kind, hash FROM registry.items WHERE server_id = $1 ORDER BY position",
     [serverId],
   );
-  return rows.length === tools.length && rows.every(({ hash }, position) => hash === tools[position]!.hash);
+  return (
+    rows.length === items.length &&
+    rows.every(({ kind, hash }, position) => kind === items[position]!.kind && hash === items[position]!.hash)
+  );
 }
 
-async function bytesWith(client: Queryable, serverId: string, tools: readonly Tool[]): Promise<number> {
+function bytesOf({ items, serverInfo, capabilities, instructions }: Findings): number {
+  const texts = [serverInfo, capabilities, instructions, ...items.flatMap(({ key, definition }) => [key, definition])];
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), items.length * ITEM_EXTRA_BYTES);
+}
+
+async function bytesOfOthers(client: Queryable, serverId: string): Promise<number> {
   const { rows } = await client.query<{ bytes: string }>(
-    "SELECT coalesce(sum(octet_length(definition)), 0) AS bytes FROM registry.tools WHERE server_id <> $1",
-    [serverId],
+    `SELECT
+       (SELECT coalesce(sum(octet_length(key) + octet_length(definition) + $2::integer), 0)
+        FROM registry.items WHERE server_id <> $1) +
+       (SELECT coalesce(sum(octet_length(server_info) + octet_length(capabilities) + octet_length(instructions)), 0)
+        FROM registry.server_states WHERE server_id <> $1) AS bytes`,
+    [serverId, ITEM_EXTRA_BYTES],
   );
-  return tools.reduce((sum, { definition }) => sum + Buffer.byteLength(definition), Number(rows[0]!.bytes));
+  return Number(rows[0]!.bytes);
 }
 
-async function replaceTools(
+async function replaceItems(
   client: Queryable,
-  options: { serverId: string; tools: readonly Tool[]; revision: bigint },
+  options: { serverId: string; items: readonly Item[]; revision: bigint },
 ): Promise<void> {
-  const { serverId, tools, revision } = options;
-  await client.query("DELETE FROM registry.tools WHERE server_id = $1", [serverId]);
+  const { serverId, items, revision } = options;
+  await client.query("DELETE FROM registry.items WHERE server_id = $1", [serverId]);
   await client.query(
-    `INSERT INTO registry.tools (server_id, position, name, definition, hash, retry_safe)
-     SELECT $1, position, name, definition, hash, retry_safe
-     FROM unnest($2::text[], $3::text[], $4::text[], $5::boolean[])
-       WITH ORDINALITY AS tool (name, definition, hash, retry_safe, position)`,
+    `INSERT INTO registry.items (server_id, position, kind, key, definition, hash, retry_safe)
+     SELECT $1, position, kind, key, definition, hash, retry_safe
+     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])
+       WITH ORDINALITY AS item (kind, key, definition, hash, retry_safe, position)`,
     [
       serverId,
-      tools.map(({ name }) => name),
-      tools.map(({ definition }) => definition),
-      tools.map(({ hash }) => hash),
-      tools.map(({ retrySafe }) => retrySafe),
+      items.map(({ kind }) => kind),
+      items.map(({ key }) => key),
+      items.map(({ definition }) => definition),
+      items.map(({ hash }) => hash),
+      items.map(({ retrySafe }) => retrySafe),
     ],
   );
-  await client.query("UPDATE registry.server_states SET tools_revision = $2 WHERE server_id = $1", [
+  await client.query("UPDATE registry.server_states SET items_revision = $2 WHERE server_id = $1", [
     serverId,
     revision,
   ]);
