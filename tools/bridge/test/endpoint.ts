@@ -18,6 +18,8 @@ export interface Endpoint {
   readonly received: Received[];
   /** The messages with this method, in the order of their coming. */
   calls(method: string): Received[];
+  /** The requests for a standing stream, or for the rest of a broken one. */
+  gets(): Received[];
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function startEndpoint(reply: Reply, port = 0): Promise<Endpoint> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
     received,
     calls: (method) => received.filter((entry) => entry.message["method"] === method),
+    gets: () => received.filter(({ verb }) => verb === "GET"),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -59,6 +62,13 @@ export function openStream(response: ServerResponse, headers: Record<string, str
   return (data) => void response.write(`event: message\ndata: ${data.replaceAll("\n", "\ndata: ")}\n\n`);
 }
 
+/** The fields of one event, as they are written on the wire. */
+export function event(fields: { readonly id?: string; readonly retry?: number; readonly data?: string }): string {
+  return `${Object.entries(fields)
+    .map(([name, value]) => `${name}: ${value}\n`)
+    .join("")}\n`;
+}
+
 /** The id as it was spelled in the request. */
 function idOf(body: string): string {
   return /"id"\s*:\s*("(?:[^"\\]|\\.)*"|[-+.\deE]+)/.exec(body)?.[1] ?? "null";
@@ -68,15 +78,22 @@ export function resultFor(received: Received, result = "{}"): string {
   return `{"jsonrpc":"2.0","id":${idOf(received.body)},"result":${result}}`;
 }
 
+export interface LegacyOptions {
+  readonly version?: string;
+  /** Answers GET; without it there is no standing stream. */
+  readonly standing?: Reply;
+}
+
 /** A legacy endpoint with sessions: 400 without one, 404 for one that it does not know. `reply` sees what remains. */
-export function legacyReply(reply: Reply): Reply & { readonly sessions: Set<string> } {
+export function legacyReply(reply: Reply, options: LegacyOptions = {}): Reply & { readonly sessions: Set<string> } {
+  const { version = "2025-11-25", standing = (_received, response) => void response.writeHead(405).end() } = options;
   const sessions = new Set<string>();
   let opened = 0;
   const answer: Reply = (received, response) => {
     if (received.message["method"] === "initialize") {
       const id = `session-${++opened}`;
       sessions.add(id);
-      return json(response, resultFor(received, '{"protocolVersion":"2025-11-25","capabilities":{}}'), 200, {
+      return json(response, resultFor(received, `{"protocolVersion":"${version}","capabilities":{}}`), 200, {
         "mcp-session-id": id,
       });
     }
@@ -89,8 +106,8 @@ export function legacyReply(reply: Reply): Reply & { readonly sessions: Set<stri
       sessions.delete(session);
       return void response.writeHead(200).end();
     }
-    if (received.verb === "GET") return void response.writeHead(405).end();
-    if (received.message["id"] === undefined) return void response.writeHead(202).end();
+    if (received.verb === "GET") return standing(received, response);
+    if (received.message["id"] === undefined && !Array.isArray(received.message)) return void response.writeHead(202).end();
     return reply(received, response);
   };
   return Object.assign(answer, { sessions });
