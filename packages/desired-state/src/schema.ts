@@ -66,7 +66,7 @@ const controlPlane = z.strictObject({
   limits: limits.prefault({}),
 });
 /** Groups and servers are parts of routes, beside these. */
-const ROUTE_WORDS: readonly string[] = ["sse", "ws", "messages"];
+export const ROUTE_WORDS: readonly string[] = ["sse", "ws", "messages"];
 const routed = name.refine(
   (id) => !ROUTE_WORDS.includes(id),
   `must not be ${ROUTE_WORDS.join(" or ")}: routes use these words`,

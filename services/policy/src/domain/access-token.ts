@@ -1,5 +1,5 @@
 import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
-import { type DesiredOauth, SUBJECT_PATTERN } from "@tollgate/desired-state";
+import { type DesiredOauth, ROUTE_WORDS, SUBJECT_PATTERN } from "@tollgate/desired-state";
 
 // An access token is a JWT (RFC 9068) whose signature, issuer and times have been checked elsewhere. Here: who it stands
 // for, whether it is meant for this gate, and what it permits.
@@ -82,14 +82,21 @@ export function permitsMcp(permissions: readonly string[], { group, server }: { 
 function reachOf(aud: unknown, { publicUrl, audience }: OauthSettings): string[] {
   const whole = `${publicUrl}/mcp`;
   const given = (Array.isArray(aud) ? aud : [aud]).filter((each) => typeof each === "string");
-  // Scheme and host may be written in any case.
-  const urls = given.map((each) => URL.parse(each)?.href);
-  if (urls.includes(whole) || (audience !== undefined && given.includes(audience))) return ["mcp"];
-  return urls.flatMap((url) => {
-    const route = url?.startsWith(`${whole}/`) ? url.slice(whole.length + 1).split("/") : [];
-    const isRoute = (route.length === 1 || route.length === 2) && route.every((part) => NAME_PATTERN.test(part));
-    return isRoute ? [`mcp:${route.join("/")}`] : [];
+  if (audience !== undefined && given.includes(audience)) return ["mcp"];
+  const reach = given.flatMap((each) => {
+    // Scheme and host may be written in any case.
+    const url = URL.parse(each)?.href;
+    return url === whole || url?.startsWith(`${whole}/`) ? permissionFor(url.slice(whole.length)) : [];
   });
+  return reach.includes("mcp") ? ["mcp"] : reach;
+}
+
+/** What a route's URL says behind `/mcp`: `/GROUP/SERVER`, both may be missing, and the word of a transport may follow. */
+function permissionFor(path: string): string[] {
+  const parts = path.split("/").slice(1);
+  if (ROUTE_WORDS.includes(parts.at(-1)!)) parts.pop();
+  if (parts.length === 0) return ["mcp"];
+  return parts.length <= 2 && parts.every((part) => NAME_PATTERN.test(part)) ? [`mcp:${parts.join("/")}`] : [];
 }
 
 function permissionsOf(scopes: ReadonlySet<string>, reach: readonly string[], settings: OauthSettings): string[] {
@@ -105,7 +112,7 @@ function nameIn(claims: Claims, claim: string | undefined): Parsed<string> {
   const value = claim === undefined ? undefined : claimAt(claims, claim);
   if (value === undefined || value === null) return { ok: true, value: "default" };
   if (typeof value === "string" && NAME_PATTERN.test(value)) return { ok: true, value };
-  return refuse(`has a ${claim} that is not 1 to 63 of a-z, 0-9 and inner -`);
+  return refuse(`has no usable ${claim}: 1 to 63 of a-z, 0-9 and inner -`);
 }
 
 /** The claim of that name, which may hold dots as URLs do; else the dots lead into claims that are objects. */

@@ -197,6 +197,65 @@ describe("decisions", () => {
   });
 });
 
+describe("decisions about users", () => {
+  const ALICE = { id: "user:alice", tenant: "acme", team: "sales", roles: ["developer"], permissions: ["mcp"] };
+  const OAUTH = {
+    publicUrl: "https://mcp.example.com",
+    issuer: "https://login.example.com",
+    jwksUri: undefined,
+    audience: undefined,
+    requiredScopes: ["mcp"],
+    adminScope: undefined,
+    claims: { principal: "sub", tenant: undefined, team: undefined, roles: undefined },
+    algorithms: ["ES256"],
+    clockSkewSeconds: 30,
+  };
+  const records = [...SET, ...policies("alice: allow | user:alice | * | x:*", "tokens: allow | token:alice | * | y:*")];
+  const state = buildState({ revision: 1, tokens: [...TOKENS, token("alice")], oauth: OAUTH, policies: records });
+  const askAs = (principal: Partial<typeof ALICE>, what: string, at = state) =>
+    decider(at, { principal: { ...ALICE, ...principal }, action: "tools/call", nowMs: NOW })(target(what));
+
+  test.each<[string, Partial<typeof ALICE>, string, string]>([
+    ["a role", {}, "files:read_a", "allowed by policy dev-files"],
+    ["a team", {}, "everything:echo", "allowed by policy demo"],
+    ["a tenant", { tenant: "globex" }, "files-eu:a", "allowed by policy eu"],
+    ["the name", {}, "x:a", "allowed by policy alice"],
+    ["a name that is not the user's", { id: "user:alic" }, "x:a", "no policy allows tools/call on x:a"],
+    ["the name of a token", {}, "y:a", "no policy allows tools/call on y:a"],
+    ["a role that denies", { roles: ["intern"] }, "postgres:select", "denied by policy no-interns"],
+    ["no permission", { permissions: [] }, "x:a", 'the user "alice" lacks the permission mcp'],
+    ["another permission", { permissions: ["admin"] }, "x:a", 'the user "alice" lacks the permission mcp'],
+    ["a token for the group", { permissions: ["mcp:disk"] }, "files:read_a", "allowed by policy dev-files"],
+    ["a token for the server", { permissions: ["mcp:disk/files"] }, "files:read_a", "allowed by policy dev-files"],
+    [
+      "a token for another group",
+      { permissions: ["mcp:demo"] },
+      "files:read_a",
+      'the access token of "alice" is not meant for "files"',
+    ],
+    [
+      "a token for another server",
+      { permissions: ["mcp:disk/files-eu"] },
+      "files:read_a",
+      'the access token of "alice" is not meant for "files"',
+    ],
+  ])("by %s", (_name, principal, what, reason) => {
+    expect(askAs(principal, what)).toMatchObject({ allow: reason.startsWith("allowed"), reason });
+  });
+
+  test("a token is never taken for a user, nor a user for a token", () => {
+    expect(askAs({ id: "alice" }, "y:a")).toMatchObject({ allow: true, policyIds: ["tokens"] });
+    expect(askAs({ id: "alice" }, "x:a")).toMatchObject({ allow: false });
+  });
+
+  test("where access tokens are not taken, nobody is a user", () => {
+    expect(askAs({}, "x:a", stateOf(records))).toMatchObject({
+      allow: false,
+      reason: "access tokens are not taken any more",
+    });
+  });
+});
+
 const SERVERS = ["files", "files-eu", "postgres", "x"];
 const TOOLS = ["read_file", "select", "drop", "list", "a:b", ""];
 const anyPolicy = fc.record({
