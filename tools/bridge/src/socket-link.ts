@@ -172,7 +172,8 @@ class SocketLink implements Link {
       signal.removeEventListener("abort", onAbort);
       if (this.#pending.delete(pending)) onEnd(error);
     };
-    const onAbort = (): void => end(signal.reason);
+    // Whoever has the answer may abort while taking it, and then nothing was given up.
+    const onAbort = (): void => end(pending.awaited.size > 0 ? signal.reason : undefined);
     const pending: Pending = {
       exchange,
       awaited: new Set(requestsOf(frame)),

@@ -107,7 +107,8 @@ export function legacyReply(reply: Reply, options: LegacyOptions = {}): Reply & 
       return void response.writeHead(200).end();
     }
     if (received.verb === "GET") return standing(received, response);
-    if (received.message["id"] === undefined && !Array.isArray(received.message)) return void response.writeHead(202).end();
+    if (received.message["id"] === undefined && !Array.isArray(received.message))
+      return void response.writeHead(202).end();
     return reply(received, response);
   };
   return Object.assign(answer, { sessions });

@@ -1,6 +1,15 @@
 import { expect, test, vi } from "vitest";
 import { type Bridge, INITIALIZE, INITIALIZED, legacy, modern, useBridge } from "./bridge.ts";
-import { type Endpoint, event, json, legacyReply, openStream, type Received, type Reply, resultFor } from "./endpoint.ts";
+import {
+  type Endpoint,
+  event,
+  json,
+  legacyReply,
+  openStream,
+  type Received,
+  type Reply,
+  resultFor,
+} from "./endpoint.ts";
 
 const bench = useBridge();
 const PROGRESS = '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":0.50}}';
