@@ -3,6 +3,9 @@ import { useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { hashOf, runRegistry, type RunningRegistry, SECRET, serverIn, toolNames } from "./running-registry.ts";
 
+/** May be listed as either. */
+const BOTH = '{"uri":"a:2","uriTemplate":"a:2"}';
+
 const infra = useInfrastructure();
 let registry: RunningRegistry;
 let hash: string;
@@ -94,14 +97,14 @@ describe("a report", () => {
 
   test.each<[string, Partial<registryV1.ReportServerRequest>]>([
     ["a prompt", { promptDefinitions: ['{"name":"p"}'] }],
-    ["the order of resources", { resourceDefinitions: ['{"uri":"a:2"}', '{"uri":"a:1"}'] }],
-    ["a template for a resource", { resourceDefinitions: [], resourceTemplateDefinitions: ['{"uriTemplate":"a:1"}'] }],
+    ["the order of resources", { resourceDefinitions: [BOTH, '{"uri":"a:1"}'] }],
+    ["a template for a resource", { resourceDefinitions: ['{"uri":"a:1"}'], resourceTemplateDefinitions: [BOTH] }],
     ["capabilities", { capabilities: "{}" }],
     ["instructions", { instructions: "new" }],
     ["protocol", { protocol: "2026-07-28" }],
   ])("with another part moves the revision: %s", async (_name, part) => {
     const known = { serverId: "notes", specHash: hash, status: "ready", protocol: "2025-11-25" };
-    const base = { ...known, resourceDefinitions: ['{"uri":"a:1"}', '{"uri":"a:2"}'] };
+    const base = { ...known, resourceDefinitions: ['{"uri":"a:1"}', BOTH] };
     const first = await registry.report(base);
     expect(await registry.report(base)).toBe(first);
     expect(await registry.report({ ...base, ...part })).toBe(first + 1n);
