@@ -32,7 +32,7 @@ const places = Object.fromEntries(
     { bind: "0.0.0.0", host: name, httpPort: 8000 + index, grpcPort: 9000 + index },
   ]),
 ) as Record<ServiceName, Place>;
-const environments = planEnvironments({
+const plan = {
   secrets,
   places,
   natsUrl: `nats://tollgate:${secrets.natsPassword}@nats:4222`,
@@ -41,7 +41,8 @@ const environments = planEnvironments({
   filesDir: "/srv/files",
   controlPlane,
   logLevel: "info",
-});
+};
+const environments = planEnvironments(plan);
 
 test("each service gets its own database role, and no secret of another's", () => {
   for (const [name, environment] of Object.entries(environments)) {
@@ -61,6 +62,28 @@ test("the limits of the configuration file reach those that keep them", () => {
     TOLLGATE_POLICY_ADDRESS: `policy:${places.policy.grpcPort}`,
   });
   expect(environments.runner["TOLLGATE_RESPONSE_MAX_BYTES"]).toBe(String(2 * 1024 * 1024));
+});
+
+test("gateway and policy agree on where clients get their tokens, and for what", () => {
+  const port = places.gateway.httpPort;
+  expect(environments.policy["TOLLGATE_PUBLIC_URL"]).toBe(`http://127.0.0.1:${port}`);
+  expect(environments.gateway).toMatchObject({
+    TOLLGATE_PUBLIC_URL: `http://127.0.0.1:${port}`,
+    TOLLGATE_AUTHORIZATION_SERVERS: "",
+    TOLLGATE_SCOPES: "",
+  });
+  const oauth = "{ issuer: https://login.example.com, required_scopes: [a, b] }";
+  const text = `control_plane: { public_url: https://mcp.example.com/, auth: { oauth: ${oauth} } }`;
+  const other = planEnvironments({
+    ...plan,
+    controlPlane: loadDesiredState(text, { file: "f.yaml", env: {} }).controlPlane,
+  });
+  expect(other.policy["TOLLGATE_PUBLIC_URL"]).toBe("https://mcp.example.com");
+  expect(other.gateway).toMatchObject({
+    TOLLGATE_PUBLIC_URL: "https://mcp.example.com",
+    TOLLGATE_AUTHORIZATION_SERVERS: "https://login.example.com",
+    TOLLGATE_SCOPES: "a,b",
+  });
 });
 
 test("node reads an environment file as it was meant", () => {

@@ -1,4 +1,4 @@
-import type { DesiredControlPlane } from "@tollgate/desired-state";
+import { type DesiredControlPlane, publicUrlOf } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Secrets } from "./secrets.ts";
 
@@ -55,13 +55,17 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
     }),
   });
   const address = (name: ServiceName) => `${places[name].host}:${places[name].grpcPort}`;
-  const { limits } = controlPlane;
+  const { limits, oauth } = controlPlane;
+  const { bind, httpPort } = places.gateway;
+  // One for both: policy takes the tokens that the gateway tells clients to get.
+  const publicUrl = publicUrlOf({ ...controlPlane, host: bind, port: httpPort });
   return {
     policy: {
       ...stored("policy"),
       TOLLGATE_CONFIG_FILE: options.configFile,
       TOLLGATE_TOKEN: secrets.token,
       TOLLGATE_ADMIN_TOKEN: secrets.adminToken,
+      TOLLGATE_PUBLIC_URL: publicUrl,
     },
     registry: { ...stored("registry"), TOLLGATE_CONFIG_FILE: options.configFile, TOLLGATE_FILES_DIR: options.filesDir },
     audit: { ...stored("audit"), TOLLGATE_NATS_URL: natsUrl },
@@ -81,6 +85,9 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_METERING_ADDRESS: address("metering"),
       TOLLGATE_REQUEST_TIMEOUT_MS: String(limits.requestTimeoutMs),
       TOLLGATE_CALLS_MAX: String(limits.maxConcurrentRequests),
+      TOLLGATE_PUBLIC_URL: publicUrl,
+      TOLLGATE_AUTHORIZATION_SERVERS: oauth?.issuer ?? "",
+      TOLLGATE_SCOPES: oauth?.requiredScopes.join(",") ?? "",
     },
   };
 }
