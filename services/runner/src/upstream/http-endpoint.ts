@@ -1,3 +1,4 @@
+import { urlToHttpOptions } from "node:url";
 import { createHttpClient, type Exchange, type HttpRequest } from "./http-client.ts";
 import { configuredHeaders, createRedaction, messageHeaders } from "./request-headers.ts";
 import type { Outgoing } from "./transport.ts";
@@ -33,6 +34,7 @@ export function openEndpoint(options: {
   silenceMs: number | undefined;
 }): HttpEndpoint {
   let url = new URL(options.url);
+  let place = urlToHttpOptions(url);
   let session = "";
   let protocol = "";
   const silenceMs = options.silenceMs ?? SILENCE_MS;
@@ -60,7 +62,7 @@ export function openEndpoint(options: {
       protocol = message.protocol;
       const headers = { ...posted, ...messageHeaders(message), ...sessionHeader() };
       const aside = message.frame.kind !== "request";
-      return client.request({ silenceMs, ...wanted, url, method: "POST", headers, body: message.text, aside });
+      return client.request({ silenceMs, ...wanted, place, method: "POST", headers, body: message.text, aside });
     },
     get({ resume = false, lastEventId, ...wanted }) {
       const headers: Record<string, string> = { ...configured, ...known(), accept: "text/event-stream" };
@@ -69,7 +71,7 @@ export function openEndpoint(options: {
       return client.request({
         silenceMs: resume ? silenceMs : 0,
         ...wanted,
-        url,
+        place,
         method: "GET",
         headers,
         aside: !resume,
@@ -77,17 +79,18 @@ export function openEndpoint(options: {
     },
     delete(wanted) {
       const headers = { ...configured, ...known() };
-      return client.request({ silenceMs, ...wanted, url, method: "DELETE", headers, aside: true });
+      return client.request({ silenceMs, ...wanted, place, method: "DELETE", headers, aside: true });
     },
     move(location) {
       if (location === undefined || !URL.canParse(location, url.href)) return false;
       const target = new URL(location, url);
       if (target.origin !== url.origin) return false;
-      url = target;
+      this.pointTo(target);
       return true;
     },
     pointTo(target) {
       url = target;
+      place = urlToHttpOptions(url);
     },
     close: () => client.close(),
   };

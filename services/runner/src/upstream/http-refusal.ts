@@ -2,6 +2,8 @@ import type { IncomingMessage } from "node:http";
 import { RPC } from "@tollgate/mcp";
 import { errorOf } from "./server-text.ts";
 
+/** To be read after "the server". */
+export const SESSION_GONE = "does not know the session any more";
 const SAID_MAX_CHARS = 200;
 /** Said by HTTP before a server looks at what a request wants: it has certainly not been taken. */
 const REFUSALS = [401, 403, 404, 405, 406, 411, 413, 415, 421, 426, 429, 431];

@@ -1,6 +1,7 @@
 import type { Log } from "@tollgate/service";
 import { type HttpEndpoint, openEndpoint } from "./http-endpoint.ts";
 import { HttpPost, type PostEnd } from "./http-post.ts";
+import { SESSION_GONE } from "./http-refusal.ts";
 import { isInitialized, type Outgoing, type RemoteOptions, type Transport, type TransportEvents } from "./transport.ts";
 import { followUnasked } from "./unasked-stream.ts";
 
@@ -159,9 +160,9 @@ export class HttpTransport implements Transport {
     if (this.#over) return;
     const held = this.#held.splice(0).flatMap(({ frame }) => (frame.kind === "request" ? [frame.id] : []));
     for (const id of [...(this.#expired ?? []), ...held]) {
-      this.#events.onLost(id, "does not know the session any more", { notDelivered: true, status: 404 });
+      this.#events.onLost(id, SESSION_GONE, { notDelivered: true, status: 404 });
     }
-    this.#finish("does not know the session any more");
+    this.#finish(SESSION_GONE);
   }
 
   /** A server is told that its session is not needed any more, but not waited for long. */

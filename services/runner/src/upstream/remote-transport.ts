@@ -1,7 +1,7 @@
 import { AppError } from "@tollgate/errors";
 import { HttpTransport } from "./http-transport.ts";
 import { SseTransport } from "./sse-transport.ts";
-import type { Outgoing, RemoteOptions, Transport } from "./transport.ts";
+import type { LostInfo, Outgoing, RemoteOptions, Transport } from "./transport.ts";
 import { WebSocketTransport } from "./websocket-transport.ts";
 
 /** How long a server that does not know Streamable HTTP has to open the stream of HTTP+SSE. */
@@ -38,47 +38,49 @@ export function openRemote(options: RemoteOptions): Transport {
 class AutoTransport implements Transport {
   readonly pid = 0;
   readonly #options: RemoteOptions;
+  readonly #http: HttpTransport;
   #inner: Transport;
   /** HTTP+SSE while it is tried. */
   #trying: Transport | undefined;
-  #tried = false;
-  /** What waits while it is tried; first of all the request that was refused. */
+  /** It is known which one the server has. */
+  #settled = false;
+  /** Requests of which nothing is known, until that is settled. */
+  readonly #sent = new Map<number, Outgoing>();
+  /** Requests that were refused, with how that is reported. */
+  readonly #refused = new Map<Outgoing, () => void>();
+  /** What is sent while HTTP+SSE is tried. */
   #held: Outgoing[] = [];
-  #first: Outgoing | undefined;
 
   constructor(options: RemoteOptions) {
     this.#options = options;
     const { events } = options;
-    const http = new HttpTransport({
+    this.#http = new HttpTransport({
       ...options,
       events: {
         onMessage: (text, during) => {
-          this.#tried = true;
+          this.#settled = true;
           events.onMessage(text, during);
         },
-        onLost: (id, reason, info) => {
-          const first = this.#first;
-          this.#first = undefined;
-          const fallback = !this.#tried && first !== undefined && FALLBACK_STATUSES.includes(info.status ?? 0);
-          if (fallback) this.#try(first, () => events.onLost(id, reason, info));
-          else events.onLost(id, reason, info);
-        },
+        onLost: (id, reason, info) => this.#lost(id, info, () => events.onLost(id, reason, info)),
         onEnd: (reason) => {
-          if (this.#inner === http) events.onEnd(reason);
+          if (this.#inner === this.#http) events.onEnd(reason);
         },
       },
     });
-    this.#inner = http;
+    this.#inner = this.#http;
   }
 
   send(message: Outgoing): void {
     if (this.#trying !== undefined) return void this.#held.push(message);
-    if (message.frame.kind === "request") this.#first ??= message;
+    if (!this.#settled && message.frame.kind === "request") this.#sent.set(message.frame.id, message);
     return this.#inner.send(message);
   }
 
   abort(id: number): void {
-    this.#held = this.#held.filter(({ frame }) => frame.kind !== "request" || frame.id !== id);
+    const isOther = ({ frame }: Outgoing) => frame.kind !== "request" || frame.id !== id;
+    this.#held = this.#held.filter(isOther);
+    for (const message of this.#refused.keys()) if (!isOther(message)) this.#refused.delete(message);
+    this.#sent.delete(id);
     this.#inner.abort(id);
   }
 
@@ -92,43 +94,52 @@ class AutoTransport implements Transport {
 
   async end(): Promise<void> {
     this.#held = [];
+    this.#refused.clear();
     await this.#trying?.end();
     await this.#inner.end();
   }
 
-  #try(first: Outgoing, onRefused: () => void): void {
+  #lost(id: number, { status = 0 }: LostInfo, report: () => void): void {
+    const message = this.#sent.get(id);
+    this.#sent.delete(id);
+    if (this.#settled || message === undefined || !FALLBACK_STATUSES.includes(status)) return report();
+    this.#refused.set(message, report);
+    this.#trying ??= this.#try();
+  }
+
+  #try(): Transport {
     const { events, connectMs = FALLBACK_MS } = this.#options;
-    this.#tried = true;
-    this.#held = [first];
-    let opened = false;
     const sse: Transport = new SseTransport({
       ...this.#options,
       connectMs: Math.min(connectMs, FALLBACK_MS),
-      onOpen: () => {
-        opened = true;
-        const http = this.#inner;
-        this.#inner = sse;
-        void http.end();
-        this.#release();
-      },
+      onOpen: () => this.#change(sse),
       events: {
         onMessage: events.onMessage,
         onLost: events.onLost,
         onEnd: (reason) => {
-          if (opened) return events.onEnd(reason);
-          if (this.#held[0] === first) {
-            this.#held.shift();
-            onRefused();
-          }
-          return this.#release();
+          if (this.#inner === sse) return events.onEnd(reason);
+          for (const report of this.#refused.values()) report();
+          return this.#settle([]);
         },
       },
     });
-    this.#trying = sse;
+    return sse;
   }
 
-  #release(): void {
+  #change(sse: Transport): void {
+    this.#inner = sse;
+    void this.#http.end();
+    for (const id of this.#sent.keys()) {
+      this.#options.events.onLost(id, "changed the transport", { notDelivered: false });
+    }
+    this.#settle([...this.#refused.keys()]);
+  }
+
+  #settle(first: readonly Outgoing[]): void {
+    this.#settled = true;
     this.#trying = undefined;
-    for (const message of this.#held.splice(0)) this.#inner.send(message);
+    this.#sent.clear();
+    this.#refused.clear();
+    for (const message of [...first, ...this.#held.splice(0)]) this.#inner.send(message);
   }
 }

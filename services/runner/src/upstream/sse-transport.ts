@@ -3,7 +3,7 @@ import type { Log } from "@tollgate/service";
 import type { Exchange } from "./http-client.ts";
 import { CONNECT_MS, type HttpEndpoint, openEndpoint } from "./http-endpoint.ts";
 import { HttpPost } from "./http-post.ts";
-import { refusalReason } from "./http-refusal.ts";
+import { refusalReason, SESSION_GONE } from "./http-refusal.ts";
 import { readBody, readEvents } from "./response-body.ts";
 import { oneLine } from "./server-text.ts";
 import { isInitialized, type Outgoing, type RemoteOptions, type Transport, type TransportEvents } from "./transport.ts";
@@ -122,10 +122,10 @@ export class SseTransport implements Transport {
         this.#posts.delete(message);
         if (isInitialized(message)) this.#release();
         if (end === "done") return;
-        const { reason, ...info } = end === "expired" ? { reason: "", notDelivered: true, status: 404 } : end;
+        const { reason, ...info } = end === "expired" ? { reason: SESSION_GONE, notDelivered: true, status: 404 } : end;
         if (frame.kind === "request") this.#events.onLost(frame.id, reason, info);
         else this.#log.debug({ reason }, "the server has not taken a notification or response");
-        if (info.status === 404) this.#finish("does not know the session any more");
+        if (info.status === 404) this.#finish(SESSION_GONE);
       },
     });
     this.#posts.set(message, post);

@@ -5,9 +5,10 @@ import { saysSessionIsGone } from "./http-refusal.ts";
 import { readBody, readEvents } from "./response-body.ts";
 import { oneLine } from "./server-text.ts";
 
-const BACKOFF_MIN_MS = 1_000;
-const BACKOFF_MAX_MS = 60_000;
-const WAIT_MIN_MS = 10;
+const RETRY_MS = 1_000;
+const RETRY_MIN_MS = 10;
+const RETRY_MAX_MS = 60_000;
+const DOUBLINGS_MAX = 12;
 
 /**
  * What a server with sessions says unasked: a stream by GET, opened anew whenever it ends, for as long as the server
@@ -25,17 +26,15 @@ export function followUnasked(options: {
   let waiting: NodeJS.Timeout | undefined;
   let lastEventId: string | undefined;
   let retryMs: number | undefined;
-  let backoffMs = BACKOFF_MIN_MS;
+  /** Streams one after the other in which nothing came. */
+  let inVain = 0;
   let stopped = false;
 
   function again(reason: string): void {
     if (stopped) return;
     exchange?.abort();
-    const waitMs = Math.min(
-      Math.max(retryMs ?? 0, backoffMs === BACKOFF_MIN_MS && retryMs !== undefined ? WAIT_MIN_MS : backoffMs),
-      BACKOFF_MAX_MS,
-    );
-    backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS);
+    const waitMs = Math.min(Math.max(retryMs ?? RETRY_MS, RETRY_MIN_MS) * 2 ** inVain, RETRY_MAX_MS);
+    inVain = Math.min(inVain + 1, DOUBLINGS_MAX);
     log.debug({ reason, waitMs }, "the stream of what the server says unasked has ended");
     waiting = setTimeout(open, waitMs);
   }
@@ -50,11 +49,11 @@ export function followUnasked(options: {
           return readEvents(response, dataMaxBytes, {
             onId: (id) => {
               lastEventId = id === "" ? undefined : id;
-              backoffMs = BACKOFF_MIN_MS;
+              inVain = 0;
             },
             onRetry: (ms) => (retryMs = ms),
             onEvent: (name, data) => {
-              backoffMs = BACKOFF_MIN_MS;
+              inVain = 0;
               if (!stopped && name === "message" && data !== "") options.onMessage(oneLine(data));
             },
             onTooLarge: () => again(`an event of more than ${dataMaxBytes} bytes`),

@@ -47,11 +47,11 @@ export class WebSocketTransport implements Transport {
       });
     });
     this.#socket.on("error", (error) => (this.#reason ??= failureOf(error, lineMaxBytes)));
-    this.#socket.on("unexpected-response", (request, { statusCode }) => {
+    this.#socket.on("unexpected-response", (_request, { statusCode }) => {
       const credentials = statusCode === 401 || statusCode === 403;
       const advice = credentials ? ": check the server's headers in tollgate.yaml (Authorization)" : "";
       this.#reason = `answered HTTP ${statusCode} instead of opening a WebSocket${advice}`;
-      request.destroy();
+      this.#socket.terminate();
     });
     this.#socket.on("open", () => this.#open(pingMs));
     this.#socket.on("pong", () => (this.#heard = true));
