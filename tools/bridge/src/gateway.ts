@@ -143,7 +143,7 @@ function send(request: ClientRequest, { body, onSent }: GatewayRequest): Promise
   });
 }
 
-function isHandshaken(socket: Socket & Partial<Pick<TLSSocket, "getProtocol">>): boolean {
-  const protocol = socket.getProtocol?.() ?? "unknown";
-  return protocol !== "unknown";
+/** The protocol that both sides have agreed on, or that there is none, is known once the handshake is over. */
+function isHandshaken(socket: Socket & Partial<Pick<TLSSocket, "alpnProtocol">>): boolean {
+  return (socket.alpnProtocol ?? null) !== null;
 }

@@ -23,6 +23,7 @@ export interface Bridge {
   readonly stderr: () => string;
   readonly exited: Promise<Exit>;
   send(...lines: string[]): void;
+  sendBytes(bytes: Buffer): void;
   /** The line that answers this id (as spelled), once it is there. */
   answer(id: string | number | null): Promise<Record<string, any>>;
   endInput(): void;
@@ -33,6 +34,7 @@ export interface Bridge {
 export interface Run {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
 }
 
 interface Bench {
@@ -56,7 +58,8 @@ export function useBridge(): Bench {
     },
     start(endpoint, run = {}) {
       const args = run.args ?? ["--url", endpoint?.url ?? "", "--token", TOKEN];
-      const bridge = spawnBridge(args, { HOME: bench.home, PATH: process.env["PATH"] ?? "", ...run.env });
+      const env = { HOME: bench.home, PATH: process.env["PATH"] ?? "", ...run.env };
+      const bridge = spawnBridge(args, { env, cwd: run.cwd });
       running.set(bridge.pid, bridge);
       void bridge.exited.then(() => running.delete(bridge.pid));
       return bridge;
@@ -86,8 +89,13 @@ export function useBridge(): Bench {
   return bench;
 }
 
-function spawnBridge(args: readonly string[], env: Record<string, string>): Bridge {
-  const child = spawn(process.execPath, [bundle, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
+interface Place {
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | undefined;
+}
+
+function spawnBridge(args: readonly string[], place: Place): Bridge {
+  const child = spawn(process.execPath, [bundle, ...args], { ...place, stdio: ["pipe", "pipe", "pipe"] });
   const lines: string[] = [];
   let rest = "";
   let errors = "";
@@ -104,6 +112,7 @@ function spawnBridge(args: readonly string[], env: Record<string, string>): Brid
     stderr: () => errors,
     exited: new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal }))),
     send: (...messages) => void child.stdin.write(messages.map((message) => `${message}\n`).join("")),
+    sendBytes: (bytes) => void child.stdin.write(bytes),
     answer: (id) =>
       vi.waitFor(
         () => {

@@ -34,6 +34,17 @@ test("answers every request when the gateway is down, with its id in its type", 
   expect(bridge.lines.some((line) => line.includes('"id":12345678901234567890,'))).toBe(true);
 });
 
+test("knows of every kind of URL that a call has not reached the gateway", async () => {
+  const port = await freePort();
+  for (const scheme of ["https", "ws", "wss"]) {
+    const bridge = bench.start(undefined, { args: ["--url", `${scheme}://127.0.0.1:${port}/mcp`, "--token", TOKEN] });
+    bridge.send(modern(1, "tools/call", '"name":"a"'));
+    const { error } = await bridge.answer(1);
+    expect(error).toMatchObject({ code: -32008, data: { code: "unavailable", retryable: true } });
+    expect(error.message).toContain(`cannot reach the gateway at ${scheme}://127.0.0.1:${port}`);
+  }
+});
+
 test("waits for a gateway that comes up, tools/call included: nothing had been sent", async () => {
   await useFile("logging: { level: info }");
   const port = await freePort();

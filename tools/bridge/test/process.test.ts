@@ -1,5 +1,6 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { INITIALIZE, INITIALIZED, legacy, modern, TOKEN, useBridge } from "./bridge.ts";
 import { json, legacyReply, openStream, resultFor } from "./endpoint.ts";
@@ -27,6 +28,72 @@ test("goes on after a line that is no message, and after one that is too long", 
     [null, -32600],
   ]);
   expect(endpoint.received.map((entry) => entry.body)).toEqual([modern(1, "ping")]);
+});
+
+test("any bytes get an answer or none, and never end it", async () => {
+  const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received)));
+  const bridge = bench.start(endpoint);
+  const bytes = fc.uint8Array({ minLength: 1, maxLength: 200 }).map((each) => Buffer.from(each));
+  const texts = fc.oneof(
+    fc.json(),
+    fc.string({ unit: "binary" }),
+    fc.constantFrom("[", '{"id":1', "[[]]", "[{},7]", '""'),
+  );
+  const member = fc.tuple(fc.constantFrom("id", "method", "params", "result", "jsonrpc", "__proto__"), fc.jsonValue());
+  const nearly = fc.array(member).map((members) => JSON.stringify(Object.fromEntries(members)));
+  const deep = ["[", '{"params":'].map((part) => Buffer.from(part.repeat(200_000)));
+  const lines = [
+    ...fc.sample(
+      fc.oneof(
+        bytes,
+        fc.oneof(texts, nearly).map((text) => Buffer.from(text)),
+      ),
+      500,
+    ),
+    ...deep,
+    Buffer.from('{"jsonrpc":"2.0","id":2,"method":"\xff"}', "latin1"),
+  ];
+  for (const line of lines) bridge.sendBytes(Buffer.concat([line, Buffer.from("\n")]));
+  bridge.send(modern('"last"', "tools/list"));
+  expect((await bridge.answer("last"))["result"]).toEqual({});
+  const refusals = bridge.lines.map((line) => JSON.parse(line)).filter(({ id, error }) => id === null && error);
+  expect(refusals.length).toBeGreaterThan(lines.length / 4);
+  expect(new Set(refusals.map(({ error }) => error.code))).toEqual(new Set([-32700, -32600]));
+  expect(endpoint.received.some(({ body }) => body.includes("\ufffd"))).toBe(false);
+});
+
+test("tells the gateway in which folder the client works, unless it may not", async () => {
+  const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received)));
+  const folder = join(bench.home, "a b", "größe 100%");
+  await mkdir(folder, { recursive: true });
+  const off = join(bench.home, "off.yaml");
+  await writeFile(off, "bridge: { workspace: off }\n");
+  const args = ["--url", endpoint.url, "--token", TOKEN];
+  for (const [given, expected] of [
+    [args, `${encodeURI(bench.home)}/a%20b/gr%C3%B6%C3%9Fe%20100%25`],
+    [[...args, "--config", off], undefined],
+  ] as const) {
+    const bridge = bench.start(undefined, { args: given, cwd: folder });
+    bridge.send(modern(1, "ping"));
+    await bridge.answer(1);
+    expect(endpoint.received.at(-1)?.headers["tollgate-workspace"]).toBe(expected);
+  }
+});
+
+test("gives its first answer within 150 ms of its start, on a machine that is free to run it", async () => {
+  const endpoint = await bench.endpoint((received, response) => json(response, resultFor(received)));
+  const times: number[] = [];
+  await vi.waitFor(
+    async () => {
+      const started = performance.now();
+      const bridge = bench.start(endpoint);
+      bridge.send(modern(1, "ping"));
+      await bridge.answer(1);
+      times.push(performance.now() - started);
+      expect(Math.min(...times)).toBeLessThan(150);
+    },
+    { timeout: 20_000, interval: 100 },
+  );
 });
 
 test("answers what is under way when its input ends", async () => {
