@@ -3,12 +3,15 @@ import type { Bus } from "./connection.ts";
 
 const TTL_MS = 24 * 3_600_000;
 const CACHE_MAX = 10_000;
+const UPDATE_ATTEMPTS_MAX = 5;
 const KEY = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** Client sessions in NATS KV, so that any gateway replica serves any session. */
 export interface SessionStore<S> {
   get(id: string): Promise<S | undefined>;
   put(id: string, session: S): Promise<void>;
+  /** Changes what is stored, whoever else changes it at the same time. Returns what is stored then, if anything. */
+  update(id: string, change: (session: S) => S): Promise<S | undefined>;
   delete(id: string): Promise<void>;
 }
 
@@ -26,7 +29,12 @@ interface Kept<S> {
  * Revisions count the bucket's changes, and the watch brings all of them in that order. What was read or written may
  * be older than what the watch has brought meanwhile, and is kept only where it cannot be.
  */
-export async function openSessions<S>(bus: Bus, signal: AbortSignal): Promise<SessionStore<S>> {
+export async function openSessions<S>(
+  bus: Bus,
+  signal: AbortSignal,
+  /** A session was changed or ended, here or elsewhere. */
+  onChange: (id: string) => void = () => undefined,
+): Promise<SessionStore<S>> {
   const kv = await new Kvm(bus.js).create(bus.subjects.sessionsBucket, { ttl: TTL_MS, history: 1 });
   const cache = new Map<string, Kept<S>>();
   let seenRevision = 0;
@@ -38,6 +46,7 @@ export async function openSessions<S>(bus: Bus, signal: AbortSignal): Promise<Se
       seenRevision = revision;
       const kept = cache.get(key);
       if (kept !== undefined && kept.revision < revision) cache.delete(key);
+      onChange(key);
     }
   })();
 
@@ -65,6 +74,23 @@ export async function openSessions<S>(bus: Bus, signal: AbortSignal): Promise<Se
       cache.delete(id);
       const revision = await kv.put(id, JSON.stringify(session));
       if (revision >= seenRevision) remember(id, { session, revision, until: Date.now() + TTL_MS });
+    },
+    async update(id, change) {
+      if (!KEY.test(id)) return undefined;
+      for (let attempt = 1; ; attempt++) {
+        const entry = await kv.get(id);
+        if (entry === null || entry.operation !== "PUT") return undefined;
+        const session = change(entry.json<S>());
+        cache.delete(id);
+        try {
+          const revision = await kv.update(id, JSON.stringify(session), entry.revision);
+          if (revision >= seenRevision) remember(id, { session, revision, until: Date.now() + TTL_MS });
+          return session;
+        } catch (error) {
+          // Another replica was faster: its change stays, and ours comes on top.
+          if (attempt === UPDATE_ATTEMPTS_MAX) throw error;
+        }
+      }
     },
     async delete(id) {
       if (!KEY.test(id)) return;

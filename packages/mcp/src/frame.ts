@@ -1,5 +1,5 @@
 import { RPC } from "./protocol.ts";
-import { findMembers, type Members } from "./spans.ts";
+import { elementSpans, findMembers, type Members } from "./spans.ts";
 
 export type RequestId = string | number;
 
@@ -81,6 +81,16 @@ export function parseFrame(text: string): { readonly ok: true; readonly frame: F
     ok: true,
     frame: { ...base, kind: "response", id: validId, result: message["result"], error: error ?? undefined },
   };
+}
+
+/** The messages of a batch (MCP 2025-03-26), or undefined when the text is not a JSON array. */
+export function batchOf(text: string): string[] | undefined {
+  try {
+    if (!Array.isArray(JSON.parse(text))) return undefined;
+  } catch {
+    return undefined;
+  }
+  return elementSpans(text, 0).map(({ start, end }) => text.slice(start, end));
 }
 
 function fail(code: number, reason: string, id: RequestId | null): FrameFailure {

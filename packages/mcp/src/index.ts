@@ -1,4 +1,5 @@
 export {
+  batchOf,
   type Frame,
   type NotificationFrame,
   parseFrame,
@@ -36,6 +37,8 @@ export {
   splice,
 } from "./spans.ts";
 export {
+  batchItems,
+  progressTokenOf,
   resultItems,
   resultMember,
   rewriteProgress,

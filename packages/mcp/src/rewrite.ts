@@ -71,13 +71,16 @@ export function rewriteRequest(
   };
 }
 
-/** A response for the client: its own id back, and `members` put into the result where they are not there yet. */
+/**
+ * A response for the client: its own id back, `members` put into the result where they are not there yet, and further
+ * `edits` that its reader wants.
+ */
 export function rewriteResponse(
   frame: Frame,
-  options: { idText: string; members?: Readonly<Record<string, unknown>> },
+  options: { idText: string; members?: Readonly<Record<string, unknown>>; edits?: readonly Edit[] },
 ): string {
   const { text, members } = frame;
-  const edits: Edit[] = [{ ...members.spans["id"]!, text: options.idText }];
+  const edits: Edit[] = [{ ...members.spans["id"]!, text: options.idText }, ...(options.edits ?? [])];
   const resultSpan = members.spans["result"];
   if (options.members !== undefined && resultSpan) {
     const result = findMembers(text, resultSpan.start, Object.keys(options.members));
@@ -85,6 +88,14 @@ export function rewriteResponse(
     if (result) edits.push(...insertMembers(result, missing));
   }
   return splice(text, edits);
+}
+
+/** The progress token of a request as it stands in its text. */
+export function progressTokenOf({ text, members }: Frame): string | undefined {
+  const params = members.spans["params"];
+  const meta = params && findMembers(text, params.start, ["_meta"])?.spans["_meta"];
+  const token = meta && findMembers(text, meta.start, ["progressToken"])?.spans["progressToken"];
+  return token && textOf(text, token);
 }
 
 /** A progress notification with the client's own token back. */
@@ -99,6 +110,16 @@ export function resultItems(frame: Frame, list: string): string[] {
   const result = frame.members.spans["result"];
   const span = result && findMembers(frame.text, result.start, [list])?.spans[list];
   return span ? elementSpans(frame.text, span.start).map((each) => textOf(frame.text, each)) : [];
+}
+
+/** The messages of a batch (2025-03-26), each as it stands in the text; none where the text is no JSON array. */
+export function batchItems(text: string): string[] {
+  try {
+    if (!Array.isArray(JSON.parse(text))) return [];
+  } catch {
+    return [];
+  }
+  return elementSpans(text, 0).map((each) => textOf(text, each));
 }
 
 /** A member of the result as it stands in the text. */

@@ -34,6 +34,13 @@ export const configSchema = z.object({
   callsPerTenantMax: envSchema.positiveInt(1_000),
   /** Origins of browser pages that may call, beside those of this machine; separated by commas. */
   allowedOrigins: list,
+  /** Under which clients reach this gateway, for what they are told of it; empty means this host and port. */
+  publicUrl: z
+    .union([z.literal(""), z.url({ protocol: /^https?$/ })])
+    .default("")
+    .transform((url) => url.replace(/\/+$/, "")),
+  /** Issuers of access tokens, separated by commas. */
+  authorizationServers: list,
   /** Shown by the first log line when it is set: the screen of an installation that has no other, such as compose. */
   welcomeFile: z.string().default(""),
 });

@@ -1,7 +1,15 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { connectBus, createCallPublisher, createEventPublisher, openSessions, subscribeReplies } from "@tollgate/bus";
+import {
+  connectBus,
+  createCallPublisher,
+  createEventPublisher,
+  openSessions,
+  publishToSession,
+  subscribeReplies,
+} from "@tollgate/bus";
 import { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
+import { createSealers } from "@tollgate/mcp";
 import {
   createMetrics,
   createOps,
@@ -21,10 +29,15 @@ import type { GatewayConfig } from "./config.ts";
 import { createAdmission } from "./domain/admission.ts";
 import { registerApi } from "./handlers/api.ts";
 import { createCalls } from "./handlers/calls.ts";
+import { createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
+import { createLists } from "./handlers/lists.ts";
 import { createMcp } from "./handlers/mcp.ts";
 import { registerMcp } from "./handlers/mcp-http.ts";
+import { registerWebSocket } from "./handlers/mcp-websocket.ts";
+import { registerOauthMetadata } from "./handlers/oauth-metadata.ts";
 import { createRefusals } from "./handlers/refusals.ts";
+import { createSessionStreams } from "./handlers/session-streams.ts";
 
 const CALLS_WAITING_MAX = 10_000;
 /** How long the stream may take to acknowledge a call before its client is told that its fate is not known. */
@@ -87,21 +100,31 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
     log,
   });
   subscribeReplies(bus, gateway, (reply) => calls.onReply(reply));
-  const sessions = await openSessions<Session>(bus, life.signal);
-  const mcp = createMcp({
-    policy,
-    registry,
-    sessions,
-    calls,
-    refuse,
-    newSessionId: () => randomBytes(18).toString("base64url"),
-  });
+  const lists = createLists({ policy, registry });
+  const channels = createChannels({ bus, policy, registry, lists, life, log });
+  const streams = createSessionStreams({ bus, channels, sessions: () => sessions, log });
+  const sessions = await openSessions<Session>(bus, life.signal, (id) => streams.onSessionChange(id));
+  const newSessionId = () => randomBytes(18).toString("base64url");
+  const sealers = createSealers(config.serviceKey);
+  const around = { bus, policy, registry, sessions, calls, lists, channels, sealers, refuse, log };
+  const mcp = createMcp({ ...around, newSessionId });
+  const toSession = (session: string, frame: string): void => {
+    publishToSession(bus, session, randomUUID(), frame).catch((error: unknown) =>
+      log.error({ err: error, session }, "a session could not be told"),
+    );
+  };
 
   const app = openHttp(config);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
-  const { allowedOrigins, bodyMaxBytes } = config;
-  await registerMcp(app, { mcp, calls, refuse, policy, registry, allowedOrigins, bodyMaxBytes, log });
+  const { allowedOrigins, bodyMaxBytes, authorizationServers } = config;
+  const publicUrl = config.publicUrl || `http://${config.host}:${config.httpPort}`;
+  const resource = { publicUrl, authorizationServers, scopes: ["mcp"] };
+  const transport = { ...around, mcp, streams, resource, allowedOrigins, bodyMaxBytes, newSessionId, toSession };
+  await registerMcp(app, transport);
+  registerWebSocket(app, transport);
+  registerOauthMetadata(app, resource);
+  app.addHook("preClose", (done) => (channels.close(), streams.close(), done()));
   await registerApi(app, { policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.

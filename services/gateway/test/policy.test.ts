@@ -3,7 +3,7 @@ import { type Life, openGrpcClient, openLife, serviceMetadata } from "@tollgate/
 import { eventually, testLog } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openPolicy, type Policy } from "../src/clients/policy.ts";
-import type { Tool } from "../src/domain/catalogue.ts";
+import type { Subject } from "../src/domain/targets.ts";
 import { type ControlledPolicy, principal, startPolicy } from "./controlled-policy.ts";
 
 const SERVICE_KEY = "service-key-of-the-test";
@@ -33,16 +33,13 @@ function open(): void {
 const leased = () => eventually(() => expect(policy.problem()).toBeUndefined());
 const notLeased = () => eventually(() => expect(policy.problem()).toBe("policy is not heard from"));
 
-const tool = (name: string, of = "fixture"): Tool => ({
+const tool = (name: string, of = "fixture"): Subject => ({
   group: "demo",
   server: of,
   name,
-  retrySafe: false,
-  definition: "{}",
-  prefixed: "{}",
 });
 const authenticate = async (token = "token") => policy.authenticate(token);
-const decide = async (tools = [tool("echo")], whose = principal()) => policy.decide(whose, tools);
+const decide = async (tools = [tool("echo")], whose = principal()) => policy.decide(whose, "tools/call", tools);
 
 describe("within the lease", () => {
   beforeEach(async () => {
@@ -58,7 +55,7 @@ describe("within the lease", () => {
     expect(server.asked).toEqual({ authenticate: 1, decide: 1 });
     // What is remembered is there at once.
     expect(policy.authenticate("token")).not.toBeInstanceOf(Promise);
-    expect(policy.decide(principal(), [tool("echo")])).not.toBeInstanceOf(Promise);
+    expect(policy.decide(principal(), "tools/call", [tool("echo")])).not.toBeInstanceOf(Promise);
   });
 
   test("each token, principal, tenant, server and tool has an answer of its own", async () => {

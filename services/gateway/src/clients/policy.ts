@@ -4,7 +4,8 @@ import type { Metadata } from "@grpc/grpc-js";
 import type { Decision, policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary, type Log } from "@tollgate/service";
-import type { Tool } from "../domain/catalogue.ts";
+import type { Action } from "../domain/lists.ts";
+import type { Subject } from "../domain/targets.ts";
 import { type Lease, openLease } from "./lease.ts";
 
 const TIMEOUT_MS = 2_000;
@@ -24,8 +25,8 @@ export type Principal = policyV1.Principal;
 export interface Policy {
   /** @throws {AppError} `unauthenticated`; `unavailable` without a lease */
   authenticate(token: string): Principal | Promise<Principal>;
-  /** In the order of `tools`. @throws {AppError} `unavailable` without a lease */
-  decide(principal: Principal, tools: readonly Tool[]): Decision[] | Promise<Decision[]>;
+  /** In the order of `subjects`. @throws {AppError} `unavailable` without a lease */
+  decide(principal: Principal, action: Action, subjects: readonly Subject[]): Decision[] | Promise<Decision[]>;
   readonly revision: number;
   problem(): string | undefined;
 }
@@ -52,12 +53,12 @@ export function openPolicy(options: {
     return principal;
   }
 
-  async function askDecisions(principal: Principal, tools: readonly Tool[]): Promise<Decision[]> {
+  async function askDecisions(principal: Principal, action: Action, subjects: readonly Subject[]): Promise<Decision[]> {
     const answers: Decision[] = [];
-    for (let from = 0; from < tools.length; from += DECIDE_MAX) {
-      const asked = tools.slice(from, from + DECIDE_MAX);
+    for (let from = 0; from < subjects.length; from += DECIDE_MAX) {
+      const asked = subjects.slice(from, from + DECIDE_MAX);
       const resources = asked.map(({ group, server, name }) => ({ group, server, tool: name }));
-      const request = { principal, action: "tools/call", resources };
+      const request = { principal, action, resources };
       const answer = await current(lease, () => callUnary(client.decide.bind(client), request, unary));
       if (answer.decisions.length !== asked.length)
         throw new AppError("internal", "policy answered another number of decisions");
@@ -65,7 +66,7 @@ export function openPolicy(options: {
         const decision = { allow, policies: policyIds, revision: Number(answer.revision), reason };
         answers.push(decision);
         if (decisions.size >= DECISIONS_CACHED_MAX) decisions.clear();
-        decisions.set(decisionKey(principal, asked[i]!), decision);
+        decisions.set(decisionKey(principal, action, asked[i]!), decision);
       }
     }
     return answers;
@@ -78,12 +79,12 @@ export function openPolicy(options: {
       if (known && (known.expiresAtMs === 0 || Date.now() < known.expiresAtMs)) return known.principal;
       return askPrincipal(token, key);
     },
-    decide(principal, tools) {
-      if (!lease.held) return askDecisions(principal, tools);
+    decide(principal, action, subjects) {
+      if (!lease.held) return askDecisions(principal, action, subjects);
       const known: Decision[] = [];
-      for (const tool of tools) {
-        const decision = decisions.get(decisionKey(principal, tool));
-        if (!decision) return askDecisions(principal, tools);
+      for (const subject of subjects) {
+        const decision = decisions.get(decisionKey(principal, action, subject));
+        if (!decision) return askDecisions(principal, action, subjects);
         known.push(decision);
       }
       return known;
@@ -95,8 +96,8 @@ export function openPolicy(options: {
   };
 }
 
-function decisionKey(principal: Principal, tool: Tool): string {
-  return `${principal.tenant}\n${principal.id}\n${tool.server}\n${tool.name}`;
+function decisionKey({ tenant, id }: Principal, action: Action, { server, name }: Subject): string {
+  return `${tenant}\n${id}\n${action}\n${server}\n${name}`;
 }
 
 /**

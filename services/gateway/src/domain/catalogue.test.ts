@@ -1,6 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { registryServer, registryTool, snapshotOf } from "../../test/sample-catalogue.ts";
-import { checkScope, EMPTY_CATALOGUE, findTool, serversIn, toCatalogue } from "./catalogue.ts";
+import { checkScope, EMPTY_CATALOGUE, serversIn, toCatalogue } from "./catalogue.ts";
 
 const ODD = '{ "title":"name", "name" : "a__b", "price":1.0, "inputSchema":{"properties":{"name":{"type":"string"}}} }';
 const catalogue = toCatalogue(
@@ -15,35 +15,8 @@ const catalogue = toCatalogue(
 );
 const ALL = { group: undefined, server: undefined };
 
-describe("a name", () => {
-  test.each([
-    ["everywhere", ALL, "one__echo", "echo"],
-    ["in its group", { group: "demo", server: undefined }, "one__echo", "echo"],
-    ["at its server, without prefix", { group: "demo", server: "one" }, "echo", "echo"],
-    ["with the separator in it", ALL, "one__a__b", "a__b"],
-    ["with the separator in it, at its server", { group: "demo", server: "one" }, "a__b", "a__b"],
-  ])("%s", (_name, scope, name, tool) => {
-    expect(findTool(catalogue, scope, name)).toMatchObject({ server: { info: { id: "one" } }, tool: { name: tool } });
-  });
-
-  test.each([
-    ["of no tool", ALL, "one__nothing"],
-    ["of no server", ALL, "three__echo"],
-    ["without prefix", ALL, "echo"],
-    ["of a disabled server", ALL, "off__echo"],
-    ["of another group", { group: "demo", server: undefined }, "two__echo"],
-    ["with a prefix at a server", { group: "demo", server: "one" }, "one__echo"],
-    ["at a server of another group", { group: "demo", server: "two" }, "echo"],
-    ["that every object has", { group: "demo", server: "one" }, "constructor"],
-    ["that every object has", ALL, "__proto____echo"],
-    ["of nothing", ALL, ""],
-  ])("%s is unknown", (_name, scope, name) => {
-    expect(findTool(catalogue, scope, name)).toBeUndefined();
-  });
-});
-
 test("a tool's definition stays as it is but for its name", () => {
-  const tool = catalogue.servers.get("one")?.tools.get("a__b");
+  const tool = catalogue.servers.get("one")?.items.tool.get("a__b");
   expect(tool?.definition).toBe(ODD);
   expect(tool?.prefixed).toBe(ODD.replace('"a__b"', '"one__a__b"'));
 });
@@ -51,7 +24,7 @@ test("a tool's definition stays as it is but for its name", () => {
 test("a definition without a name is left alone", () => {
   const tools = [registryTool("x", { definition: "[]" })];
   const odd = toCatalogue(snapshotOf([registryServer({ id: "one", tools })]));
-  expect(odd.servers.get("one")?.tools.get("x")?.prefixed).toBe("[]");
+  expect(odd.servers.get("one")?.items.tool.get("x")?.prefixed).toBe("[]");
 });
 
 test.each([
@@ -78,4 +51,26 @@ test.each([
 test("before the registry has said anything there is nothing", () => {
   expect(checkScope(EMPTY_CATALOGUE, ALL)).toBeUndefined();
   expect(serversIn(EMPTY_CATALOGUE, ALL)).toEqual([]);
+});
+
+test("prompts, resources and templates are prefixed as tools are, and an app's page with its tool", () => {
+  const ui = '{"name":"t","inputSchema":{},"_meta":{"ui":{"resourceUri":"ui://page"}}}';
+  const { items } = toCatalogue(
+    snapshotOf([
+      registryServer({
+        id: "one",
+        tools: [registryTool("t", { definition: ui })],
+        prompts: [{ key: "p", definition: '{"name":"p", "x":1.0}', hash: "" }],
+        resources: [{ key: "test://a", definition: '{"uri":"test://a","name":"a"}', hash: "" }],
+        resourceTemplates: [{ key: "test://{id}", definition: '{"uriTemplate":"test://{id}"}', hash: "" }],
+      }),
+    ]),
+  ).servers.get("one")!;
+  expect(items.prompt.get("p")?.prefixed).toBe('{"name":"one__p", "x":1.0}');
+  expect(items.resource.get("test://a")?.prefixed).toBe('{"uri":"mcp+one+test://a","name":"a"}');
+  expect(items.template.get("test://{id}")?.prefixed).toBe('{"uriTemplate":"mcp+one+test://{id}"}');
+  expect(JSON.parse(items.tool.get("t")!.prefixed)).toMatchObject({
+    name: "one__t",
+    _meta: { ui: { resourceUri: "ui://mcp+one+page" } },
+  });
 });

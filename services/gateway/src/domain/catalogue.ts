@@ -1,21 +1,38 @@
 import type { registryV1 } from "@tollgate/contracts";
-import { findMembers, prefixedName, splice, splitName } from "@tollgate/mcp";
+import {
+  changeStrings,
+  findParamHeaders,
+  type ParamHeader,
+  type Path,
+  prefixedName,
+  prefixedUri,
+  splice,
+} from "@tollgate/mcp";
 
-export interface Tool {
+export const KINDS = ["tool", "prompt", "resource", "template"] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** Something that a server offers. */
+export interface Item {
+  readonly kind: Kind;
   readonly group: string;
   readonly server: string;
-  /** As the server names it. */
+  /** As the server has it: the name of a tool or prompt, a resource's uri, a template's uriTemplate. */
   readonly name: string;
   readonly retrySafe: boolean;
-  /** The server's own JSON of the tool. */
+  /** The server's own JSON of it. */
   readonly definition: string;
-  /** The same with the name that clients see where several servers are behind one route. */
+  /** The same as clients see it where several servers are behind one route. */
   readonly prefixed: string;
+  /** Arguments of a tool that modern clients repeat in headers. */
+  readonly paramHeaders: readonly ParamHeader[];
 }
 
 export interface Server {
   readonly info: registryV1.Server;
-  readonly tools: ReadonlyMap<string, Tool>;
+  /** What it has declared in its own initialize or discover. */
+  readonly capabilities: Readonly<Record<string, unknown>>;
+  readonly items: Readonly<Record<Kind, ReadonlyMap<string, Item>>>;
 }
 
 /** What a route reaches: everything, one group, or one server. */
@@ -35,20 +52,64 @@ export const EMPTY_CATALOGUE: Catalogue = { revision: -1n, groups: [], servers: 
 
 export function toCatalogue(snapshot: registryV1.WatchCatalogueResponse): Catalogue {
   const servers = new Map<string, Server>();
-  for (const info of snapshot.servers) {
-    const tools = new Map<string, Tool>();
-    for (const { name, definition, retrySafe } of info.tools) {
-      const prefixed = renameTool(definition, prefixedName(info.id, name));
-      tools.set(name, { group: info.group, server: info.id, name, retrySafe, definition, prefixed });
-    }
-    servers.set(info.id, { info, tools });
-  }
+  for (const info of snapshot.servers) servers.set(info.id, toServer(info));
   return { revision: snapshot.revision, groups: snapshot.groups, servers };
 }
 
-function renameTool(definition: string, name: string): string {
-  const span = findMembers(definition, 0, ["name"])?.spans["name"];
-  return span ? splice(definition, [{ ...span, text: JSON.stringify(name) }]) : definition;
+function toServer(info: registryV1.Server): Server {
+  const of = (kind: Kind, items: readonly registryV1.Item[]) =>
+    new Map(items.map(({ key, definition }) => [key, toItem({ info, kind, name: key, definition, retrySafe: true })]));
+  const tools = info.tools.map(({ name, definition, retrySafe }): [string, Item] => [
+    name,
+    toItem({ info, kind: "tool", name, definition, retrySafe }),
+  ]);
+  return {
+    info,
+    capabilities: parseObject(info.capabilities),
+    items: {
+      tool: new Map(tools),
+      prompt: of("prompt", info.prompts),
+      resource: of("resource", info.resources),
+      template: of("template", info.resourceTemplates),
+    },
+  };
+}
+
+/** The members of a definition that hold the server's own names or uris. */
+const OWN_NAMES: Readonly<Record<Kind, { names: readonly Path[]; uris: readonly Path[] }>> = {
+  tool: {
+    names: [["name"]],
+    uris: [
+      ["_meta", "ui", "resourceUri"],
+      ["_meta", "ui/resourceUri"],
+    ],
+  },
+  prompt: { names: [["name"]], uris: [] },
+  resource: { names: [], uris: [["uri"]] },
+  template: { names: [], uris: [["uriTemplate"]] },
+};
+
+function toItem(options: {
+  info: registryV1.Server;
+  kind: Kind;
+  name: string;
+  definition: string;
+  retrySafe: boolean;
+}): Item {
+  const { info, kind, name, definition, retrySafe } = options;
+  const { names, uris } = OWN_NAMES[kind];
+  const prefixed = splice(definition, [
+    ...changeStrings(definition, names, (own) => prefixedName(info.id, own)),
+    ...changeStrings(definition, uris, (own) => prefixedUri(info.id, own)),
+  ]);
+  const paramHeaders = kind === "tool" ? findParamHeaders(definition) : [];
+  return { kind, group: info.group, server: info.id, name, retrySafe, definition, prefixed, paramHeaders };
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  if (text === "") return {};
+  const value: unknown = JSON.parse(text);
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
 /** Why a route leads nowhere, naming what is not there; undefined when it leads somewhere. */
@@ -62,20 +123,17 @@ export function checkScope(catalogue: Catalogue, scope: Scope): string | undefin
 
 export function serversIn(catalogue: Catalogue, scope: Scope): Server[] {
   const servers: Server[] = [];
-  for (const server of catalogue.servers.values()) {
-    if (!server.info.enabled) continue;
-    if (scope.group !== undefined && server.info.group !== scope.group) continue;
-    if (scope.server !== undefined && server.info.id !== scope.server) continue;
-    servers.push(server);
-  }
+  for (const server of catalogue.servers.values()) if (isInScope(server, scope)) servers.push(server);
   return servers;
 }
 
-/** The tool that a client's name means on a route. */
-export function findTool(catalogue: Catalogue, scope: Scope, name: string): { server: Server; tool: Tool } | undefined {
-  const split = scope.server === undefined ? splitName(name) : { server: scope.server, own: name };
-  const server = split && catalogue.servers.get(split.server);
-  if (!server?.info.enabled || (scope.group !== undefined && server.info.group !== scope.group)) return undefined;
-  const tool = server.tools.get(split!.own);
-  return tool && { server, tool };
+/** The server of this id, where it is enabled and the route reaches it. */
+export function serverIn(catalogue: Catalogue, scope: Scope, id: string): Server | undefined {
+  const server = catalogue.servers.get(id);
+  return server && isInScope(server, scope) ? server : undefined;
+}
+
+function isInScope({ info }: Server, scope: Scope): boolean {
+  if (!info.enabled || (scope.group !== undefined && info.group !== scope.group)) return false;
+  return scope.server === undefined || info.id === scope.server;
 }

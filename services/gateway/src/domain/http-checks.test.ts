@@ -1,7 +1,20 @@
 import { parseFrame, type RequestFrame } from "@tollgate/mcp";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bearerToken, checkLegacyAccept, checkLegacyVersion, checkModern, isOriginAllowed } from "./http-checks.ts";
+import { registryServer, registryTool, snapshotOf } from "../../test/sample-catalogue.ts";
+import { toCatalogue } from "./catalogue.ts";
+import {
+  bearerToken,
+  checkEnvelope,
+  checkLegacyAccept,
+  checkLegacyVersion,
+  checkModernHeaders,
+  checkParamHeaders,
+  isOriginAllowed,
+} from "./http-checks.ts";
+
+const checkModern: typeof checkModernHeaders = (frame, headers) =>
+  checkEnvelope(frame) ?? checkModernHeaders(frame, headers);
 
 describe("origins", () => {
   test.each([
@@ -155,5 +168,46 @@ describe("a bearer token", () => {
     }
     expect(thrown).toMatchObject({ code: "unauthenticated", message: expect.stringContaining(reason) });
     expect(thrown.message).not.toContain("xxx");
+  });
+});
+
+describe("arguments that are repeated in headers", () => {
+  const definition = JSON.stringify({
+    name: "sql",
+    inputSchema: {
+      properties: { region: { type: "string", "x-mcp-header": "Region" }, n: { type: "integer", "x-mcp-header": "N" } },
+    },
+  });
+  const tools = [registryTool("sql", { definition })];
+  const { items } = toCatalogue(snapshotOf([registryServer({ id: "one", tools })])).servers.get("one")!;
+  const check = (args: object, headers: Record<string, string>) => {
+    const text = JSON.stringify({
+      jsonrpc: "2.0",
+      id: 1,
+      method: "tools/call",
+      params: { name: "sql", arguments: args },
+    });
+    const parsed = parseFrame(text);
+    if (!parsed.ok) throw new Error(parsed.reason);
+    return checkParamHeaders(items.tool.get("sql")!, parsed.frame as RequestFrame, headers);
+  };
+
+  test.each([
+    [{ region: "us-west1" }, { "mcp-param-region": "us-west1" }],
+    [{ region: "Zürich" }, { "mcp-param-region": "=?base64?WsO8cmljaA==?=" }],
+    [{ n: 42 }, { "mcp-param-n": "42.0" }],
+    [{ region: null }, {}],
+    [{}, { "mcp-param-other": "x" }],
+  ])("%j with %j is let in", (args, headers) => {
+    expect(check(args, headers)).toBeUndefined();
+  });
+
+  test.each([
+    [{ region: "us-west1" }, {}],
+    [{ region: "us-west1" }, { "mcp-param-region": "eu" }],
+    [{}, { "mcp-param-region": "eu" }],
+    [{ n: 42 }, { "mcp-param-n": "43" }],
+  ])("%j with %j is refused", (args, headers) => {
+    expect(check(args, headers)).toMatchObject({ status: 400, code: -32020 });
   });
 });

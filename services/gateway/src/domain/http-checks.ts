@@ -1,14 +1,17 @@
 import { AppError } from "@tollgate/errors";
 import {
+  decodeHeader,
   LEGACY_REVISIONS,
   MODERN_REVISION,
   type NotificationFrame,
+  paramValue,
   PROTOCOL_VERSION_KEY,
   CLIENT_CAPABILITIES_KEY,
   type RequestFrame,
   RPC,
   SUPPORTED_REVISIONS,
 } from "@tollgate/mcp";
+import type { Item } from "./catalogue.ts";
 
 /** A refusal with the HTTP status and JSON-RPC error that the MCP transport demands. */
 export interface Refusal {
@@ -16,6 +19,8 @@ export interface Refusal {
   readonly code: number;
   readonly message: string;
   readonly data?: Readonly<Record<string, unknown>>;
+  /** What `WWW-Authenticate` says. */
+  readonly challenge?: string;
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -35,7 +40,7 @@ export function isOriginAllowed(origin: string | undefined, allowed: readonly st
 
 /** MCP 2025-11-25, Streamable HTTP: a client accepts both JSON and an event stream. */
 export function checkLegacyAccept(headers: Headers): Refusal | undefined {
-  const accept = String(headers["accept"] ?? "");
+  const { accept } = headers;
   if (accepts(accept, "application/json") && accepts(accept, "text/event-stream")) return undefined;
   return {
     status: 406,
@@ -44,12 +49,14 @@ export function checkLegacyAccept(headers: Headers): Refusal | undefined {
   };
 }
 
-function accepts(accept: string, type: string): boolean {
+export function accepts(accept: string | string[] | undefined, type: string): boolean {
   const family = `${type.slice(0, type.indexOf("/"))}/*`;
-  return accept.split(",").some((each) => {
-    const name = each.split(";")[0]!.trim().toLowerCase();
-    return name === type || name === family || name === "*/*";
-  });
+  return String(accept ?? "")
+    .split(",")
+    .some((each) => {
+      const name = each.split(";")[0]!.trim().toLowerCase();
+      return name === type || name === family || name === "*/*";
+    });
 }
 
 /** A legacy request may name its revision in a header; one that is unknown is refused, none is accepted. */
@@ -63,46 +70,73 @@ export function checkLegacyVersion(headers: Headers): Refusal | undefined {
   };
 }
 
-/** MCP 2026-07-28: the envelope in `_meta`, and the headers that repeat it for whoever routes by them. */
-export function checkModern(frame: RequestFrame | NotificationFrame, headers: Headers): Refusal | undefined {
+/** The member of `params` that the header Mcp-Name repeats. */
+const NAMED_BY: Readonly<Record<string, string>> = {
+  "tools/call": "name",
+  "prompts/get": "name",
+  "resources/read": "uri",
+  "tasks/get": "taskId",
+  "tasks/update": "taskId",
+  "tasks/cancel": "taskId",
+};
+
+/** MCP 2026-07-28: the envelope in `_meta`. */
+export function checkEnvelope(frame: RequestFrame | NotificationFrame): Refusal | undefined {
   const meta = (frame.params?.["_meta"] ?? {}) as Record<string, unknown>;
   const version = meta[PROTOCOL_VERSION_KEY];
-  if (version === undefined || typeof meta[CLIENT_CAPABILITIES_KEY] !== "object") {
+  const capabilities = meta[CLIENT_CAPABILITIES_KEY];
+  if (version === undefined || typeof capabilities !== "object" || capabilities === null) {
     const missing = `params._meta needs ${PROTOCOL_VERSION_KEY} and ${CLIENT_CAPABILITIES_KEY}`;
     return { status: 400, code: RPC.invalidParams, message: missing };
   }
-  if (version !== MODERN_REVISION) {
-    return {
-      status: 400,
-      code: RPC.unsupportedProtocolVersion,
-      message: `protocol version ${JSON.stringify(version)} is not supported`,
-      data: { supported: [MODERN_REVISION], requested: version },
-    };
-  }
-  return (
-    mismatch(headers, "mcp-protocol-version", "MCP-Protocol-Version", version) ??
-    mismatch(headers, "mcp-method", "Mcp-Method", frame.method) ??
-    (frame.method === "tools/call" ? mismatch(headers, "mcp-name", "Mcp-Name", frame.params?.["name"]) : undefined)
-  );
-}
-
-function mismatch(headers: Headers, key: string, name: string, expected: unknown): Refusal | undefined {
-  const given = headers[key];
-  if (typeof given === "string" && decodeHeader(given) === expected) return undefined;
-  const problem = given === undefined ? "is missing" : `is ${JSON.stringify(given)}`;
+  if (version === MODERN_REVISION) return undefined;
   return {
     status: 400,
-    code: RPC.headerMismatch,
-    message: `the header ${name} ${problem}, the body says ${JSON.stringify(expected)}`,
+    code: RPC.unsupportedProtocolVersion,
+    message: `protocol version ${JSON.stringify(version)} is not supported`,
+    data: { supported: [MODERN_REVISION], requested: version },
   };
 }
 
-const ENCODED = /^=\?base64\?([A-Za-z0-9+/=]*)\?=$/;
+/** MCP 2026-07-28 over HTTP: the headers that repeat the body for whoever routes by them. */
+export function checkModernHeaders(frame: RequestFrame | NotificationFrame, headers: Headers): Refusal | undefined {
+  const meta = frame.params?.["_meta"] as Record<string, unknown> | undefined;
+  const named = Object.hasOwn(NAMED_BY, frame.method) ? NAMED_BY[frame.method]! : undefined;
+  return (
+    mismatch(headers, "MCP-Protocol-Version", meta?.[PROTOCOL_VERSION_KEY]) ??
+    mismatch(headers, "Mcp-Method", frame.method) ??
+    (named === undefined ? undefined : mismatch(headers, "Mcp-Name", frame.params?.[named]))
+  );
+}
 
-/** Values that a header cannot carry come as base64 of their UTF-8. */
-function decodeHeader(value: string): string {
-  const encoded = ENCODED.exec(value)?.[1];
-  return encoded === undefined ? value : Buffer.from(encoded, "base64").toString("utf8");
+/** A tool's arguments that are marked with `x-mcp-header` stand in headers as well, and say the same there. */
+export function checkParamHeaders(item: Item, frame: RequestFrame, headers: Headers): Refusal | undefined {
+  for (const { header, path } of item.paramHeaders) {
+    const value = paramValue(frame.params?.["arguments"], path);
+    const given = headers[header];
+    if (value === undefined && given === undefined) continue;
+    const decoded = typeof given === "string" ? decodeHeader(given) : undefined;
+    // 42 and 42.0 are the same integer.
+    const same = decoded === value || (isNumber(decoded) && isNumber(value) && Number(decoded) === Number(value));
+    if (!same) return headerMismatch(header, given, value);
+  }
+  return undefined;
+}
+
+function isNumber(text: string | undefined): boolean {
+  return text !== undefined && /^-?\d+(\.\d+)?$/.test(text);
+}
+
+function mismatch(headers: Headers, name: string, expected: unknown): Refusal | undefined {
+  const given = headers[name.toLowerCase()];
+  if (typeof given === "string" && decodeHeader(given) === expected) return undefined;
+  return headerMismatch(name, given, expected);
+}
+
+function headerMismatch(name: string, given: string | string[] | undefined, expected: unknown): Refusal {
+  const problem = given === undefined ? "is missing" : `is ${JSON.stringify(given)}`;
+  const body = expected === undefined ? "the body has no such value" : `the body says ${JSON.stringify(expected)}`;
+  return { status: 400, code: RPC.headerMismatch, message: `the header ${name} ${problem}, ${body}` };
 }
 
 const BEARER = /^Bearer ([\x21-\x7e]{1,8192})$/i;

@@ -27,16 +27,34 @@ export const server = z.object({
   reason: z.string().meta({ description: "Why it is unavailable" }),
   era: z.string().meta({ description: "Of its MCP revision: legacy or modern" }),
   serverInfo: z.record(z.string(), z.unknown()),
+  protocol: z.string().meta({ description: "The MCP revision that it speaks" }),
   tools: count,
+  prompts: count,
+  resources: count,
+  resourceTemplates: count,
   reportedAt: z.string().nullable(),
 });
 export const servers = z.object({ items: z.array(server) });
 
-export function toServer({ info, tools: own }: Server): z.infer<typeof server> {
-  const { id, name, group, type, enabled, status, reason, era, serverInfo, reportedAtMs } = info;
-  const reportedAt = isoOrNull(reportedAtMs);
-  const about = serverInfo === "" ? {} : (JSON.parse(serverInfo) as Record<string, unknown>);
-  return { id, name, group, type, enabled, status, reason, era, serverInfo: about, tools: own.size, reportedAt };
+export function toServer({ info, items }: Server): z.infer<typeof server> {
+  const { id, name, group, type, enabled, status, reason, era, protocol, serverInfo } = info;
+  return {
+    id,
+    name,
+    group,
+    type,
+    enabled,
+    status,
+    reason,
+    era,
+    protocol,
+    serverInfo: serverInfo === "" ? {} : (JSON.parse(serverInfo) as Record<string, unknown>),
+    tools: items.tool.size,
+    prompts: items.prompt.size,
+    resources: items.resource.size,
+    resourceTemplates: items.template.size,
+    reportedAt: isoOrNull(info.reportedAtMs),
+  };
 }
 
 export const tools = z.object({

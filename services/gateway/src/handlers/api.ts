@@ -124,7 +124,7 @@ function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions): void
       },
     },
     (request) => ({
-      items: [...serverOf(request.params.id).tools.values()].map((tool) => ({
+      items: [...serverOf(request.params.id).items.tool.values()].map((tool) => ({
         name: tool.name,
         retrySafe: tool.retrySafe,
         definition: JSON.parse(tool.definition) as Record<string, unknown>,

@@ -1,24 +1,39 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { RequestFrame, RequestId } from "@tollgate/mcp";
+import { type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { Refusal } from "../domain/http-checks.ts";
 import type { CallSink } from "./calls.ts";
+import { type EventStream, openEventStream } from "./event-stream.ts";
 import { type McpAnswer, toRefusal } from "./mcp-exchange.ts";
 
-/** Of one response, unread by its client; one frame more may be on top of it. */
-const STREAM_BUFFER_MAX_BYTES = 8 * 1024 * 1024;
+/** Errors of a modern server that its client has to see as an HTTP status too. */
+const MODERN_STATUS: Readonly<Record<number, number>> = {
+  [RPC.methodNotFound]: 404,
+  [RPC.headerMismatch]: 400,
+  [RPC.missingClientCapability]: 400,
+  [RPC.unsupportedProtocolVersion]: 400,
+};
+/** An error's answer is short: longer ones are not looked at. */
+const ERROR_MAX_CHARS = 65_536;
 
 export function refuse(
   reply: FastifyReply,
   id: RequestId | null,
-  { status, code, message, data }: Refusal,
+  { status, code, message, data, challenge }: Refusal,
 ): FastifyReply {
   if (reply.sent) return reply;
-  if (status === 401)
-    void reply.header("www-authenticate", `Bearer error="invalid_token", error_description=${JSON.stringify(message)}`);
+  if (challenge !== undefined) void reply.header("www-authenticate", challenge);
   if (typeof data?.["retryAfterSeconds"] === "number") void reply.header("retry-after", data["retryAfterSeconds"]);
   const body = { jsonrpc: "2.0", id, error: { code, message, ...(data === undefined ? {} : { data }) } };
   return reply.code(status).type("application/json").send(JSON.stringify(body));
+}
+
+export function errorText(id: RequestId | null, { code, message, data }: Omit<Refusal, "status">): string {
+  return JSON.stringify({ jsonrpc: "2.0", id, error: { code, message, ...(data === undefined ? {} : { data }) } });
+}
+
+export function resultText(id: RequestId, result: string): string {
+  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${result}}`;
 }
 
 interface OpenResponse {
@@ -29,53 +44,51 @@ interface OpenResponse {
 }
 
 /** One POST's response: plain JSON as long as one message is all there is, an event stream from the second on. */
-export function openResponse(request: FastifyRequest, reply: FastifyReply, log: Log): OpenResponse {
-  let streaming = false;
+export function openResponse(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { modern, log }: { modern: boolean; log: Log },
+): OpenResponse {
+  let stream: EventStream | undefined;
   let done = false;
 
   function sendJson(text: string): void {
     done = true;
-    void reply.type("application/json").send(text);
+    const status = modern ? modernStatus(text) : 200;
+    void reply.code(status).type("application/json").send(text);
   }
 
-  function beginStream(): void {
-    streaming = true;
-    void reply.hijack();
-    reply.raw.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache, no-transform" });
-  }
-
-  function writeEvent(frame: string): void {
-    // Whoever does not read is cut off before it fills the memory.
-    if (reply.raw.writableLength > STREAM_BUFFER_MAX_BYTES) return void reply.raw.destroy();
-    reply.raw.write(`event: message\ndata: ${frame}\n\n`);
+  function end(text: string, eventId?: string): void {
+    if (!stream) return sendJson(text);
+    done = true;
+    stream.send(text, eventId);
+    stream.close();
   }
 
   return {
     answer(answer) {
       if (answer.kind === "accepted") return void reply.code(202).send();
       if (answer.kind === "error") return void refuse(reply, answer.id, answer.error);
+      if (answer.kind === "stream") {
+        stream = openEventStream(reply);
+        const opened = answer.open(stream);
+        return stream.onClose(() => opened.close());
+      }
       if (answer.session !== undefined) void reply.header("mcp-session-id", answer.session);
-      sendJson(`{"jsonrpc":"2.0","id":${JSON.stringify(answer.id)},"result":${answer.result}}`);
+      sendJson(resultText(answer.id, answer.result));
     },
     sinkFor: (frame) => ({
-      onProgress(text) {
+      onFrame(text, eventId) {
         if (done || reply.raw.destroyed) return;
-        if (!streaming) beginStream();
-        writeEvent(text);
+        stream ??= openEventStream(reply);
+        stream.send(text, eventId);
       },
-      onFinal(text) {
-        if (!streaming) return sendJson(text);
-        done = true;
-        writeEvent(text);
-        reply.raw.end();
-      },
+      onFinal: end,
       onFailure(error) {
-        done = true;
         const refusal = toRefusal(error);
-        if (!streaming) return void refuse(reply, frame.id, refusal);
-        const { code, message, data } = refusal;
-        writeEvent(JSON.stringify({ jsonrpc: "2.0", id: frame.id, error: { code, message, data } }));
-        reply.raw.end();
+        if (stream) return end(errorText(frame.id, refusal));
+        done = true;
+        refuse(reply, frame.id, refusal);
       },
     }),
     cancelOnClose({ era }, cancel) {
@@ -91,4 +104,10 @@ export function openResponse(request: FastifyRequest, reply: FastifyReply, log: 
       else reply.raw.once("close", onClose);
     },
   };
+}
+
+function modernStatus(text: string): number {
+  if (text.length > ERROR_MAX_CHARS || !text.includes('"error"')) return 200;
+  const { error } = JSON.parse(text) as { error?: { code?: unknown } };
+  return (typeof error?.code === "number" ? MODERN_STATUS[error.code] : undefined) ?? 200;
 }

@@ -1,5 +1,12 @@
 import { type CallPublisher, type Framed, publishCancel, type Bus } from "@tollgate/bus";
-import { type CallFacts, newCallId, type ReplyEnvelope } from "@tollgate/contracts";
+import {
+  type CallFacts,
+  type ClientSide,
+  isCallId,
+  newCallId,
+  QUESTION_TIMEOUT_MS,
+  type ReplyEnvelope,
+} from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
 import type { Admission } from "../domain/admission.ts";
@@ -9,18 +16,28 @@ const SWEEP_MS = 500;
 /** The runner ends a call at its deadline; this much later the gateway answers in its place. */
 const DEADLINE_GRACE_MS = 3_000;
 
-/** Where a call's frames go. After `onFinal` or `onFailure` nothing follows. */
+/**
+ * Where a call's frames go. After `onFinal` or `onFailure` nothing follows. `eventId` is there where the frame is part
+ * of a stream that can be resumed from it.
+ */
 export interface CallSink {
-  onProgress(frame: string): void;
-  onFinal(frame: string): void;
+  onFrame(frame: string, eventId: string | undefined): void;
+  onFinal(frame: string, eventId: string | undefined): void;
   onFailure(error: AppError): void;
 }
 
 export interface CallRequest {
   readonly facts: Omit<CallFacts, "acceptedAt">;
   readonly retrySafe: boolean;
-  /** The frame for the runner: the client's, with the tool's own name. */
+  readonly prefixed: boolean;
+  readonly client: ClientSide;
+  /** The frame for the runner: the client's, with the server's own names. */
   readonly frame: string;
+  /** The only runner that can answer it, or the one that did so before. */
+  readonly runner?: string | undefined;
+  readonly parked?: string | undefined;
+  /** A runner has opened a connection for the call's session. */
+  readonly onRunner?: ((runner: string) => void) | undefined;
   readonly sink: CallSink;
 }
 
@@ -35,7 +52,9 @@ export interface Calls {
 
 interface Pending {
   readonly request: CallRequest;
-  readonly deadline: number;
+  readonly acceptedAt: number;
+  /** Unix milliseconds. Moves when the server asks its client something. */
+  deadline: number;
 }
 
 /** Calls on their way: from the moment they are let in until their answer, or their deadline, has come. */
@@ -58,7 +77,7 @@ export function createCalls(options: {
     if (!call) return undefined;
     pending.delete(id);
     admission.leave(call.request.facts.tenant);
-    options.onEnded(call.request.facts, result, Date.now() - (call.deadline - requestTimeoutMs));
+    options.onEnded(call.request.facts, result, Date.now() - call.acceptedAt);
     return call.request.sink;
   }
 
@@ -72,15 +91,16 @@ export function createCalls(options: {
   }
 
   function start(request: CallRequest): string {
-    const { facts, retrySafe, frame } = request;
+    const { facts, retrySafe, prefixed, client, parked, frame } = request;
     enter(facts);
     const acceptedAt = Date.now();
     const id = newCallId(acceptedAt);
     const deadline = acceptedAt + requestTimeoutMs;
-    pending.set(id, { request, deadline });
-    const client = { era: "legacy" as const, capabilities: {} };
-    const envelope = { id, gateway, deadline, retrySafe, prefixed: false, client, facts: { ...facts, acceptedAt } };
-    const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant };
+    pending.set(id, { request, acceptedAt, deadline });
+    const waiting = parked === undefined ? {} : { parked };
+    const of = { retrySafe, prefixed, client, ...waiting, facts: { ...facts, acceptedAt } };
+    const envelope = { id, gateway, deadline, ...of };
+    const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant, runner: request.runner };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {
       const reason = toAppError(error);
       if (reason.code === "overloaded") refuse(refusalOf(facts, reason));
@@ -111,10 +131,26 @@ export function createCalls(options: {
       if (call) publishCancel(bus, call.request.facts.group, callId);
     },
     onReply({ envelope, frame }) {
-      if (envelope.final) end(envelope.id, "answered")?.onFinal(frame);
-      else pending.get(envelope.id)?.request.sink.onProgress(frame);
+      const { id, final, runner, place } = envelope;
+      const call = pending.get(id);
+      if (!call) return;
+      if (runner !== undefined) call.request.onRunner?.(runner);
+      const eventId = place === undefined ? undefined : streamEventId(id, place);
+      if (final) return end(id, "answered")?.onFinal(frame, eventId);
+      if (envelope.asks) call.deadline = Date.now() + QUESTION_TIMEOUT_MS;
+      call.request.sink.onFrame(frame, eventId);
     },
   };
+}
+
+/** A place in a call's stream, as `Last-Event-ID` brings it back. */
+export function streamEventId(callId: string, place: number): string {
+  return `${callId}.${place}`;
+}
+
+export function parseStreamEventId(text: string): { callId: string; place: number } | undefined {
+  const [callId, place] = text.split(".");
+  return isCallId(callId) && /^\d{1,9}$/.test(place ?? "") ? { callId, place: Number(place) } : undefined;
 }
 
 function refusalOf(facts: CallRequest["facts"], { message }: AppError): Refusal {

@@ -1,16 +1,44 @@
-import type { SessionStore } from "@tollgate/bus";
-import { LATEST_LEGACY_REVISION, LEGACY_REVISIONS, type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
+import {
+  type Abandoned,
+  type Bus,
+  publishAbandoned,
+  publishAnswer,
+  type SessionStore,
+  subscribeAbandoned,
+} from "@tollgate/bus";
+import { type ClientSide, runnerOfQuestion } from "@tollgate/contracts";
+import {
+  LATEST_LEGACY_REVISION,
+  LEGACY_REVISIONS,
+  type NotificationFrame,
+  type RequestFrame,
+  type RequestId,
+  type ResponseFrame,
+  RPC,
+} from "@tollgate/mcp";
+import type { Log } from "@tollgate/service";
 import type { Principal } from "../clients/policy.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import { clientName, type McpAnswer, type McpContext } from "./mcp-exchange.ts";
-import type { CallTool } from "./tool-calls.ts";
+import type { CallServer } from "./server-calls.ts";
+
+const SUBSCRIPTIONS_MAX = 1_000;
+const CLIENT_MAX_CHARS = 65_536;
+const WORKSPACE_MAX_CHARS = 1_024;
 
 /** A legacy client's session, as it stands in NATS KV. */
 export interface Session {
   readonly principal: string;
   readonly tenant: string;
   readonly protocol: string;
+  /** `name/version`. */
   readonly client: string;
+  /** What it said of itself in initialize, and what it has set since. */
+  readonly side: ClientSide;
+  /** Resources it has subscribed to, as it names them. */
+  readonly subscriptions: readonly string[];
+  /** Which runner holds its own connection to a server. */
+  readonly runners: Readonly<Record<string, string>>;
 }
 
 export interface OpenSession {
@@ -19,23 +47,29 @@ export interface OpenSession {
 }
 
 export interface LegacySessions {
-  initialize(frame: RequestFrame, context: McpContext): Promise<McpAnswer>;
+  /** Begins a session under `id`. */
+  begin(id: string, frame: RequestFrame, principal: Principal, context: McpContext): Promise<Session | undefined>;
   /** A session serves only whoever began it; to others it does not exist. */
   find(id: string, principal: Principal): Promise<OpenSession | undefined>;
   /** False when there is no such session. */
   end(id: string, principal: Principal): Promise<boolean>;
+  setLogLevel(open: OpenSession, logLevel: string): Promise<void>;
   call(frame: RequestFrame, context: McpContext, open: OpenSession, sink: CallSink): Promise<McpAnswer>;
   cancel(open: OpenSession, requestId: unknown): void;
+  /** A client's answer to what a server has asked it. */
+  answer(open: OpenSession, frame: ResponseFrame): void;
+  /** What a client tells the servers that it has connections of its own to. */
+  notify(open: OpenSession, frame: NotificationFrame): void;
 }
 
 export function createLegacySessions(options: {
+  bus: Bus;
   sessions: SessionStore<Session>;
   calls: Calls;
-  callTool: CallTool;
-  newSessionId: () => string;
-  serverInfo: object;
+  callServer: CallServer;
+  log: Log;
 }): LegacySessions {
-  const { sessions, calls, callTool, serverInfo } = options;
+  const { bus, sessions, calls, callServer, log } = options;
   /** Calls under way, by session and request id, which `notifications/cancelled` names; "" until one has an id. */
   const underWay = new Map<string, string>();
 
@@ -44,23 +78,65 @@ export function createLegacySessions(options: {
     return session?.principal === principal.id && session.tenant === principal.tenant ? { id, session } : undefined;
   }
 
+  function remember(id: string, change: (session: Session) => Session): void {
+    sessions.update(id, change).catch((error: unknown) => log.warn({ err: error }, "a session could not be changed"));
+  }
+
+  function abandon({ session, requestId }: Abandoned): boolean {
+    const callId = underWay.get(callKey(session, requestId));
+    if (callId !== undefined && callId !== "") calls.cancel(callId);
+    return callId !== undefined;
+  }
+  subscribeAbandoned(bus, abandon);
+
+  /** What an answered request changes in its session. */
+  function onAnswered({ id, session }: OpenSession, frame: RequestFrame, answer: string): void {
+    const uri = frame.params?.["uri"];
+    const subscribing = frame.method === "resources/subscribe";
+    if (!subscribing && frame.method !== "resources/unsubscribe") return;
+    if (typeof uri !== "string" || (JSON.parse(answer) as { error?: unknown }).error !== undefined) return;
+    if (session.subscriptions.includes(uri) === subscribing) return;
+    remember(id, (current) => {
+      const others = current.subscriptions.filter((each) => each !== uri);
+      return { ...current, subscriptions: subscribing ? [...others, uri].slice(-SUBSCRIPTIONS_MAX) : others };
+    });
+  }
+
   return {
     find,
-    async initialize(frame, { principal }) {
+    async begin(id, frame, principal, { headers }) {
       const asked = frame.params?.["protocolVersion"];
-      const protocol = LEGACY_REVISIONS.find((each) => each === asked) ?? LATEST_LEGACY_REVISION;
-      const id = options.newSessionId();
-      const client = clientName(frame.params, "clientInfo");
-      await sessions.put(id, { principal: principal.id, tenant: principal.tenant, protocol, client });
-      const result = JSON.stringify({ protocolVersion: protocol, capabilities: { tools: {} }, serverInfo });
-      return { kind: "result", id: frame.id, result, session: id };
+      const info = asObject(frame.params?.["clientInfo"]);
+      const capabilities = asObject(frame.params?.["capabilities"]) ?? {};
+      if (JSON.stringify([info, capabilities]).length > CLIENT_MAX_CHARS) return undefined;
+      const workspace = headers["tollgate-workspace"];
+      const session: Session = {
+        principal: principal.id,
+        tenant: principal.tenant,
+        protocol: LEGACY_REVISIONS.find((each) => each === asked) ?? LATEST_LEGACY_REVISION,
+        client: clientName(frame.params, "clientInfo"),
+        side: {
+          era: "legacy",
+          capabilities,
+          ...(info === undefined ? {} : { info }),
+          ...(typeof workspace === "string" ? { workspace: workspace.slice(0, WORKSPACE_MAX_CHARS) } : {}),
+        },
+        subscriptions: [],
+        runners: {},
+      };
+      await sessions.put(id, session);
+      return session;
     },
     async end(id, principal) {
       if (!(await find(id, principal))) return false;
       await sessions.delete(id);
       return true;
     },
-    async call(frame, context, { id, session }, sink) {
+    async setLogLevel({ id }, logLevel) {
+      await sessions.update(id, (current) => ({ ...current, side: { ...current.side, logLevel } }));
+    },
+    async call(frame, context, open, sink) {
+      const { id, session } = open;
       const key = callKey(id, frame.id);
       if (underWay.has(key)) {
         const message = `a request with id ${JSON.stringify(frame.id)} is under way in this session`;
@@ -68,13 +144,24 @@ export function createLegacySessions(options: {
       }
       underWay.set(key, "");
       const forget = () => underWay.delete(key);
-      const client = { era: "legacy" as const, protocol: session.protocol, client: session.client, session: id };
+      const { protocol, client, side, runners } = session;
+      const about = { era: "legacy" as const, protocol, client, side, session: id };
+      const runnerOf = (server: string) => (Object.hasOwn(runners, server) ? runners[server] : undefined);
+      const onRunner = (server: string, runner: string) => {
+        if (runnerOf(server) === runner) return;
+        remember(id, (current) => ({ ...current, runners: { ...current.runners, [server]: runner } }));
+      };
       try {
-        const answer = await callTool(frame, context, client, {
-          onProgress: (text) => sink.onProgress(text),
-          onFinal: (text) => (forget(), sink.onFinal(text)),
-          onFailure: (error) => (forget(), sink.onFailure(error)),
-        });
+        const answer = await callServer(
+          frame,
+          context,
+          { ...about, runnerOf, onRunner },
+          {
+            onFrame: (text, eventId) => sink.onFrame(text, eventId),
+            onFinal: (text, eventId) => (forget(), onAnswered(open, frame, text), sink.onFinal(text, eventId)),
+            onFailure: (error) => (forget(), sink.onFailure(error)),
+          },
+        );
         // Not when it has ended already.
         if (answer.kind !== "call") forget();
         else if (underWay.has(key)) underWay.set(key, answer.callId);
@@ -86,10 +173,25 @@ export function createLegacySessions(options: {
     },
     cancel({ id }, requestId) {
       if (typeof requestId !== "string" && typeof requestId !== "number") return;
-      const callId = underWay.get(callKey(id, requestId));
-      if (callId !== undefined && callId !== "") calls.cancel(callId);
+      const abandoned = { session: id, requestId };
+      // Another replica may have taken the request.
+      if (!abandon(abandoned)) publishAbandoned(bus, abandoned);
+    },
+    answer({ id }, frame) {
+      const runner = runnerOfQuestion(frame.id);
+      if (runner !== undefined) publishAnswer(bus, runner, { envelope: { session: id }, frame: frame.text });
+    },
+    notify({ id, session }, frame) {
+      for (const runner of new Set(Object.values(session.runners)))
+        publishAnswer(bus, runner, { envelope: { session: id }, frame: frame.text });
     },
   };
+}
+
+function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
 }
 
 function callKey(session: string, requestId: RequestId): string {

@@ -14,16 +14,28 @@ export interface McpContext {
   /** Resolves the request's token once more. */
   readonly authenticate: () => Principal | Promise<Principal>;
   readonly scope: Scope;
+  /** Of a transport that is a session by itself: WebSocket, HTTP+SSE. Otherwise a header names it. */
+  readonly sessionId?: string;
+  /** Modern requests over HTTP repeat in headers what they ask for; over WebSocket there are none. */
+  readonly overHttp: boolean;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly bytes: number;
 }
 
-/** What is to be sent back. A call answers later, through its sink. */
+/** A place for what a client is told outside of any call. */
+export interface Outlet {
+  send(frame: string, eventId?: string): void;
+  /** Nothing comes any more. */
+  close(): void;
+}
+
+/** What is to be sent back. A call answers later, through its sink; a stream goes on until `close`. */
 export type McpAnswer =
   | { readonly kind: "result"; readonly id: RequestId; readonly result: string; readonly session?: string }
   | { readonly kind: "error"; readonly id: RequestId | null; readonly error: Refusal }
   | { readonly kind: "accepted" }
-  | { readonly kind: "call"; readonly era: Era; readonly callId: string };
+  | { readonly kind: "call"; readonly era: Era; readonly callId: string }
+  | { readonly kind: "stream"; readonly open: (outlet: Outlet) => { close(): void } };
 
 export function unknownMethod(frame: RequestFrame, status: number): McpAnswer {
   const message = `the method ${frame.method} is not offered here`;

@@ -1,29 +1,32 @@
 import { addAbortSignal, type Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AppError, httpStatus } from "@tollgate/errors";
-import { eraOf, parseFrame, RPC } from "@tollgate/mcp";
+import { batchOf, parseFrame, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { Policy, Principal } from "../clients/policy.ts";
+import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { checkScope, type Scope } from "../domain/catalogue.ts";
-import { bearerToken, checkLegacyAccept, isOriginAllowed, type Refusal } from "../domain/http-checks.ts";
-import { openResponse, refuse } from "./call-response.ts";
+import { accepts, checkLegacyAccept, type Refusal } from "../domain/http-checks.ts";
+import { type ProtectedResource, scopeChallenge, unauthorizedChallenge } from "../domain/protected-resource.ts";
+import { openBatchResponse } from "./batch-response.ts";
+import { errorText, openResponse, refuse } from "./call-response.ts";
 import type { Calls } from "./calls.ts";
-import type { Mcp } from "./mcp.ts";
-import { toRefusal } from "./mcp-exchange.ts";
+import { openEventStream } from "./event-stream.ts";
+import { isModern, type Mcp } from "./mcp.ts";
+import { type Caller, resolveCaller } from "./mcp-caller.ts";
+import { type McpContext, toRefusal } from "./mcp-exchange.ts";
+import { registerEventStreamTransport } from "./mcp-sse.ts";
 import type { Refuse } from "./refusals.ts";
+import type { SessionStreams } from "./session-streams.ts";
 
 const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
 const DRAIN_TIMEOUT_MS = 5_000;
-const ROUTES = ["/mcp", "/mcp/:group", "/mcp/:group/:server"] as const;
+const BATCH_MAX = 100;
+/** The only revision with batches. */
+const BATCH_REVISION = "2025-03-26";
+export const ROUTES = ["/mcp", "/mcp/:group", "/mcp/:group/:server"] as const;
 
 type HttpError = Error & { statusCode?: number };
-
-interface Caller {
-  readonly principal: Principal;
-  readonly revision: number;
-  readonly authenticate: () => Principal | Promise<Principal>;
-}
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -35,11 +38,17 @@ declare module "fastify" {
 export interface McpHttpOptions {
   readonly mcp: Mcp;
   readonly calls: Calls;
+  readonly streams: SessionStreams;
   readonly refuse: Refuse;
   readonly policy: Policy;
   readonly registry: Registry;
+  readonly resource: ProtectedResource;
   readonly allowedOrigins: readonly string[];
   readonly bodyMaxBytes: number;
+  /** Of a session that its transport begins. */
+  readonly newSessionId: () => string;
+  /** A frame for the stream of a session, wherever it is open. */
+  readonly toSession: (session: string, frame: string) => void;
   readonly log: Log;
 }
 
@@ -53,7 +62,9 @@ export async function registerMcp(app: FastifyInstance, options: McpHttpOptions)
       { parseAs: "string", bodyLimit: options.bodyMaxBytes },
       (_request, body, parsed) => parsed(null, body),
     );
-    scope.addHook("onRequest", (request) => authenticate(request, options));
+    scope.addHook("onRequest", async (request) => {
+      request.caller = await resolveCaller(request.headers, scopeOf(request.params as Partial<Scope>), options);
+    });
     scope.setErrorHandler(async (error: HttpError, request, reply) => {
       if (error.statusCode === 413) await drain(request.raw);
       const refusal = refusalOf(error, request, options);
@@ -63,49 +74,104 @@ export async function registerMcp(app: FastifyInstance, options: McpHttpOptions)
     for (const url of ROUTES) {
       scope.post(url, (request, reply) => post(request, reply, options));
       scope.delete(url, (request, reply) => endSession(request, reply, options));
-      // A client may ask for a stream before it has a session: it is told at once, never left to wait.
-      scope.get(url, (_request, reply) => refuse(reply.header("allow", "POST, DELETE"), null, NO_STREAM));
+      scope.get(url, (request, reply) => openStream(request, reply, options));
+      registerEventStreamTransport(scope, url, options);
     }
     done();
   });
 }
 
-async function authenticate(request: FastifyRequest, { policy, allowedOrigins }: McpHttpOptions): Promise<void> {
-  const { origin, authorization } = request.headers;
-  if (!isOriginAllowed(origin, allowedOrigins))
-    throw new AppError("permission_denied", `the origin ${origin} may not call this gateway`);
-  const token = bearerToken(authorization);
-  const { revision } = policy;
-  const resolved = policy.authenticate(token);
-  const principal = resolved instanceof Promise ? await resolved : resolved;
-  if (!principal.permissions.includes("mcp"))
-    throw new AppError("permission_denied", `token ${principal.id} lacks the permission "mcp"`);
-  request.caller = { principal, revision, authenticate: () => policy.authenticate(token) };
-}
-
 async function post(request: FastifyRequest, reply: FastifyReply, options: McpHttpOptions): Promise<FastifyReply> {
-  const { mcp, calls, registry, log } = options;
-  const scope = scopeOf(request);
-  const astray = checkScope(registry.catalogue, scope);
-  if (astray !== undefined) return refuse(reply, null, { status: 404, code: RPC.invalidParams, message: astray });
-  const text = typeof request.body === "string" ? request.body : "";
+  const { mcp, calls, log } = options;
+  const astray = checkRoute(request, options);
+  if (astray) return refuse(reply, null, astray);
+  const text = bodyOf(request);
   const parsed = parseFrame(text);
-  if (!parsed.ok) return refuse(reply, parsed.id, { status: 400, code: parsed.code, message: parsed.reason });
+  if (!parsed.ok) {
+    const batch = batchOf(text);
+    if (batch) return postBatch(batch, request, reply, options);
+    return refuse(reply, parsed.id, { status: 400, code: parsed.code, message: parsed.reason });
+  }
   const { frame } = parsed;
-  if (frame.kind === "request" && eraOf(frame.params) === "legacy") {
+  const modern = isModern(frame, request.headers);
+  if (frame.kind === "request" && !modern) {
     const notAccepted = checkLegacyAccept(request.headers);
     if (notAccepted) return refuse(reply, frame.id, notAccepted);
   }
-  const response = openResponse(request, reply, log);
+  const response = openResponse(request, reply, { modern, log });
   try {
-    const context = { ...request.caller!, scope, headers: request.headers, bytes: Buffer.byteLength(text) };
-    const answer = await mcp.handle(frame, context, (call) => response.sinkFor(call));
+    const answer = await mcp.handle(frame, contextOf(request, text), (call) => response.sinkFor(call));
     if (answer.kind === "call") response.cancelOnClose(answer, () => calls.cancel(answer.callId));
     else response.answer(answer);
   } catch (error) {
     refuse(reply, frame.kind === "request" ? frame.id : null, refusalOf(error as Error, request, options));
   }
   // Answered by now, or later when the call's answer comes.
+  return reply;
+}
+
+async function postBatch(
+  texts: readonly string[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: McpHttpOptions,
+): Promise<FastifyReply> {
+  const { mcp } = options;
+  const refusal = (status: number, message: string) =>
+    refuse(reply, null, { status, code: RPC.invalidRequest, message });
+  const id = request.headers["mcp-session-id"];
+  const open = typeof id === "string" ? await mcp.findSession(id, request.caller!.principal) : undefined;
+  if (open?.session.protocol !== BATCH_REVISION)
+    return refusal(400, `batches are part of MCP ${BATCH_REVISION} only; send one message at a time`);
+  if (texts.length === 0 || texts.length > BATCH_MAX) return refusal(400, `a batch has 1 to ${BATCH_MAX} messages`);
+  const parsed = texts.map((text) => parseFrame(text));
+  const expected = parsed.filter((each) => !each.ok || each.frame.kind === "request").length;
+  if (expected === 0) void reply.code(202).send();
+  const batch = openBatchResponse(reply, expected);
+  await Promise.all(
+    parsed.map(async (each, i) => {
+      if (!each.ok) return batch.add(errorText(each.id, { code: each.code, message: each.reason }));
+      try {
+        batch.answer(await mcp.handle(each.frame, contextOf(request, texts[i]!), (call) => batch.sinkFor(call)));
+      } catch (error) {
+        if (each.frame.kind === "request")
+          batch.add(errorText(each.frame.id, refusalOf(error as Error, request, options)));
+      }
+    }),
+  );
+  return reply;
+}
+
+/** GET: what a session is told outside of its calls, or the rest of a call's stream. */
+async function openStream(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: McpHttpOptions,
+): Promise<FastifyReply> {
+  const { mcp, streams } = options;
+  const { headers } = request;
+  const refusal = (status: number, message: string) =>
+    refuse(reply, null, { status, code: RPC.invalidRequest, message });
+  const astray = checkRoute(request, options);
+  if (astray) return refuse(reply, null, astray);
+  if (!accepts(headers.accept, "text/event-stream")) return refusal(406, "Accept has to name text/event-stream");
+  const id = headers["mcp-session-id"];
+  // A client may ask for a stream before it has a session: it is told at once, never left to wait.
+  if (typeof id !== "string") {
+    void reply.header("allow", "POST");
+    return refusal(405, "a stream is part of a session: send initialize first, then its Mcp-Session-Id");
+  }
+  const open = await mcp.findSession(id, request.caller!.principal);
+  if (!open) return refusal(404, "the session is not known or has ended; send initialize again");
+  const last = headers["last-event-id"];
+  const context = contextOf(request, "");
+  const stream = openEventStream(reply);
+  const resumed = typeof last === "string" ? await streams.resume(open, last, stream) : undefined;
+  const opened =
+    resumed ??
+    streams.open(open, { context, outlet: stream, lastEventId: typeof last === "string" ? last : undefined });
+  if (opened) stream.onClose(() => opened.close());
+  else stream.close();
   return reply;
 }
 
@@ -122,13 +188,33 @@ async function endSession(
   return refusal(404, "the session is not known or has ended");
 }
 
+export function contextOf(request: FastifyRequest, text: string): McpContext {
+  const scope = scopeOf(request.params as Partial<Scope>);
+  return { ...request.caller!, scope, overHttp: true, headers: request.headers, bytes: Buffer.byteLength(text) };
+}
+
+export function scopeOf({ group, server }: Partial<Scope>): Scope {
+  return { group, server };
+}
+
+export function bodyOf({ body }: FastifyRequest): string {
+  return typeof body === "string" ? body : "";
+}
+
+/** Why the route leads nowhere. */
+export function checkRoute(request: FastifyRequest, { registry }: McpHttpOptions): Refusal | undefined {
+  const message = checkScope(registry.catalogue, scopeOf(request.params as Partial<Scope>));
+  return message === undefined ? undefined : { status: 404, code: RPC.invalidParams, message };
+}
+
 function refusalOf(error: HttpError, request: FastifyRequest, options: McpHttpOptions): Refusal {
   const { bodyMaxBytes, log } = options;
   if (error instanceof AppError) {
     if (error.code === "internal") log.error({ err: error }, "request failed");
     if (error.code === "unauthenticated")
       options.refuse({ tenant: "unknown", code: "unauthenticated", reason: error.message, method: "" });
-    return toRefusal(error);
+    const challenge = challengeFor(error, request, options);
+    return { ...toRefusal(error), ...(challenge === undefined ? {} : { challenge }) };
   }
   const status = error.statusCode ?? 500;
   if (status === 413)
@@ -139,15 +225,12 @@ function refusalOf(error: HttpError, request: FastifyRequest, options: McpHttpOp
   return { ...toRefusal(error), status: 500 };
 }
 
-const NO_STREAM: Refusal = {
-  status: 405,
-  code: RPC.methodNotFound,
-  message: "this endpoint offers no stream of its own; send messages with POST",
-};
-
-function scopeOf(request: FastifyRequest): Scope {
-  const { group, server } = request.params as { group?: string; server?: string };
-  return { group, server };
+function challengeFor(error: AppError, request: FastifyRequest, { resource }: McpHttpOptions): string | undefined {
+  const path = request.url.split("?")[0]!;
+  // Nothing was wrong with a token that was not sent.
+  const problem = request.headers.authorization === undefined ? undefined : error.message;
+  if (error.code === "unauthenticated") return unauthorizedChallenge(resource, path, problem);
+  return error.details?.["missingScope"] === undefined ? undefined : scopeChallenge(resource, path);
 }
 
 /**

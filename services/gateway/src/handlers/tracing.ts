@@ -10,12 +10,12 @@ export interface CallTrace {
 }
 
 /** A span around one call, below the client's (header, or `_meta.traceparent`). Costs next to nothing without an SDK. */
-export function startCallTrace(tool: string, given: unknown): CallTrace {
+export function startCallTrace(method: string, name: string, given: unknown): CallTrace {
   const parent = typeof given === "string" && TRACEPARENT.test(given) ? given : undefined;
   const from = parent === undefined ? ROOT_CONTEXT : propagation.extract(ROOT_CONTEXT, { traceparent: parent });
   const span: Span = tracer.startSpan(
-    "tools/call",
-    { kind: SpanKind.SERVER, attributes: { "mcp.tool.name": tool } },
+    method,
+    { kind: SpanKind.SERVER, attributes: { "mcp.method.name": method, "mcp.target.name": name } },
     from,
   );
   const carrier: { traceparent?: string } = {};

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { registryServer, registryTool, snapshotOf } from "../../test/sample-catalogue.ts";
 import { toCatalogue } from "./catalogue.ts";
-import { discoverResult, parseCursor, toolListResult } from "./tool-list.ts";
+import { listResult, parseCursor } from "./lists.ts";
 
 const names = Array.from({ length: 2_500 }, (_each, i) => `t${i}`);
 const { servers } = toCatalogue(
@@ -10,9 +10,11 @@ const { servers } = toCatalogue(
     registryServer({ id: "broken", status: "unavailable", reason: 'no "licence"' }),
   ]),
 );
-const tools = [...servers.get("many")!.tools.values()];
-const list = (options: Partial<Parameters<typeof toolListResult>[0]>) =>
-  JSON.parse(toolListResult({ tools, prefixed: true, unavailable: [], offset: 0, era: "legacy", ...options }));
+const items = [...servers.get("many")!.items.tool.values()];
+const list = (options: Partial<Parameters<typeof listResult>[0]>) =>
+  JSON.parse(
+    listResult({ member: "tools", items, prefixed: true, unavailable: [], offset: 0, era: "legacy", ...options }),
+  );
 
 describe("pages", () => {
   test("cover all tools once and end", () => {
@@ -29,19 +31,19 @@ describe("pages", () => {
   });
 
   test("that end exactly, are empty, or begin past the end have no next", () => {
-    for (const page of [{ tools: tools.slice(0, 1_000) }, { tools: [] }, { offset: 9_999_999 }])
+    for (const page of [{ items: items.slice(0, 1_000) }, { items: [] }, { offset: 9_999_999 }])
       expect(list(page)).not.toHaveProperty("nextCursor");
     expect(list({ offset: 9_999_999 }).tools).toEqual([]);
   });
 });
 
 test("at one server's route names have no prefix", () => {
-  expect(list({ prefixed: false, tools: tools.slice(0, 1) }).tools[0].name).toBe("t0");
+  expect(list({ prefixed: false, items: items.slice(0, 1) }).tools[0].name).toBe("t0");
 });
 
 test("what is missing is said, with the reason", () => {
   const unavailable = [servers.get("broken")!];
-  expect(list({ tools: [], unavailable })).toEqual({
+  expect(list({ items: [], unavailable })).toEqual({
     tools: [],
     _meta: { "tollgate/unavailable": [{ server: "broken", status: "unavailable", reason: 'no "licence"' }] },
   });
@@ -49,14 +51,8 @@ test("what is missing is said, with the reason", () => {
 
 test("only a modern client gets what its revision demands", () => {
   const modern = { resultType: "complete", ttlMs: 0, cacheScope: "private" };
-  expect(list({ tools: [], era: "modern" })).toEqual({ tools: [], ...modern });
-  expect(list({ tools: [], era: "legacy" })).toEqual({ tools: [] });
-  expect(JSON.parse(discoverResult({ name: "n", version: "v" }))).toMatchObject({
-    ...modern,
-    supportedVersions: ["2026-07-28"],
-    capabilities: { tools: {} },
-    _meta: { "io.modelcontextprotocol/serverInfo": { name: "n", version: "v" } },
-  });
+  expect(list({ items: [], era: "modern" })).toEqual({ tools: [], ...modern });
+  expect(list({ items: [], era: "legacy" })).toEqual({ tools: [] });
 });
 
 test.each([

@@ -1,0 +1,199 @@
+import { type Bus, publishInterest, subscribeUpdates } from "@tollgate/bus";
+import type { ResourceUpdate } from "@tollgate/contracts";
+import { changeStrings, parseFrame, prefixedUri, splice, splitUri } from "@tollgate/mcp";
+import type { Life, Log } from "@tollgate/service";
+import type { Policy } from "../clients/policy.ts";
+import type { Registry } from "../clients/registry.ts";
+import { serverIn } from "../domain/catalogue.ts";
+import { LISTS } from "../domain/lists.ts";
+import { decide } from "./decisions.ts";
+import type { Lists } from "./lists.ts";
+import type { McpContext, Outlet } from "./mcp-exchange.ts";
+
+const LOOK_MS = 200;
+const INTEREST_RENEW_MS = 10_000;
+const CHANNELS_MAX = 20_000;
+
+/** What a client wants to hear of outside of its calls. */
+export interface Wants {
+  readonly tools: boolean;
+  readonly prompts: boolean;
+  readonly resources: boolean;
+  /** Resources whose updates it wants, as it names them. */
+  readonly uris: readonly string[];
+}
+
+export interface ChannelOptions {
+  readonly context: McpContext;
+  readonly session?: string;
+  readonly wants: Wants;
+  /** Where messages go; each is passed through `tag` first. */
+  readonly outlet: Outlet;
+  readonly tag?: (frame: string) => string;
+}
+
+export interface Channel {
+  want(wants: Wants): void;
+  close(): void;
+}
+
+export interface Channels {
+  /** Undefined when there are too many. */
+  open(options: ChannelOptions): Channel | undefined;
+  /** Ends all streams. */
+  close(): void;
+}
+
+interface Entry {
+  context: McpContext;
+  readonly options: ChannelOptions;
+  wants: Wants;
+  /** Server → its own uri → the client's. */
+  uris: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** What its client has seen of each list. */
+  seen: Map<string, string>;
+}
+
+/**
+ * The open streams of this replica. When the catalogue or the policies change, each client is told which of its lists
+ * have changed, and whoever may not be here any more is cut off (invariant 2). Updates of resources come from runners;
+ * what is wanted is said to them again and again, so that nothing has to be cleaned up after a crash.
+ */
+export function createChannels(options: {
+  bus: Bus;
+  policy: Policy;
+  registry: Registry;
+  lists: Lists;
+  life: Life;
+  log: Log;
+}): Channels {
+  const { bus, policy, registry, lists, life, log } = options;
+  const entries = new Set<Entry>();
+
+  function interestsOf({ context, uris, options: { session } }: Entry): void {
+    const { tenant } = context.principal;
+    for (const [server, own] of uris) {
+      const found = serverIn(registry.catalogue, context.scope, server);
+      const interest = { tenant, server, uris: [...own.keys()], ...(session === undefined ? {} : { session }) };
+      if (found) publishInterest(bus, found.info.group, interest);
+    }
+  }
+
+  async function look(entry: Entry): Promise<void> {
+    const { outlet, tag = same } = entry.options;
+    entry.context = { ...entry.context, ...(await resolve(entry.context, policy)) };
+    if (entry.uris.size > 0) await checkReadable(entry);
+    for (const { member, ...list } of Object.values(LISTS)) {
+      if (!entry.wants[list.capability]) continue;
+      const text = await lists.seen({ member, ...list }, entry.context);
+      const before = entry.seen.get(member);
+      entry.seen.set(member, text);
+      if (before === undefined || before === text || !entries.has(entry)) continue;
+      outlet.send(tag(`{"jsonrpc":"2.0","method":"notifications/${list.capability}/list_changed"}`));
+    }
+  }
+
+  /** Nothing is heard of what may not be read any more. */
+  async function checkReadable(entry: Entry): Promise<void> {
+    const allowed = new Map<string, Map<string, string>>();
+    for (const [server, own] of entry.uris) {
+      const group = registry.catalogue.servers.get(server)?.info.group ?? "";
+      const names = [...own.keys()];
+      const subjects = names.map((name) => ({ group, server, name }));
+      const { decisions } = await decide(policy, entry.context, "resources/read", subjects);
+      const kept = names.filter((_name, i) => decisions[i]!.allow);
+      if (kept.length > 0) allowed.set(server, new Map(kept.map((name) => [name, own.get(name)!])));
+    }
+    entry.uris = allowed;
+  }
+
+  async function lookAtAll(): Promise<void> {
+    for (const entry of entries) {
+      await look(entry).catch((error: unknown) => {
+        log.info({ err: error }, "a stream's caller may not be here any more");
+        entries.delete(entry);
+        entry.options.outlet.close();
+      });
+    }
+  }
+
+  let lookedAt = "";
+  let looking = Promise.resolve();
+  const timer = setInterval(() => {
+    const now = `${registry.catalogue.revision}\n${policy.revision}`;
+    if (now === lookedAt || policy.problem() !== undefined) return;
+    lookedAt = now;
+    looking = looking.then(lookAtAll);
+  }, LOOK_MS);
+  const renewing = setInterval(() => entries.forEach(interestsOf), INTEREST_RENEW_MS);
+  life.onClose("stream timers", 1_000, () => {
+    clearInterval(timer);
+    clearInterval(renewing);
+  });
+
+  subscribeUpdates(bus, ({ envelope, frame }) => {
+    for (const entry of entries) {
+      const text = updateFor(entry, envelope, frame);
+      if (text !== undefined) entry.options.outlet.send((entry.options.tag ?? same)(text));
+    }
+  });
+
+  return {
+    open(channel) {
+      if (entries.size >= CHANNELS_MAX) return undefined;
+      const { context, wants } = channel;
+      const entry: Entry = { context, options: channel, wants, uris: urisOf(context, wants), seen: new Map() };
+      const begin = () =>
+        look(entry).then(
+          () => interestsOf(entry),
+          (error: unknown) => log.warn({ err: error }, "a stream's lists could not be read"),
+        );
+      entries.add(entry);
+      void begin();
+      return {
+        want(changed) {
+          entry.wants = changed;
+          entry.uris = urisOf(context, changed);
+          void begin();
+        },
+        close: () => void entries.delete(entry),
+      };
+    },
+    close() {
+      for (const { options: each } of entries) each.outlet.close();
+      entries.clear();
+    },
+  };
+}
+
+const same = (frame: string) => frame;
+
+async function resolve(context: McpContext, policy: Policy) {
+  const { revision } = policy;
+  return { principal: await context.authenticate(), revision };
+}
+
+function urisOf({ scope }: McpContext, { uris }: Wants): Entry["uris"] {
+  const servers = new Map<string, Map<string, string>>();
+  for (const uri of uris) {
+    const split = scope.server === undefined ? splitUri(uri) : { server: scope.server, own: uri };
+    if (!split) continue;
+    const own = servers.get(split.server) ?? new Map<string, string>();
+    servers.set(split.server, own.set(split.own, uri));
+  }
+  return servers;
+}
+
+function updateFor(entry: Entry, update: ResourceUpdate, frame: string): string | undefined {
+  const { context, options } = entry;
+  const { tenant, server, uri, session } = update;
+  if (tenant !== context.principal.tenant || (session !== undefined && session !== options.session)) return undefined;
+  if (!entry.uris.get(server)?.has(uri)) return undefined;
+  if (context.scope.server !== undefined) return frame;
+  const parsed = parseFrame(frame);
+  if (!parsed.ok) return undefined;
+  return splice(
+    frame,
+    changeStrings(frame, [["params", "uri"]], (own) => prefixedUri(server, own)),
+  );
+}

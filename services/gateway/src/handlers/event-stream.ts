@@ -1,0 +1,50 @@
+import type { FastifyReply } from "fastify";
+import type { Outlet } from "./mcp-exchange.ts";
+
+/** Of one stream, unread by its client; one frame more may be on top of it. */
+const BUFFER_MAX_BYTES = 8 * 1024 * 1024;
+/** A comment, so that nobody on the way takes a quiet stream for a dead one. */
+const KEEP_ALIVE_MS = 15_000;
+
+export interface EventStream extends Outlet {
+  readonly closed: boolean;
+  /** An event that is no message. */
+  event(name: string, data: string): void;
+  /** Called once, whoever ended it. */
+  onClose(listener: () => void): void;
+}
+
+/** Makes a response an event stream (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
+export function openEventStream(reply: FastifyReply, headers: Readonly<Record<string, string>> = {}): EventStream {
+  const { raw } = reply.hijack();
+  raw.writeHead(200, {
+    "content-type": "text/event-stream",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+    ...headers,
+  });
+  raw.flushHeaders();
+  const keepAlive = setInterval(() => raw.write(":\n\n"), KEEP_ALIVE_MS);
+  raw.once("close", () => clearInterval(keepAlive));
+
+  function write(text: string): void {
+    if (raw.destroyed || raw.writableEnded) return;
+    // Whoever does not read is cut off before it fills the memory.
+    if (raw.writableLength > BUFFER_MAX_BYTES) return void raw.destroy();
+    raw.write(text);
+  }
+
+  return {
+    get closed() {
+      return raw.destroyed || raw.writableEnded;
+    },
+    send: (frame, eventId) =>
+      write(`${eventId === undefined ? "" : `id: ${eventId}\n`}event: message\ndata: ${frame}\n\n`),
+    event: (name, data) => write(`event: ${name}\ndata: ${data}\n\n`),
+    close: () => void raw.end(),
+    onClose(listener) {
+      if (raw.destroyed) listener();
+      else raw.once("close", listener);
+    },
+  };
+}

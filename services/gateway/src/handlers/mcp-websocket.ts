@@ -1,0 +1,169 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { AppError, httpStatus, toAppError } from "@tollgate/errors";
+import { parseFrame, type RequestId } from "@tollgate/mcp";
+import type { FastifyInstance } from "fastify";
+import { type WebSocket, WebSocketServer } from "ws";
+import { checkScope, type Scope } from "../domain/catalogue.ts";
+import { errorText } from "./call-response.ts";
+import type { CallSink } from "./calls.ts";
+import { type Caller, resolveCaller } from "./mcp-caller.ts";
+import { type McpContext, type Outlet, toRefusal } from "./mcp-exchange.ts";
+import type { McpHttpOptions } from "./mcp-http.ts";
+import { answerOn } from "./mcp-sse.ts";
+
+const SUBPROTOCOL = "mcp";
+const BUFFER_MAX_BYTES = 8 * 1024 * 1024;
+const PING_INTERVAL_MS = 30_000;
+const REVOKED = 4401;
+const PATH = /^\/mcp(?:\/([^/]+))?(?:\/([^/]+))?\/ws$/;
+
+/** MCP over WebSocket: one frame per text message, both ways, both eras. The connection is the session. */
+export function registerWebSocket(app: FastifyInstance, options: McpHttpOptions): void {
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload: options.bodyMaxBytes,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  });
+  app.server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on("error", () => socket.destroy());
+    admit(request, options).then(
+      ({ caller, scope }) =>
+        server.handleUpgrade(request, socket, head, (webSocket) =>
+          serve(webSocket, { request, caller, scope }, options),
+        ),
+      (error: unknown) => refuseUpgrade(socket, toAppError(error)),
+    );
+  });
+  app.addHook("preClose", (done) => {
+    for (const client of server.clients) client.close(1001, "the gateway is stopping");
+    done();
+  });
+}
+
+async function admit(request: IncomingMessage, options: McpHttpOptions): Promise<{ caller: Caller; scope: Scope }> {
+  const { pathname } = new URL(request.url ?? "/", "http://local");
+  const path = PATH.exec(pathname);
+  if (!path) throw new AppError("not_found", `${pathname} is no place for WebSocket; /mcp/ws is`);
+  const offered = request.headers["sec-websocket-protocol"];
+  if (offered !== undefined && !offered.split(",").some((each) => each.trim() === SUBPROTOCOL))
+    throw new AppError("invalid_argument", `the subprotocol has to be "${SUBPROTOCOL}"`);
+  const scope = { group: path[1], server: path[2] };
+  const caller = await resolveCaller(request.headers, scope, options);
+  const astray = checkScope(options.registry.catalogue, scope);
+  if (astray !== undefined) throw new AppError("not_found", astray);
+  return { caller, scope };
+}
+
+function refuseUpgrade(socket: Duplex, error: AppError): void {
+  const body = JSON.stringify({ error: error.message });
+  const head = `HTTP/1.1 ${httpStatus(error.code)} Refused\r\ncontent-type: application/json\r\nconnection: close`;
+  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+interface Opened {
+  readonly request: IncomingMessage;
+  readonly caller: Caller;
+  readonly scope: Scope;
+}
+
+function serve(socket: WebSocket, { request, caller, scope }: Opened, options: McpHttpOptions): void {
+  const { mcp, calls, streams, newSessionId, log } = options;
+  const sessionId = newSessionId();
+  /** Requests of modern clients under way, which `notifications/cancelled` names: here it is no HTTP response to close. */
+  const underWay = new Map<RequestId, () => void>();
+  const opened = new Set<{ close(): void }>();
+  let hasSession = false;
+
+  const outlet: Outlet = {
+    send(frame) {
+      // Whoever does not read is cut off before it fills the memory.
+      if (socket.bufferedAmount > BUFFER_MAX_BYTES) socket.terminate();
+      else if (socket.readyState === socket.OPEN) socket.send(frame);
+    },
+    close: () => socket.close(REVOKED, "the session has ended"),
+  };
+
+  async function context(text: string): Promise<McpContext> {
+    const { revision } = options.policy;
+    const principal = revision === caller.revision ? caller.principal : await caller.authenticate();
+    const { headers } = request;
+    const of = { principal, revision, authenticate: caller.authenticate };
+    return { ...of, scope, overHttp: false, sessionId, headers, bytes: Buffer.byteLength(text) };
+  }
+
+  async function receive(text: string): Promise<void> {
+    const parsed = parseFrame(text);
+    if (!parsed.ok) return outlet.send(errorText(parsed.id, { code: parsed.code, message: parsed.reason }));
+    const { frame } = parsed;
+    const requestId = frame.kind === "request" ? frame.id : undefined;
+    if (frame.kind === "notification" && frame.method === "notifications/cancelled")
+      underWay.get(frame.params?.["requestId"] as RequestId)?.();
+    const forget = () => requestId !== undefined && underWay.delete(requestId);
+    const fail = (error: unknown) => {
+      forget();
+      if (requestId !== undefined) outlet.send(errorText(requestId, toRefusal(error)));
+    };
+    const sink: CallSink = {
+      onFrame: (each) => outlet.send(each),
+      onFinal: (each) => (forget(), outlet.send(each)),
+      onFailure: fail,
+    };
+    try {
+      const about = await context(text);
+      const answer = await mcp.handle(frame, about, () => sink);
+      if (answer.kind === "call" && answer.era === "modern" && requestId !== undefined)
+        underWay.set(requestId, () => calls.cancel(answer.callId));
+      if (answer.kind === "stream" && requestId !== undefined) listen(requestId, answer.open);
+      answerOn(answer, outlet.send);
+      if (answer.kind === "result" && answer.session !== undefined && !hasSession) await begin(about);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  function listen(requestId: RequestId, open: (outlet: Outlet) => { close(): void }): void {
+    const stream = open({ send: outlet.send, close: () => undefined });
+    opened.add(stream);
+    underWay.set(requestId, () => {
+      stream.close();
+      opened.delete(stream);
+      underWay.delete(requestId);
+    });
+  }
+
+  async function begin(about: McpContext): Promise<void> {
+    hasSession = true;
+    const open = await mcp.findSession(sessionId, about.principal);
+    const stream = open && streams.open(open, { context: about, outlet });
+    if (stream) opened.add(stream);
+  }
+
+  socket.on("message", (data, isBinary) => {
+    if (isBinary) return socket.close(1003, "messages are text");
+    void receive((data as Buffer).toString("utf8"));
+  });
+  const stopPinging = keepAlive(socket);
+  socket.on("error", (error) => log.debug({ err: error }, "a WebSocket failed"));
+  socket.once("close", () => {
+    stopPinging();
+    for (const cancel of [...underWay.values()]) cancel();
+    for (const stream of opened) stream.close();
+    if (hasSession)
+      mcp
+        .endSession(sessionId, caller.principal)
+        .catch((error: unknown) => log.warn({ err: error }, "a session stays"));
+  });
+}
+
+/** A peer that is gone without a word is noticed within two intervals. */
+function keepAlive(socket: WebSocket): () => void {
+  let answered = true;
+  socket.on("pong", () => (answered = true));
+  const timer = setInterval(() => {
+    if (!answered) return socket.terminate();
+    answered = false;
+    socket.ping();
+  }, PING_INTERVAL_MS);
+  return () => clearInterval(timer);
+}
