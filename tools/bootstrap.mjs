@@ -15,6 +15,8 @@ const IMAGES = ["nats:2.15-alpine", "timescale/timescaledb:2.19.3-pg17"];
 const PULL_TIMEOUT_MS = 300_000;
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const modules = join(root, "node_modules");
+/** Programs of others that tests run; a package of its own, since nobody needs them to use Tollgate. */
+const clients = join(root, "test", "clients");
 const [command, ...words] = process.argv.slice(2);
 
 const COMMANDS = {
@@ -22,6 +24,7 @@ const COMMANDS = {
   stop: (node) => run(node, ["tools/tollgate/src/main.ts", "stop", ...words]),
   test: runTests,
   bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
+  conformance: runConformance,
 };
 
 process.exitCode = await main();
@@ -36,8 +39,8 @@ async function main() {
     process.stdout.write("Tollgate does not run.\n");
     return 0;
   }
-  if (command !== "stop" && !isInstalled()) {
-    const code = await install();
+  if (command !== "stop" && !isInstalled(root)) {
+    const code = await install(root);
     if (code !== 0) return code;
   }
   const node = findNode();
@@ -51,38 +54,40 @@ async function main() {
 }
 
 /** Known by a stamp that the last installation has left; or npm's own record says so, where someone else called npm. */
-function isInstalled() {
-  const stamp = join(modules, ".tollgate-lock");
-  if (existsSync(stamp)) return readFileSync(stamp, "utf8") === lockStamp();
-  const record = join(modules, ".package-lock.json");
+function isInstalled(dir) {
+  const stamp = join(dir, "node_modules", ".tollgate-lock");
+  if (existsSync(stamp)) return readFileSync(stamp, "utf8") === lockStamp(dir);
+  const record = join(dir, "node_modules", ".package-lock.json");
   if (!existsSync(record)) return false;
-  const wanted = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
+  const wanted = JSON.parse(readFileSync(join(dir, "package-lock.json"), "utf8")).packages;
   const present = JSON.parse(readFileSync(record, "utf8")).packages;
   const isThere = ([path, { version, optional, link }]) =>
     !path.startsWith("node_modules/") || optional || (present[path] && (link || present[path].version === version));
   if (!Object.entries(wanted).every(isThere)) return false;
-  writeFileSync(stamp, lockStamp());
+  writeFileSync(stamp, lockStamp(dir));
   return true;
 }
 
-function lockStamp() {
-  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
+function lockStamp(dir) {
+  const hash = createHash("sha256").update(readFileSync(join(dir, "package-lock.json")));
   return hash.update(`${process.platform}-${process.arch}`).digest("hex");
 }
 
-async function install() {
+async function install(dir) {
   const since = Date.now();
-  process.stdout.write("Installing the dependencies, this once …\n");
+  const what = dir === root ? "the dependencies" : "the programs that tests run";
+  process.stdout.write(`Installing ${what}, this once …\n`);
   const logDir = join(root, ".tollgate", "logs");
   mkdirSync(join(root, ".tollgate"), { recursive: true, mode: 0o700 });
   mkdirSync(logDir, { recursive: true, mode: 0o700 });
-  const logFile = join(logDir, "npm.log");
+  const logFile = join(logDir, dir === root ? "npm.log" : `npm-${basename(dir)}.log`);
   const log = openSync(logFile, "w", 0o600);
   // Not `npm ci`, which refuses a lock file that was written on a platform with fewer optional packages than this one has.
   // What the lock file names is installed as it says, and it is not changed. The development tools are part of it, whatever
   // NODE_ENV says: the bridge is bundled here.
   const kinds = ["--include=dev", "--include=optional"];
-  const flags = ["install", "--no-save", "--no-audit", "--no-fund", "--prefer-offline", ...kinds];
+  const flags = ["install", "--no-save", "--no-audit", "--no-fund", "--prefer-offline", "--prefix", dir, ...kinds];
+  if (dir !== root) flags.push("--ignore-scripts");
   // Set by npm; other package managers set it, too.
   const npm = process.env.npm_execpath;
   const isNpm = npm !== undefined && /^npm-cli\.c?js$/.test(basename(npm));
@@ -90,14 +95,23 @@ async function install() {
   const code = await run(file, args, { stdio: ["ignore", log, log] });
   closeSync(log);
   if (code === 0) {
-    writeFileSync(join(modules, ".tollgate-lock"), lockStamp());
-    process.stdout.write(`✓ dependencies (${((Date.now() - since) / 1000).toFixed(1)} s)\n`);
+    writeFileSync(join(dir, "node_modules", ".tollgate-lock"), lockStamp(dir));
+    process.stdout.write(`✓ ${what} (${((Date.now() - since) / 1000).toFixed(1)} s)\n`);
     return 0;
   }
   const lines = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-LINES_SHOWN_MAX);
-  process.stderr.write(`npm could not install the dependencies (code ${code}); the end of ${logFile}:\n`);
+  process.stderr.write(`npm could not install ${what} (code ${code}); the end of ${logFile}:\n`);
   for (const line of lines) process.stderr.write(`  | ${line}\n`);
   return 1;
+}
+
+async function installClients() {
+  return isInstalled(clients) ? 0 : install(clients);
+}
+
+async function runConformance(node) {
+  const code = await installClients();
+  return code === 0 ? run(node, ["tools/conformance/src/main.ts", ...words]) : code;
 }
 
 function findNode() {
@@ -113,8 +127,8 @@ function findNode() {
 
 async function runTests(node) {
   const vitest = [join(modules, "vitest", "vitest.mjs"), "run"];
-  const built = await run(node, ["tools/bridge/build.mjs"]);
-  if (built !== 0) return built;
+  const ready = (await installClients()) || (await run(node, ["tools/bridge/build.mjs"]));
+  if (ready !== 0) return ready;
   const code = await run(node, [...vitest, ...words]);
   if (code !== 0 || words.length > 0 || !docker(["info"])) return code;
   const missing = IMAGES.find((image) => !docker(["image", "inspect", image]) && !docker(["pull", image]));
