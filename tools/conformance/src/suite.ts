@@ -53,7 +53,9 @@ export async function runSuite(subject: Subject, revision: Revision): Promise<Su
 /** The suite leaves `[server-]<scenario>-<time>/checks.json`; a scenario's name may hold slashes. */
 async function readChecks(outputDir: string): Promise<Map<string, readonly Check[]>> {
   const scenarios = new Map<string, readonly Check[]>();
-  for await (const file of glob("**/checks.json", { cwd: outputDir })) {
+  const files: string[] = [];
+  for await (const file of glob("**/checks.json", { cwd: outputDir })) files.push(file);
+  for (const file of files.toSorted()) {
     const name = dirname(file)
       .replace(/^server-/, "")
       .replace(/-\d{4}-\d\d-\d\dT[\dZ-]+$/, "");
