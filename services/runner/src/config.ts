@@ -28,6 +28,14 @@ export const configSchema = z.object({
   /** Of one server, over all tenants. */
   processesPerServerMax: envSchema.positiveInt(16),
   processIdleMs: envSchema.positiveInt(600_000),
+  /** After which the connection of one session, or one for clients that are asked things, ends unused. */
+  sessionIdleMs: envSchema.positiveInt(600_000),
+  /** How long a server is taken to be of the era that it was last seen to be. */
+  eraKnownMs: envSchema.positiveInt(3_600_000),
+  /** Calls that wait for their clients' answers to a server's questions, and how long each may. */
+  parkedMs: envSchema.positiveInt(600_000),
+  parkedCallsMax: envSchema.positiveInt(256),
+  parkedCallsPerTenantMax: envSchema.positiveInt(64),
   /** The longest line that a server may write. */
   responseMaxBytes: envSchema.positiveInt(6 * 1024 * 1024),
 });

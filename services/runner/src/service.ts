@@ -1,40 +1,34 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { connectBus, createEventPublisher, createReplySender, subscribeAnswers } from "@tollgate/bus";
+import type { CallEnvelope } from "@tollgate/contracts";
+import { createSealers } from "@tollgate/mcp";
 import {
-  type CallConsumer,
-  connectBus,
-  consumeCalls,
-  createEventPublisher,
-  createReplySender,
-  subscribeCancels,
-} from "@tollgate/bus";
-import { type CallEnvelope, registryV1 } from "@tollgate/contracts";
-import {
-  callUnary,
   createMetrics,
   createOps,
-  followStream,
   type Life,
   type Log,
   type Metrics,
-  openGrpcClient,
   openLife,
   type Service,
-  serviceMetadata,
   startOpsServer,
 } from "@tollgate/service";
 import type { RunnerConfig } from "./config.ts";
 import type { Ending } from "./domain/outcome.ts";
 import { createPools } from "./handlers/assignments.ts";
 import { createCallHandler } from "./handlers/calls.ts";
+import { createConsumers } from "./handlers/consumers.ts";
+import { createParkedCalls } from "./handlers/parked-calls.ts";
+import { createQuestions } from "./handlers/questions.ts";
+import { connectRegistry } from "./handlers/registry.ts";
+import { createSessionListener } from "./handlers/session-listener.ts";
 import { createCommandResolver } from "./upstream/command.ts";
 import { openLedger } from "./upstream/process-ledger.ts";
 
 const EVENTS_WAITING_MAX = 20_000;
 /** How long an outcome waits for a stream that does not answer. The call's message stays on CALLS meanwhile. */
 const EVENTS_TIMEOUT_MS = 120_000;
-const REPORT_TIMEOUT_MS = 5_000;
 const FINISH_TIMEOUT_MS = 5_000;
 
 export interface RunningRunner extends Service {
@@ -71,69 +65,52 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   life.onClose("nats", 5_000, () => bus.drain());
   ops.checks.set("nats", () => bus.problem());
 
-  const registry = openGrpcClient(registryV1.RegistryServiceClient, {
-    address: config.registryAddress,
-    name: "registry",
-    life,
-  });
-  const metadata = serviceMetadata(config.serviceKey);
+  const registry = connectRegistry(config, { runner, life, log });
+  const questions = createQuestions({ runner, log });
+  life.onClose("open questions", 100, () => questions.close());
   const pools = createPools({
     config,
+    listenerOf: createSessionListener({ bus, questions, log }),
     resolveCommand: createCommandResolver({ installDir, baseEnv: config.baseEnv }),
     ledger,
     log,
-    report: async (report) => {
-      const request = { ...report, runner };
-      await callUnary(registry.reportServer.bind(registry), request, {
-        metadata,
-        timeoutMs: REPORT_TIMEOUT_MS,
-        service: "registry",
-      });
-    },
+    report: (report) => registry.report(report),
   });
   life.onClose("server processes", 4_000, () => pools.close());
 
+  const parked = createParkedCalls({ runner, sealers: createSealers(config.serviceKey), limits: config });
+  life.onClose("parked calls", 100, () => parked.close());
   const calls = createCallHandler({
     runner,
     bus,
     events: createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENTS_TIMEOUT_MS }),
     replies: createReplySender(bus),
     poolOf: (server) => pools.get(server),
+    questions,
+    parked,
     onEnded: observeCalls(metrics, { running: () => calls.running, processes: () => pools.processes }),
     life,
     log,
   });
   life.onClose("calls under way", FINISH_TIMEOUT_MS, () => calls.idle());
 
-  const consumers = new Map<string, Promise<CallConsumer>>();
-  life.onClose("consumers", 2_000, () =>
-    Promise.allSettled([...consumers.values()].map(async (each) => (await each).stop())),
-  );
-  async function follow(group: string): Promise<void> {
-    if (consumers.has(group)) return;
-    const consumer = consumeCalls(bus, group, (delivery) => calls.take(delivery));
-    consumers.set(group, consumer);
-    await consumer;
-    subscribeCancels(bus, group, (callId) => calls.cancel(callId));
-    log.info({ group }, "taking calls");
-  }
+  subscribeAnswers(bus, runner, ({ envelope, frame }) => questions.receive(envelope, frame));
+  const consumers = createConsumers({
+    runner,
+    bus,
+    onDelivery: (delivery) => calls.take(delivery),
+    onCancel: (callId) => calls.cancel(callId),
+    onFollowed: () => undefined,
+    life,
+    log,
+  });
 
   let assigned = false;
   ops.checks.set("assignments", () => (assigned ? undefined : "no assignments from the registry yet"));
-  followStream({
-    name: "registry assignments",
-    open: () => registry.watchAssignments({ runner, groups: [...config.groups] }, metadata),
-    onMessage: (message: registryV1.WatchAssignmentsResponse) => {
-      assigned = true;
-      pools.apply(message.assignments);
-      for (const group of message.groups)
-        follow(group).catch((error: unknown) => {
-          consumers.delete(group);
-          log.error({ err: error, group }, "calls of a group cannot be taken");
-        });
-    },
-    signal: life.signal,
-    log,
+  registry.follow(({ assignments, groups }) => {
+    assigned = true;
+    pools.apply(assignments);
+    for (const group of groups) consumers.follow(group);
   });
 
   const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });

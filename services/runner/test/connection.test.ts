@@ -1,11 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Era, type Frame, parseFrame } from "@tollgate/mcp";
+import { type Era, parseFrame, progressTokenOf, type RequestFrame, rewriteProgress } from "@tollgate/mcp";
 import { eventually, fixtureServer, testLog } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { idTextOf } from "../src/domain/outcome.ts";
+import { requestMeta, responseForClient } from "../src/domain/translation.ts";
 import type { Command } from "../src/upstream/command.ts";
-import { type CallOptions, type Connection, openConnection } from "../src/upstream/connection.ts";
+import { type CallSink, type Connection, openConnection } from "../src/upstream/connection.ts";
+import { SHARED_CLIENT } from "../src/upstream/handshake.ts";
 import { openLedger } from "../src/upstream/process-ledger.ts";
+import { startStdioTransport } from "../src/upstream/stdio-transport.ts";
 import { answer, LEGACY, nodeCommand, oddCommand } from "./scripts.ts";
 import { useTempDir } from "./temp-dir.ts";
 
@@ -13,12 +17,12 @@ const dir = useTempDir();
 const { ledger } = openLedger(dir);
 const opened: Connection[] = [];
 const ends: string[] = [];
-let toolsChanged = 0;
+let listsChanged = 0;
 let readLog: string;
 
 beforeEach(() => {
   ends.length = 0;
-  toolsChanged = 0;
+  listsChanged = 0;
   readLog = join(dir, `read-${Math.random()}`);
 });
 afterEach(async () => {
@@ -27,15 +31,19 @@ afterEach(async () => {
 
 async function open(command: Command, options: { era?: Era; startupTimeoutMs?: number; signal?: AbortSignal } = {}) {
   const connection = await openConnection({
-    command,
+    open: (events) => startStdioTransport({ command, lineMaxBytes: 1024 * 1024, ledger, events, log: testLog }),
+    client: SHARED_CLIENT,
     era: options.era,
     startupTimeoutMs: options.startupTimeoutMs ?? 10_000,
-    lineMaxBytes: 1024 * 1024,
-    ledger,
     signal: options.signal ?? new AbortController().signal,
     log: testLog,
-    onEnd: (reason) => ends.push(reason),
-    onToolsChanged: () => (toolsChanged += 1),
+    events: {
+      onEnd: (reason) => ends.push(reason),
+      onListChanged: () => (listsChanged += 1),
+      onResourceUpdated: () => undefined,
+      onOtherEra: () => undefined,
+      client: undefined,
+    },
   });
   opened.push(connection);
   return connection;
@@ -51,13 +59,13 @@ const read = (): any[] =>
         .map((line) => JSON.parse(line))
     : [];
 
-function requestFrame(text: string): Frame {
+function requestFrame(text: string): RequestFrame {
   const parsed = parseFrame(text);
   if (!parsed.ok) throw new Error(parsed.reason);
-  return parsed.frame;
+  return parsed.frame as RequestFrame;
 }
 
-const toolCall = (id: unknown, name: string, args: object = {}, meta: object = {}): Frame =>
+const toolCall = (id: unknown, name: string, args: object = {}, meta: object = {}): RequestFrame =>
   requestFrame(
     JSON.stringify({ jsonrpc: "2.0", id, method: "tools/call", params: { name, arguments: args, _meta: meta } }),
   );
@@ -67,14 +75,30 @@ interface Heard {
   readonly progress: any[];
 }
 
-function call(connection: Connection, frame: Frame, clientEra: Era = "legacy") {
+const INFO = { name: "a client", version: "1" };
+
+/** A call as a client sees it. */
+function call(connection: Connection, frame: RequestFrame, to: Era = "legacy") {
   const heard: Heard = { answers: [], progress: [] };
-  const onAnswer: CallOptions["onAnswer"] = (got) => heard.answers.push("lost" in got ? { text: "", ...got } : got);
-  const onProgress = (text: string) => heard.progress.push(JSON.parse(text));
-  return { heard, handle: connection.call(frame, { clientEra, onAnswer, onProgress }) };
+  const { era: from } = connection;
+  const as = { idText: idTextOf(frame.text), method: frame.method, from, to };
+  const sink: CallSink = {
+    owner: "",
+    onAnswer: (got) =>
+      heard.answers.push(
+        got.kind === "lost" ? { text: "", lost: got.reason } : { text: responseForClient(got.frame, as) },
+      ),
+    onNotice(notice) {
+      const token = progressTokenOf(frame);
+      if (token !== undefined) heard.progress.push(JSON.parse(rewriteProgress(notice, token)!));
+    },
+    onQuestion: () => undefined,
+  };
+  const meta = requestMeta(from, { client: { era: to, capabilities: { roots: {} }, info: INFO }, allowed: [] });
+  return { heard, handle: connection.call(frame, sink, meta) };
 }
 
-async function answerOf(connection: Connection, frame: Frame, clientEra?: Era): Promise<any> {
+async function answerOf(connection: Connection, frame: RequestFrame, clientEra?: Era): Promise<any> {
   const { heard } = call(connection, frame, clientEra);
   await eventually(() => expect(heard.answers).toHaveLength(1));
   return JSON.parse(heard.answers[0]!.text);
@@ -85,7 +109,7 @@ describe("shaking hands", () => {
     const connection = await open(nodeCommand(fixtureServer, { FIXTURE_ERA: "modern" }));
     expect(connection.era).toBe("modern");
     expect(JSON.parse(connection.serverInfo)).toEqual({ name: "fixture", version: "1.0.0" });
-    const tools = (await connection.listTools()).map((tool) => JSON.parse(tool));
+    const tools = (await connection.listOffer()).tools.map((tool) => JSON.parse(tool));
     expect(tools[0]).toMatchObject({ name: "echo", "x-unknown": { kept: 1 } });
   });
 
@@ -174,12 +198,12 @@ describe("listing tools", () => {
     const odds = '{ "name":"a",  "price":1.0, "big":12345678901234567890 }';
     const first = `{"jsonrpc":"2.0","id":$id,"result":{"tools":[${odds}],"nextCursor":null}}`;
     const connection = await open(odd({ ...LEGACY, "tools/list": [first] }));
-    expect(await connection.listTools()).toEqual([odds]);
+    expect((await connection.listOffer()).tools).toEqual([odds]);
   });
 
-  test("that never ends is an error", async () => {
-    const connection = await open(odd({ ...LEGACY, "tools/list": [page([{ name: "a" }], "again")] }));
-    await expect(connection.listTools()).rejects.toThrow("did not end within 100 pages");
+  test("ends where a cursor comes again", async () => {
+    const again = await open(odd({ ...LEGACY, "tools/list": [page([{ name: "a" }], "again")] }));
+    expect((await again.listOffer()).tools).toHaveLength(2);
     expect(new Set(read().map((each) => each.params?.cursor))).toEqual(new Set([undefined, "again"]));
   });
 
@@ -188,7 +212,8 @@ describe("listing tools", () => {
     ["a result of nothing", ['{"jsonrpc":"2.0","id":$id,"result":null}']],
     ["tools that are no list", [answer({ tools: { a: 1 } })]],
   ])("%s", async (_name, lines) => {
-    expect(await (await open(odd({ ...LEGACY, "tools/list": lines }))).listTools()).toEqual([]);
+    const connection = await open(odd({ ...LEGACY, "tools/list": lines }));
+    expect((await connection.listOffer()).tools).toEqual([]);
   });
 
   test.each([
@@ -200,7 +225,7 @@ describe("listing tools", () => {
     ["too many", [page(Array.from({ length: 2_001 }, (_each, i) => ({ name: `t${i}` })))], "more than 2000 tools"],
   ])("%s: the reason", async (_name, lines, reason) => {
     const connection = await open(odd({ ...LEGACY, "tools/list": lines }));
-    await expect(connection.listTools()).rejects.toThrow(reason);
+    await expect(connection.listOffer()).rejects.toThrow(reason);
   });
 });
 
@@ -231,7 +256,8 @@ describe("calls", () => {
     expect(result._meta.received).toMatchObject({
       own: 1,
       "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-      "io.modelcontextprotocol/clientInfo": { name: "tollgate" },
+      "io.modelcontextprotocol/clientInfo": INFO,
+      "io.modelcontextprotocol/clientCapabilities": {},
     });
   });
 
@@ -330,7 +356,11 @@ describe("the server's own messages", () => {
     await eventually(() =>
       expect(read().slice(-2)).toEqual([
         { jsonrpc: "2.0", id: "p1", result: {} },
-        { jsonrpc: "2.0", id: 4, error: { code: -32601, message: "the client offers no roots/list" } },
+        {
+          jsonrpc: "2.0",
+          id: 4,
+          error: { code: -32601, message: "the client of this connection does not support roots/list" },
+        },
       ]),
     );
   });
@@ -340,7 +370,7 @@ describe("the server's own messages", () => {
     const lines = [notice("message"), notice("progress"), notice("tools/list_changed"), answer({})];
     const connection = await open(odd({ ...LEGACY, "tools/call": lines }));
     await answerOf(connection, toolCall(1, "any"));
-    expect(toolsChanged).toBe(1);
+    expect(listsChanged).toBe(1);
   });
 
   test("garbage disturbs nobody", async () => {

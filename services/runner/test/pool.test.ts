@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseFrame } from "@tollgate/mcp";
+import type { ClientSide } from "@tollgate/contracts";
+import { parseFrame, type RequestFrame, type ResponseFrame } from "@tollgate/mcp";
 import { eventually, fixtureServer, testLog } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { configSchema } from "../src/config.ts";
@@ -30,26 +31,32 @@ interface Options {
   readonly env?: Record<string, string>;
   readonly command?: string;
   readonly startupTimeoutMs?: number;
+  readonly clientCapabilities?: string[];
 }
 
-function open({ settings = {}, env = {}, command = fixtureServer, startupTimeoutMs = 10_000 }: Options = {}): Pool {
+function open(options: Options = {}): Pool {
+  const { settings = {}, env = {}, command = fixtureServer, startupTimeoutMs = 10_000 } = options;
+  const { clientCapabilities = ["sampling", "elicitation", "roots", "tasks"] } = options;
   const required = { serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" };
   const config = { ...configSchema.parse({ ...required, ...settings }), baseEnv: process.env };
   const spec = { serverId: "fixture", type: "node", command, args: [], env, workingDir: "" };
   const pool = openPool({
-    spec: { ...spec, specHash: "1", startupTimeoutMs },
+    spec: { ...spec, specHash: "1", startupTimeoutMs, clientCapabilities },
     config,
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     ledger,
     signal: stopping.signal,
     log: testLog,
     report: (report) => reports.push(report),
+    listenerOf: () => ({ onNotice: () => undefined, onQuestion: () => undefined }),
   });
   pools.push(pool);
   return pool;
 }
 
 const ready = () => eventually(() => expect(reports.at(-1)).toMatchObject({ status: "ready" }));
+
+const textOf = ({ result, text }: ResponseFrame): string => (result as any)?.content?.[0].text ?? text;
 
 /** A tool call's answer: its text, or that it was lost. */
 function callTool({ connection }: Lease, name: string, args: object = {}): Promise<string> {
@@ -58,17 +65,27 @@ function callTool({ connection }: Lease, name: string, args: object = {}): Promi
   if (!parsed.ok) throw new Error(parsed.reason);
   const { frame } = parsed;
   return new Promise((resolve) => {
-    connection.call(frame, {
-      clientEra: "legacy",
-      onProgress: () => undefined,
-      onAnswer: (got) =>
-        resolve("lost" in got ? `lost: ${got.lost}` : (JSON.parse(got.text).result?.content?.[0].text ?? got.text)),
+    connection.call(frame as RequestFrame, {
+      owner: "",
+      onNotice: () => undefined,
+      onQuestion: () => undefined,
+      onAnswer: (got) => resolve(got.kind === "lost" ? `lost: ${got.reason}` : textOf(got.frame)),
     });
   });
 }
 
+/** For a client that cannot be asked anything, unless it says otherwise. */
+function acquire(pool: Pool, tenant: string, { session, ...client }: Client = {}): Promise<Lease> {
+  const facts = { tenant, principal: "p", protocol: "2025-11-25", ...(session === undefined ? {} : { session }) };
+  return pool.acquire({ facts, client: { era: "legacy", capabilities: {}, ...client } });
+}
+
+interface Client extends Partial<ClientSide> {
+  readonly session?: string;
+}
+
 async function use(pool: Pool, tenant: string, name: string, args: object = {}): Promise<string> {
-  const lease = await pool.acquire(tenant);
+  const lease = await acquire(pool, tenant);
   try {
     return await callTool(lease, name, args);
   } finally {
@@ -84,25 +101,31 @@ describe("tenants", () => {
       {
         status: "ready",
         era: "legacy",
+        protocol: "2025-11-25",
+        capabilities: '{"tools":{}}',
+        instructions: "",
         serverInfo: '{"name":"fixture","version":"1.0.0"}',
+        prompts: [],
+        resources: [],
+        resourceTemplates: [],
         tools: expect.arrayContaining([expect.stringContaining('"echo"')]),
       },
     ]);
     expect(pool.processes).toBe(1);
-    const first = await pool.acquire("acme");
+    const first = await acquire(pool, "acme");
     expect([pool.processes, first.coldStart]).toEqual([1, false]);
-    const again = await pool.acquire("acme");
+    const again = await acquire(pool, "acme");
     expect(again.connection.pid).toBe(first.connection.pid);
-    const other = await pool.acquire("rival");
+    const other = await acquire(pool, "rival");
     expect([pool.processes, other.coldStart]).toEqual([2, true]);
     expect(other.connection.pid).not.toBe(first.connection.pid);
     for (const lease of [first, again, other]) lease.release();
-    expect((await pool.acquire("rival")).connection.pid).toBe(other.connection.pid);
+    expect((await acquire(pool, "rival")).connection.pid).toBe(other.connection.pid);
   });
 
   test("that come while it starts share one start each", async () => {
     const pool = open();
-    const leases = await Promise.all(["a", "a", "b", "a", "b"].map((tenant) => pool.acquire(tenant)));
+    const leases = await Promise.all(["a", "a", "b", "a", "b"].map((tenant) => acquire(pool, tenant)));
     expect(leases.map(({ coldStart }) => coldStart)).toEqual([true, true, true, true, true]);
     const pids = leases.map(({ connection }) => connection.pid);
     expect(new Set([pids[0], pids[1], pids[3]]).size).toBe(1);
@@ -114,14 +137,14 @@ describe("tenants", () => {
 describe("bounds", () => {
   test("of calls at the same time, and of those that wait; whoever waited longest is next", async () => {
     const pool = open({ settings: { callsPerProcessMax: 2, callsWaitingMax: 2 } });
-    const [one, two] = await Promise.all([pool.acquire("acme"), pool.acquire("acme")]);
+    const [one, two] = await Promise.all([acquire(pool, "acme"), acquire(pool, "acme")]);
     const order: string[] = [];
     const waiting = ["third", "fourth"].map(async (name) => {
-      const lease = await pool.acquire("acme");
+      const lease = await acquire(pool, "acme");
       order.push(name);
       return lease;
     });
-    await expect(pool.acquire("acme")).rejects.toMatchObject({ code: "overloaded", retryable: true });
+    await expect(acquire(pool, "acme")).rejects.toMatchObject({ code: "overloaded", retryable: true });
     expect(order).toEqual([]);
     one.release();
     await waiting[0];
@@ -135,13 +158,13 @@ describe("bounds", () => {
 
   test("of processes: an idle one makes room, one in use does not", async () => {
     const pool = open({ settings: { processesPerServerMax: 2 } });
-    const [one, two] = await Promise.all([pool.acquire("one"), pool.acquire("two")]);
-    await expect(pool.acquire("three")).rejects.toMatchObject({
+    const [one, two] = await Promise.all([acquire(pool, "one"), acquire(pool, "two")]);
+    await expect(acquire(pool, "three")).rejects.toMatchObject({
       code: "overloaded",
       message: "server fixture: all 2 processes are in use",
     });
     two.release();
-    const three = await pool.acquire("three");
+    const three = await acquire(pool, "three");
     expect(pool.processes).toBe(2);
     expect(one.connection.ended).toBeUndefined();
     await eventually(() => expect(two.connection.ended).toBeDefined());
@@ -158,7 +181,7 @@ describe("bounds", () => {
 
   test("of idleness: the idle end, one stays", async () => {
     const pool = open({ settings: { processIdleMs: 100 } });
-    const leases = await Promise.all(["a", "b", "c"].map((tenant) => pool.acquire(tenant)));
+    const leases = await Promise.all(["a", "b", "c"].map((tenant) => acquire(pool, tenant)));
     expect(pool.processes).toBe(3);
     await eventually(() => expect(pool.processes).toBe(3));
     for (const lease of leases) lease.release();
@@ -180,7 +203,7 @@ describe("a process that ends", () => {
 
     const crashedAt = Date.now();
     expect(await use(pool, "acme", "crash")).toBe("lost: exited with code 3");
-    await expect(pool.acquire("acme")).rejects.toMatchObject({
+    await expect(acquire(pool, "acme")).rejects.toMatchObject({
       code: "unavailable",
       message: "server fixture is unavailable: the server exited with code 3",
     });
@@ -192,8 +215,8 @@ describe("a process that ends", () => {
 
   test("lets those go that wait for a place in it", async () => {
     const pool = open({ settings: { callsPerProcessMax: 1 } });
-    const lease = await pool.acquire("acme");
-    const waiting = Promise.allSettled([pool.acquire("acme"), pool.acquire("acme")]);
+    const lease = await acquire(pool, "acme");
+    const waiting = Promise.allSettled([acquire(pool, "acme"), acquire(pool, "acme")]);
     expect(await callTool(lease, "crash")).toBe("lost: exited with code 3");
     for (const each of await waiting)
       expect(each).toMatchObject({ status: "rejected", reason: { code: "unavailable" } });
@@ -202,7 +225,7 @@ describe("a process that ends", () => {
 
   test("does not disturb another tenant's", async () => {
     const pool = open();
-    const theirs = await pool.acquire("rival");
+    const theirs = await acquire(pool, "rival");
     expect(await use(pool, "acme", "crash")).toBe("lost: exited with code 3");
     expect(await callTool(theirs, "echo", { message: "still here" })).toBe("still here");
     expect(await use(pool, "acme", "echo", { message: "back" })).toBe("back");
@@ -219,7 +242,7 @@ describe("a server that does not start", () => {
     writeFileSync(script, `${broken}await import(${JSON.stringify(fixtureServer)});\n`);
     const startedAt = Date.now();
     const pool = open({ command: script });
-    const refused = await Promise.allSettled(Array.from({ length: 50 }, (_each, i) => pool.acquire(`t${i % 3}`)));
+    const refused = await Promise.allSettled(Array.from({ length: 50 }, (_each, i) => acquire(pool, `t${i % 3}`)));
     for (const each of refused) {
       expect(each).toMatchObject({
         status: "rejected",
@@ -263,13 +286,13 @@ describe("closing", () => {
     const counted = join(dir, "counted");
     appendFileSync(counted, "");
     const pool = open({ env: { FIXTURE_COUNT_FILE: counted } });
-    const lease = await pool.acquire("acme");
-    const idle = await pool.acquire("rival");
+    const lease = await acquire(pool, "acme");
+    const idle = await acquire(pool, "rival");
     idle.release();
     const answered = callTool(lease, "count", { ms: 1_500 });
     await eventually(() => expect(readFileSync(counted, "utf8")).not.toBe(""));
     const closed = pool.close();
-    await expect(pool.acquire("acme")).rejects.toMatchObject({ code: "unavailable" });
+    await expect(acquire(pool, "acme")).rejects.toMatchObject({ code: "unavailable" });
     await eventually(() => expect(isRunning(idle.connection.pid)).toBe(false));
     expect(await answered).toBe("counted");
     lease.release();
@@ -280,7 +303,7 @@ describe("closing", () => {
 
   test("when the runner stops does not wait for calls", async () => {
     const pool = open();
-    const lease = await pool.acquire("acme");
+    const lease = await acquire(pool, "acme");
     const answered = callTool(lease, "sleep", { ms: 60_000 });
     const closed = pool.close();
     stopping.abort();
@@ -293,7 +316,7 @@ describe("closing", () => {
     const log = join(dir, "started");
     const { env, args } = oddCommand({}, { ODD_LOG: log });
     const pool = open({ command: args[0]!, env: { ...env }, startupTimeoutMs: 60_000 });
-    const refused = pool.acquire("acme").catch((error: unknown) => error);
+    const refused = acquire(pool, "acme").catch((error: unknown) => error);
     await eventually(() => expect(existsSync(log)).toBe(true));
     stopping.abort();
     await pool.close();

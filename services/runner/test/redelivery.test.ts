@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Bus, connectBus, createEventPublisher, createReplySender, type Delivery } from "@tollgate/bus";
+import { createSealers } from "@tollgate/mcp";
 import { openLife } from "@tollgate/service";
 import { eventually, fixtureServer, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { configSchema } from "../src/config.ts";
 import { type CallHandler, createCallHandler } from "../src/handlers/calls.ts";
+import { createParkedCalls } from "../src/handlers/parked-calls.ts";
+import { createQuestions } from "../src/handlers/questions.ts";
 import { createCommandResolver } from "../src/upstream/command.ts";
 import { openPool, type Pool } from "../src/upstream/pool.ts";
 import { openLedger } from "../src/upstream/process-ledger.ts";
@@ -22,17 +25,25 @@ let life: ReturnType<typeof openLife>;
 /** A runner that has begun nothing yet. */
 let handler: CallHandler;
 
+const config = configSchema.parse({ serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" });
+
 beforeAll(() => {
-  const config = configSchema.parse({ serviceKey: infra.serviceKey, natsUrl: infra.natsUrl });
   const spec = { serverId: "fixture", type: "node", command: fixtureServer, args: [], workingDir: "" };
   pool = openPool({
-    spec: { ...spec, env: { FIXTURE_COUNT_FILE: countFile }, specHash: "1", startupTimeoutMs: 10_000 },
+    spec: {
+      ...spec,
+      env: { FIXTURE_COUNT_FILE: countFile },
+      specHash: "1",
+      startupTimeoutMs: 10_000,
+      clientCapabilities: [],
+    },
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     ledger: openLedger(dir).ledger,
     signal: stopping.signal,
     log: testLog,
     report: () => undefined,
+    listenerOf: () => ({ onNotice: () => undefined, onQuestion: () => undefined }),
   });
 });
 afterAll(async () => {
@@ -53,6 +64,8 @@ function createHandler(bus: Bus): CallHandler {
     events: createEventPublisher(bus, { waitingMax: 100, timeoutMs: 5_000 }),
     replies: createReplySender(bus),
     poolOf: () => pool,
+    questions: createQuestions({ runner: "r-test", log: testLog }),
+    parked: createParkedCalls({ runner: "r-test", sealers: createSealers("key"), limits: config }),
     onEnded: () => undefined,
     life,
     log: testLog,

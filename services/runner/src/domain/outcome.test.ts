@@ -10,8 +10,8 @@ const envelope: CallEnvelope = {
   gateway: "g-1",
   deadline: ACCEPTED_AT + 60_000,
   retrySafe: false,
-    prefixed: false,
-    client: { era: "modern", capabilities: {} },
+  prefixed: false,
+  client: { era: "modern", capabilities: {} },
   facts: {
     principal: "token:dev",
     tenant: "acme",

@@ -4,7 +4,7 @@ import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import type { CommandResolver } from "../upstream/command.ts";
 import type { ProcessLedger } from "../upstream/process-ledger.ts";
-import { openPool, type Pool, type ServerReport } from "../upstream/pool.ts";
+import { openPool, type Pool, type PoolOptions, type ServerReport } from "../upstream/pool.ts";
 
 const REPORT_RETRY_MS = 1_000;
 
@@ -31,6 +31,7 @@ export function createPools(options: {
   resolveCommand: CommandResolver;
   ledger: ProcessLedger;
   report: (report: Report) => Promise<void>;
+  listenerOf: PoolOptions["listenerOf"];
   log: Log;
 }): Pools {
   const { log } = options;
@@ -101,9 +102,17 @@ const NOTHING_FOUND: Report = registryV1.ReportServerRequest.create();
 
 function toReport(assignment: registryV1.Assignment, found: ServerReport): Report {
   const { serverId, specHash } = assignment;
-  if (found.status === "ready") {
-    const { era, serverInfo, tools } = found;
-    return { ...NOTHING_FOUND, serverId, specHash, status: "ready", era, serverInfo, toolDefinitions: [...tools] };
-  }
-  return { ...NOTHING_FOUND, serverId, specHash, status: "unavailable", reason: found.reason };
+  if (found.status === "unavailable")
+    return { ...NOTHING_FOUND, serverId, specHash, status: "unavailable", reason: found.reason };
+  const { tools, prompts, resources, resourceTemplates, ...described } = found;
+  return {
+    ...NOTHING_FOUND,
+    ...described,
+    serverId,
+    specHash,
+    toolDefinitions: [...tools],
+    promptDefinitions: [...prompts],
+    resourceDefinitions: [...resources],
+    resourceTemplateDefinitions: [...resourceTemplates],
+  };
 }

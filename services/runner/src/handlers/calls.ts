@@ -5,8 +5,11 @@ import type { Life, Log } from "@tollgate/service";
 import { type Ending, errorFrame, idTextOf, toCallEvent } from "../domain/outcome.ts";
 import { createRecentCalls } from "../domain/recent-calls.ts";
 import type { Pool } from "../upstream/pool.ts";
+import { type Call, type Ended, now } from "./call-state.ts";
 import { openDeliveries } from "./deliveries.ts";
-import { type Call, type Ended, now, type RunningCall, startCall } from "./running-call.ts";
+import type { ParkedCalls } from "./parked-calls.ts";
+import type { Questions } from "./questions.ts";
+import { type RunningCall, startCall } from "./running-call.ts";
 
 const DEADLINE_SWEEP_MS = 250;
 const RECENT_MAX = 50_000;
@@ -29,6 +32,8 @@ export interface CallHandlerOptions {
   readonly events: EventPublisher;
   readonly replies: ReplySender;
   readonly poolOf: (server: string) => Pool | undefined;
+  readonly questions: Questions;
+  readonly parked: ParkedCalls;
   readonly onEnded: (envelope: CallEnvelope, ending: Ending) => void;
   readonly life: Life;
   readonly log: Log;
@@ -40,7 +45,7 @@ export interface CallHandlerOptions {
  * before and may not run twice ends as `unknown` (invariant 3).
  */
 export function createCallHandler(options: CallHandlerOptions): CallHandler {
-  const { bus, replies, poolOf, life, log } = options;
+  const { bus, replies, life, log } = options;
   const running = new Map<string, RunningCall>();
   const recent = createRecentCalls(RECENT_MAX);
   const cancelledEarly = new Set<string>();
@@ -51,13 +56,17 @@ export function createCallHandler(options: CallHandlerOptions): CallHandler {
     // After NATS itself was restarted its memory of what it had delivered may be older than what happened.
     const uncertain = delivery.deliveryCount > 1 || delivery.storedAt < bus.reconnectedAt();
     const again = uncertain ? await settleRedelivered(options, delivery, calls, finish) : calls;
-    await settleAll(again.map(async (call) => finish(call, await runCall(call))));
+    await settleAll(again.map(async (call) => finish(call, await runCall(call, delivery))));
   }
 
-  async function runCall(call: Call): Promise<Ended> {
+  async function runCall(call: Call, { deliveryCount }: Delivery): Promise<Ended> {
     const { id, gateway } = call.envelope;
-    const onProgress = (frame: string) => replies.send(gateway, { envelope: { id, final: false }, frame });
-    const started = startCall(call, { cancelled: cancelledEarly.delete(id), poolOf, onProgress, log });
+    const started = startCall(call, {
+      ...options,
+      cancelled: cancelledEarly.delete(id),
+      deliveryCount,
+      onFrame: (frame, marks) => replies.send(gateway, { envelope: { id, final: false, ...marks }, frame }),
+    });
     running.set(id, started);
     const ended = await started.ended;
     running.delete(id);
@@ -131,6 +140,7 @@ async function settleRedelivered(
       return finish(call, {
         ending: { outcome: "unknown", reason, endedAt: now(), responseBytes: 0, coldStart: false },
         text,
+        marks: {},
       });
     }),
   );
@@ -141,7 +151,7 @@ async function settleRedelivered(
 async function record(
   options: CallHandlerOptions,
   call: Call,
-  { ending, text }: Ended,
+  { ending, text, marks }: Ended,
   isSuspect: () => boolean,
 ): Promise<void> {
   const { runner, bus, replies, log } = options;
@@ -152,7 +162,7 @@ async function record(
     return;
   }
   await publishPatiently(options, toCallEvent(call.envelope, ending, runner));
-  replies.send(gateway, { envelope: { id, final: true }, frame: text });
+  replies.send(gateway, { envelope: { id, final: true, ...marks }, frame: text });
   options.onEnded(call.envelope, ending);
 }
 

@@ -1,21 +1,22 @@
-import type { Framed } from "@tollgate/bus";
-import type { CallEnvelope } from "@tollgate/contracts";
+import { streamOwner } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
-import { eraOf, parseFrame, type RequestFrame } from "@tollgate/mcp";
-import type { Log } from "@tollgate/service";
-import { classifyResponse, type Ending, errorFrame, idTextOf } from "../domain/outcome.ts";
-import type { CallHandle } from "../upstream/connection.ts";
-import type { Lease, Pool } from "../upstream/pool.ts";
+import { type NotificationFrame, parseFrame, progressTokenOf, type RequestFrame, rewriteProgress } from "@tollgate/mcp";
+import { isAnsweredHere } from "../domain/answered-here.ts";
+import { inputRequiredText, inputResponsesOf, isInputRequired } from "../domain/input-required.ts";
+import { wantsLog } from "../domain/log-levels.ts";
+import { classifyResponse, errorFrame, idTextOf } from "../domain/outcome.ts";
+import { requestMeta, responseForClient } from "../domain/translation.ts";
+import type { Lease } from "../upstream/pool.ts";
+import type { Question } from "../upstream/server-questions.ts";
+import type { Answer } from "../upstream/wire.ts";
+import { type Call, type CallOptions, type CallState, createCallState, type Ended, now } from "./call-state.ts";
+import { answerInputRequest } from "./input-rounds.ts";
+import { relayQuestion } from "./questions.ts";
+import { callServer, type Taker } from "./upstream-call.ts";
 
-export type Call = Framed<CallEnvelope>;
+/** What a server asks within this time goes to a modern client in one answer. */
+const GATHER_MS = 20;
 
-/** How a call ended, and the frame that its client gets. */
-export interface Ended {
-  readonly ending: Ending;
-  readonly text: string;
-}
-
-/** One call in this runner's hands: received → handed to a process → ended, once, in whatever way comes first. */
 export interface RunningCall {
   /** Unix milliseconds. */
   readonly deadline: number;
@@ -26,117 +27,199 @@ export interface RunningCall {
   expire(): void;
 }
 
-interface CallOptions {
-  /** Cancelled before it came here. */
-  readonly cancelled: boolean;
-  readonly poolOf: (server: string) => Pool | undefined;
-  readonly onProgress: (text: string) => void;
-  readonly log: Log;
-}
-
-interface State {
-  readonly call: Call;
-  readonly idText: string;
-  startedAt: number | undefined;
-  coldStart: boolean;
-  lease: Lease | undefined;
-  handle: CallHandle | undefined;
+/** What is left of the ways to send a call again. */
+interface Attempts {
   /** Runs again when its process dies; once. */
-  retriesLeft: number;
-  ended: boolean;
-  end(ending: Pick<Ending, "outcome" | "reason" | "errorCode">, text: string): void;
+  reruns: number;
+  /** Is sent again when its server has certainly not taken it; once. */
+  resends: number;
+  /** How often its modern server has asked a legacy client for input. */
+  rounds: number;
+  /** The request as it was sent last. */
+  frame: RequestFrame;
+  parking: NodeJS.Timeout | undefined;
 }
 
 export function startCall(call: Call, options: CallOptions): RunningCall {
-  const { deadline, retrySafe } = call.envelope;
+  const { envelope } = call;
   const parsed = parseFrame(call.frame);
   const { promise, resolve } = Promise.withResolvers<Ended>();
-  const state: State = {
-    call,
-    idText: idTextOf(call.frame, parsed),
-    startedAt: undefined,
-    coldStart: false,
-    lease: undefined,
-    handle: undefined,
-    retriesLeft: retrySafe ? 1 : 0,
-    ended: false,
-    end(ending, text) {
-      if (state.ended) return;
-      state.ended = true;
-      state.lease?.release();
-      const { startedAt, coldStart } = state;
-      const started = startedAt === undefined ? {} : { startedAt };
-      const responseBytes = Buffer.byteLength(text);
-      resolve({ ending: { endedAt: now(), responseBytes, coldStart, ...started, ...ending }, text });
-    },
-  };
-  if (!parsed.ok || parsed.frame.kind !== "request")
-    fail(state, new AppError("internal", "the call's frame is no request"), options.log);
+  const isRequest = parsed.ok && parsed.frame.kind === "request";
+  const idText = idTextOf(call.frame, parsed);
+  const frame = (isRequest ? parsed.frame : undefined) as RequestFrame;
+  const state = createCallState(envelope, { frame, idText }, options, resolve);
+  const attempts = { reruns: envelope.retrySafe ? 1 : 0, resends: 1, rounds: 0, frame, parking: undefined };
+  if (!isRequest) state.fail(new AppError("internal", "the call's frame is no request"));
   else if (options.cancelled) cancel(state);
-  else if (Date.now() >= deadline) expire(state);
-  else void handOver(state, parsed.frame, options);
-  return { deadline, ended: promise, cancel: () => cancel(state), expire: () => expire(state) };
+  else if (Date.now() >= state.deadline) expire(state);
+  else if (envelope.parked !== undefined) goOn(state, attempts, envelope.parked);
+  else void handOver(state, attempts);
+  return {
+    get deadline() {
+      return state.deadline;
+    },
+    ended: promise,
+    cancel: () => cancel(state),
+    expire: () => expire(state),
+  };
 }
 
-async function handOver(state: State, frame: RequestFrame, options: CallOptions): Promise<void> {
-  const { server, tenant } = state.call.envelope.facts;
+async function handOver(state: CallState, attempts: Attempts): Promise<void> {
+  const { facts, client } = state.envelope;
+  const { frame } = attempts;
   try {
-    const pool = options.poolOf(server);
-    if (!pool) throw new AppError("unavailable", `server ${server} is not run here any more`);
-    const lease = await pool.acquire(tenant);
+    const pool = state.options.poolOf(facts.server);
+    if (!pool) throw new AppError("unavailable", `server ${facts.server} is not run here any more`);
+    const lease = await pool.acquire({ facts, client });
     // It may have been cancelled, or run out of time, while it waited for a process.
     if (state.ended) return lease.release();
-    state.lease = lease;
     state.coldStart ||= lease.coldStart;
     state.startedAt ??= now();
-    state.handle = lease.connection.call(frame, {
-      clientEra: eraOf(frame.params),
-      onProgress: options.onProgress,
-      onAnswer: (answer) => {
-        if ("lost" in answer) lose(state, frame, answer.lost, options);
-        else state.end(classifyResponse(answer.frame), answer.text);
-      },
+    const { era, setLogLevel } = lease.connection;
+    if (client.logLevel !== undefined) await setLogLevel(client.logLevel);
+    if (isAnsweredHere(facts.method, { era, shared: lease.kind === "shared" })) return answerHere(state, frame, lease);
+    if (state.ended) return lease.release();
+    state.upstream = callServer(lease, frame, {
+      owner: streamOwner(facts),
+      extras: requestMeta(era, { client, allowed: pool.spec.clientCapabilities }),
+      taker: takerOf(state, attempts),
     });
   } catch (error) {
-    fail(state, toAppError(error), options.log);
+    state.fail(toAppError(error));
   }
 }
 
-/** The process ended. What may run again does so; of the rest nobody knows whether it ran. */
-function lose(state: State, frame: RequestFrame, reason: string, options: CallOptions): void {
-  const { id, facts } = state.call.envelope;
-  if (state.retriesLeft > 0) {
-    state.retriesLeft -= 1;
-    state.lease?.release();
-    state.lease = undefined;
-    state.handle = undefined;
-    void handOver(state, frame, options);
+async function answerHere(state: CallState, frame: RequestFrame, lease: Lease): Promise<void> {
+  const level = frame.params?.["level"];
+  if (frame.method === "logging/setLevel" && typeof level === "string") await lease.connection.setLogLevel(level);
+  lease.release();
+  state.end({ outcome: "ok" }, `{"jsonrpc":"2.0","id":${state.idText},"result":{}}`);
+}
+
+function takerOf(state: CallState, attempts: Attempts): Taker {
+  return {
+    onAnswer: (answer) => takeAnswer(state, attempts, answer),
+    onNotice: (frame) => takeNotice(state, frame),
+    onQuestion: (question) => takeQuestion(state, attempts, question),
+  };
+}
+
+function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void {
+  if (answer.kind === "lost") return lose(state, attempts, answer);
+  const { frame } = answer;
+  const { facts, client } = state.envelope;
+  const { era } = state.upstream!.lease.connection;
+  if (era === "modern" && client.era === "legacy" && isInputRequired(frame.result)) {
+    state.upstream!.release();
+    state.upstream = undefined;
+    answerInputRequest(state, frame, (attempts.rounds += 1)).then(
+      (retry) => {
+        attempts.frame = retry;
+        if (!state.ended) void handOver(state, attempts);
+      },
+      (error: unknown) => state.fail(toAppError(error)),
+    );
     return;
   }
+  const text = responseForClient(frame, {
+    idText: state.idText,
+    method: facts.method,
+    from: era,
+    to: client.era,
+  });
+  state.end(classifyResponse(frame), text);
+}
+
+function takeNotice(state: CallState, frame: NotificationFrame): void {
+  if (frame.method === "notifications/progress") {
+    const token = progressTokenOf(state.frame);
+    const text = token === undefined ? undefined : rewriteProgress(frame, token);
+    if (text !== undefined) state.emit(text, false);
+    return;
+  }
+  if (frame.method === "notifications/message" && !wantsLog(state.envelope.client, frame.params?.["level"])) return;
+  state.emit(frame.text, false);
+}
+
+function takeQuestion(state: CallState, attempts: Attempts, question: Question): void {
+  const { facts, client } = state.envelope;
+  const { session } = facts;
+  if (client.era === "modern" || session === undefined) {
+    if (state.upstream!.keep(question)) attempts.parking ??= setTimeout(() => park(state, attempts), GATHER_MS);
+    return;
+  }
+  let settled: () => void = () => undefined;
+  const giveUp = relayQuestion(state.options.questions, question, {
+    session,
+    send: (text, asks) => state.emit(text, asks),
+    onSettled: () => settled(),
+  });
+  if (giveUp) settled = state.askClient(giveUp);
+}
+
+/** The client learns what is wanted from it and comes back with that in another call, which goes on with the request. */
+function park(state: CallState, attempts: Attempts): void {
+  attempts.parking = undefined;
+  const { upstream, options, envelope, idText } = state;
+  // It has ended, or its server has taken back all that it wanted to know.
+  if (state.ended || !upstream || upstream.waiting.length === 0) return;
+  const requests = upstream.waiting;
+  try {
+    const requestState = options.parked.hold(upstream, envelope.facts);
+    state.upstream = undefined;
+    state.end({ outcome: "ok" }, inputRequiredText(idText, requests, requestState));
+  } catch (error) {
+    upstream.cancel("too many calls wait");
+    state.fail(toAppError(error));
+  }
+}
+
+/** With the answers to what a parked call's server wanted to know. */
+function goOn(state: CallState, attempts: Attempts, parkedId: string): void {
+  const upstream = state.options.parked.take(parkedId, state.envelope.facts);
+  if (!upstream) {
+    const message = "the server does not wait for this any more; make the request again from the beginning";
+    return state.fail(new AppError("failed_precondition", message));
+  }
+  state.upstream = upstream;
+  state.startedAt = now();
+  const keys = upstream.waiting.map(({ key }) => key);
+  for (const [key, result] of inputResponsesOf(state.frame, keys)) upstream.answer(key, result);
+  upstream.handTo(takerOf(state, attempts));
+  if (upstream.waiting.length > 0) attempts.parking ??= setTimeout(() => park(state, attempts), GATHER_MS);
+}
+
+/** What may run again, or has not run, is sent again; of the rest nobody knows whether it ran. */
+function lose(state: CallState, attempts: Attempts, answer: Answer & { kind: "lost" }): void {
+  const { id, facts, parked } = state.envelope;
+  const again =
+    parked === undefined && ((answer.notDelivered && (attempts.resends -= 1) >= 0) || (attempts.reruns -= 1) >= 0);
+  if (again) {
+    state.upstream?.release();
+    state.upstream = undefined;
+    // In a later tick: the pool hears of the connection's end in this one.
+    setImmediate(() => {
+      if (!state.ended) void handOver(state, attempts);
+    });
+    return;
+  }
+  const { reason, notDelivered } = answer;
+  if (notDelivered) return state.fail(new AppError("unavailable", `server ${facts.server} ${reason}`));
   const message = `server ${facts.server} ${reason} while it worked on the call; it may have run`;
   const error = new AppError("outcome_unknown", message, { details: { callId: id } });
   state.end({ outcome: "unknown", reason: message }, errorFrame(state.idText, error));
 }
 
-function fail(state: State, error: AppError, log: Log): void {
-  if (error.code === "internal") log.error({ err: error.cause ?? error }, "a call failed inside the runner");
-  state.end({ outcome: "error", reason: error.message }, errorFrame(state.idText, error));
-}
-
-function cancel(state: State): void {
-  state.handle?.cancel("cancelled by the client");
+function cancel(state: CallState): void {
+  state.upstream?.cancel("cancelled by the client");
   const error = new AppError("cancelled", "the call was cancelled");
   state.end({ outcome: "cancelled", reason: error.message }, errorFrame(state.idText, error));
 }
 
-function expire(state: State): void {
-  state.handle?.cancel("the call's deadline passed");
-  const where = state.handle ? `server ${state.call.envelope.facts.server} did not answer` : "no process was free";
+function expire(state: CallState): void {
+  const { upstream, startedAt, envelope, idText } = state;
+  upstream?.cancel("the call's deadline passed");
+  const where = startedAt !== undefined ? `server ${envelope.facts.server} did not answer` : "no process was free";
   const error = new AppError("deadline_exceeded", `${where} before the call's deadline`);
-  state.end({ outcome: "timeout", reason: error.message }, errorFrame(state.idText, error));
-}
-
-/** Unix milliseconds with microseconds, so that short calls are billed for what they took. */
-export function now(): number {
-  return performance.timeOrigin + performance.now();
+  state.end({ outcome: "timeout", reason: error.message }, errorFrame(idText, error));
 }

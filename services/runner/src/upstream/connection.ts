@@ -1,80 +1,121 @@
-import {
-  type Era,
-  type Frame,
-  type ResponseFrame,
-  rewriteProgress,
-  rewriteRequest,
-  rewriteResponse,
-} from "@tollgate/mcp";
+import { type NotificationFrame, type RequestFrame, rewriteRequest, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { Command } from "./command.ts";
-import { listTools, MODERN_META, shakeHands } from "./handshake.ts";
-import type { ProcessLedger } from "./process-ledger.ts";
-import { openWire, type Wire } from "./wire.ts";
+import { canBeAsked } from "../domain/client-capabilities.ts";
+import { listOffer, type Offer } from "./discovery.ts";
+import { smellsOfOtherEra } from "./era-memory.ts";
+import { createLogLevel } from "./log-level.ts";
+import { type Handshake, type LegacyClient, MODERN_META, shakeHands } from "./handshake.ts";
+import { createServerQuestions, type Question, type ServerQuestions } from "./server-questions.ts";
+import type { Transport, TransportEvents } from "./transport.ts";
+import { type Answer, openWire, type Wire } from "./wire.ts";
 
 export interface CallHandle {
   /** Tells the server that nobody waits any more, and drops what it may still answer. */
   cancel(reason: string): void;
 }
 
-/** One running server and the MCP connection to it; many calls at the same time, told apart by ids of our own. */
-export interface Connection {
-  readonly era: Era;
-  readonly serverInfo: string;
+/** What a server says to a client beside answers. */
+export interface Listener {
+  readonly onNotice: (frame: NotificationFrame) => void;
+  readonly onQuestion: (question: Question) => void;
+}
+
+/** Whoever waits for a call. */
+export interface CallSink extends Listener {
+  /** Whose call it is (`streamOwner`). */
+  readonly owner: string;
+  /** Once, unless the call is cancelled before. */
+  readonly onAnswer: (answer: Answer) => void;
+}
+
+/** What goes into a request's `_meta` (see `rewriteRequest`), and into its headers. */
+export interface CallExtras {
+  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly owned?: Readonly<Record<string, unknown>>;
+  readonly paramHeaders?: Readonly<Record<string, string>> | undefined;
+}
+
+/** One MCP connection to a running server; many calls at the same time, told apart by ids of our own. */
+export interface Connection extends Handshake {
   readonly pid: number;
+  /** Calls that are not answered yet. */
   readonly inFlight: number;
   /** Why it ended, or undefined while it runs. */
   readonly ended: string | undefined;
-  /** Each tool's own JSON. */
-  listTools(): Promise<string[]>;
-  /** Hands a client's request over. `onAnswer` is called once, unless the call is cancelled before. */
-  call(frame: Frame, options: CallOptions): CallHandle;
+  listOffer(): Promise<Offer>;
+  call(frame: RequestFrame, sink: CallSink, extras?: CallExtras): CallHandle;
+  /** Has a legacy server log from this level on. Undefined when there is nothing to wait for. */
+  setLogLevel(this: void, level: string): Promise<unknown> | undefined;
   end(): Promise<void>;
 }
 
-export interface CallOptions {
-  /** The era that the client speaks: what it gets back is of that era. */
-  readonly clientEra: Era;
-  /** One line, ready for the client. */
-  readonly onAnswer: (answer: { text: string; frame: ResponseFrame } | { lost: string }) => void;
-  readonly onProgress: (text: string) => void;
+export interface ConnectionOptions {
+  readonly open: (events: TransportEvents) => Transport;
+  readonly client: LegacyClient;
+  /** Known from before: saves the probe of a legacy server. */
+  readonly era: Handshake["era"] | undefined;
+  readonly startupTimeoutMs: number;
+  /** Ends a server that is still starting. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly events: ConnectionEvents;
+}
+
+export interface ConnectionEvents {
+  readonly onEnd: (reason: string) => void;
+  /** Its tools, prompts or resources have changed. */
+  readonly onListChanged: () => void;
+  readonly onResourceUpdated: (frame: NotificationFrame) => void;
+  /** It answers as one of the other era would. */
+  readonly onOtherEra: () => void;
+  /**
+   * Undefined where many clients share the connection: then nobody can be asked, and what is for one call cannot
+   * always be told. Else the one client, for what comes while it waits for nothing.
+   */
+  readonly client: Listener | undefined;
 }
 
 /**
  * Starts a server and shakes hands.
  * @throws {AppError} `unavailable` with the reason and the last of its standard error
  */
-export async function openConnection(options: {
-  command: Command;
-  /** Known from before: saves the probe. */
-  era: Era | undefined;
-  startupTimeoutMs: number;
-  lineMaxBytes: number;
-  ledger: ProcessLedger;
-  /** Ends a server that is still starting. */
-  signal: AbortSignal;
-  log: Log;
-  onEnd: (reason: string) => void;
-  onToolsChanged: () => void;
-}): Promise<Connection> {
-  const { startupTimeoutMs, signal } = options;
-  const wire = openWire(options);
+export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+  const { startupTimeoutMs, signal, events, log } = options;
+  const calls = new Map<number, CallSink>();
+  const questions: ServerQuestions = createServerQuestions((text) => wire.respond(text));
+  const wire: Wire = openWire({
+    open: options.open,
+    log,
+    events: {
+      onRequest(frame, during) {
+        const question = questions.receive(frame);
+        if (!question) return;
+        if (!events.client || !canBeAsked(options.client.capabilities, frame.method)) return refuse(question);
+        (addressee(calls, during, events.client) ?? events.client).onQuestion(question);
+      },
+      onNotification: (frame, during) => notify({ frame, during, calls, questions, events, log }),
+      onEnd(reason) {
+        events.onEnd(reason);
+        questions.close();
+      },
+    },
+  });
   const stop = () => void wire.end();
   signal.addEventListener("abort", stop);
   try {
-    const { era, serverInfo } = await shakeHands(wire, options);
+    const handshake = await shakeHands(wire, options);
     return {
-      era,
-      serverInfo,
+      ...handshake,
       pid: wire.pid,
       get inFlight() {
-        return wire.inFlight;
+        return calls.size;
       },
       get ended() {
         return wire.ended;
       },
-      listTools: () => listTools(wire, { era, timeoutMs: startupTimeoutMs }),
-      call: (frame, call) => handOver(wire, era, frame, call),
+      listOffer: () => listOffer(wire, handshake, { timeoutMs: startupTimeoutMs, log }),
+      call: (frame, sink, extras = {}) => handOver({ wire, handshake, calls, events }, frame, sink, extras),
+      setLogLevel: createLogLevel(wire, { handshake, shared: events.client === undefined }),
       end: () => wire.end(),
     };
   } catch (error) {
@@ -85,27 +126,90 @@ export async function openConnection(options: {
   }
 }
 
-function handOver(wire: Wire, era: Era, frame: Frame, call: CallOptions): CallHandle {
-  const { clientEra, onAnswer, onProgress } = call;
-  const meta = era === "modern" && clientEra === "legacy" ? { meta: MODERN_META } : {};
-  const members = clientEra === "modern" && era === "legacy" ? { members: { resultType: "complete" } } : {};
+function refuse(question: Question): void {
+  question.refuse(RPC.methodNotFound, `the client of this connection does not support ${question.frame.method}`);
+}
+
+interface Notice {
+  readonly frame: NotificationFrame;
+  readonly during: number | undefined;
+  readonly calls: ReadonlyMap<number, CallSink>;
+  readonly questions: ServerQuestions;
+  readonly events: ConnectionEvents;
+  readonly log: Log;
+}
+
+function notify({ frame, during, calls, questions, events, log }: Notice): void {
+  switch (frame.method) {
+    case "notifications/progress": {
+      // Ours are numbers; a server may have made strings of them.
+      const token = frame.params?.["progressToken"];
+      if (typeof token === "number" || typeof token === "string") calls.get(Number(token))?.onNotice(frame);
+      return;
+    }
+    case "notifications/tools/list_changed":
+    case "notifications/prompts/list_changed":
+    case "notifications/resources/list_changed":
+      return events.onListChanged();
+    case "notifications/resources/updated":
+      return events.onResourceUpdated(frame);
+    case "notifications/cancelled":
+      return questions.withdraw(frame);
+    case "notifications/subscriptions/acknowledged":
+      return;
+    default: {
+      const listener = addressee(calls, during, events.client) ?? events.client;
+      if (listener) return listener.onNotice(frame);
+      // It may hold what only one of them may see.
+      log.debug({ method: frame.method }, "a notification that is for one of several clients is dropped");
+    }
+  }
+}
+
+/**
+ * For which call something is: that on whose response it came; else the newest, where all that are in flight are of
+ * one client.
+ */
+function addressee(
+  calls: ReadonlyMap<number, CallSink>,
+  during: number | undefined,
+  client: Listener | undefined,
+): CallSink | undefined {
+  const known = during === undefined ? undefined : calls.get(during);
+  if (known) return known;
+  let newest: CallSink | undefined;
+  for (const each of calls.values()) {
+    if (client === undefined && newest !== undefined && newest.owner !== each.owner) return undefined;
+    newest = each;
+  }
+  return newest;
+}
+
+interface Line {
+  readonly wire: Wire;
+  readonly handshake: Handshake;
+  readonly calls: Map<number, CallSink>;
+  readonly events: ConnectionEvents;
+}
+
+function handOver(line: Line, frame: RequestFrame, sink: CallSink, extras: CallExtras): CallHandle {
+  const { wire, handshake, calls, events } = line;
   const id = wire.newId();
-  const { text: request, idText, progressTokenText } = rewriteRequest(frame, { id, ...meta });
-  wire.send(id, request, {
-    onAnswer: (answer) => {
-      if (answer.kind === "lost") return onAnswer({ lost: answer.reason });
-      onAnswer({ text: rewriteResponse(answer.frame, { idText, ...members }), frame: answer.frame });
-    },
-    onProgress: (progress) => {
-      const text = progressTokenText === undefined ? undefined : rewriteProgress(progress, progressTokenText);
-      if (text !== undefined) onProgress(text);
-    },
+  const { text } = rewriteRequest(frame, { id, ...extras });
+  calls.set(id, sink);
+  const { method, params } = frame;
+  wire.send({ id, text, method, params, paramHeaders: extras.paramHeaders }, (answer) => {
+    calls.delete(id);
+    const error = answer.kind === "response" ? answer.frame.error : undefined;
+    if (error !== undefined && smellsOfOtherEra(handshake.era, error)) events.onOtherEra();
+    sink.onAnswer(answer);
   });
   return {
     cancel(reason) {
-      if (!wire.forget(id) || wire.ended !== undefined) return;
-      const params = { requestId: id, reason, ...(era === "modern" ? { _meta: MODERN_META } : {}) };
-      wire.notify("notifications/cancelled", params);
+      if (!calls.delete(id)) return;
+      const modern = handshake.era === "modern" ? { _meta: MODERN_META } : {};
+      wire.notify("notifications/cancelled", { requestId: id, reason, ...modern });
+      wire.drop(id);
     },
   };
 }

@@ -8,89 +8,113 @@ import {
   MODERN_REVISION,
   PROTOCOL_VERSION_KEY,
   type ResponseFrame,
+  resultMember,
   RPC,
   SERVER_INFO_KEY,
-  resultItems,
 } from "@tollgate/mcp";
 import type { Wire } from "./wire.ts";
 
 /** How long a server may take to say that it does not know `server/discover`, before it is taken for a legacy one. */
 const PROBE_TIMEOUT_MS = 2_000;
-const TOOLS_MAX = 2_000;
-const PAGES_MAX = 100;
-const CLIENT_INFO = { name: "tollgate", version: "0.1.0" };
+const INSTRUCTIONS_MAX_CHARS = 100_000;
+const OWN_INFO = { name: "tollgate", version: "0.1.0" };
 
-/** What each request to a modern server says of the client. */
+/** Whom a legacy server is told to be speaking with. */
+export interface LegacyClient {
+  readonly capabilities: Readonly<Record<string, unknown>>;
+  readonly info: Readonly<Record<string, unknown>>;
+  readonly protocol: string;
+}
+
+/** Of a connection that many clients share: it can do everything, so that the server shows all that it has. */
+export const SHARED_CLIENT: LegacyClient = {
+  capabilities: { sampling: {}, elicitation: { form: {}, url: {} }, roots: {} },
+  info: OWN_INFO,
+  protocol: LATEST_LEGACY_REVISION,
+};
+
+/** What each request of our own to a modern server says of the client. */
 export const MODERN_META = {
   [PROTOCOL_VERSION_KEY]: MODERN_REVISION,
   [CLIENT_CAPABILITIES_KEY]: {},
-  [CLIENT_INFO_KEY]: CLIENT_INFO,
+  [CLIENT_INFO_KEY]: OWN_INFO,
 };
 
 export interface Handshake {
   readonly era: Era;
+  /** The revision that the server speaks. */
+  readonly protocol: string;
   /** As JSON. */
   readonly serverInfo: string;
+  /** As JSON, as the server wrote it. */
+  readonly capabilities: string;
+  readonly instructions: string;
 }
 
 /**
  * `server/discover` first, unless the server is known to be a legacy one; `initialize` where it does not know that.
+ * Never a request before: some servers run calls that come before `initialize`.
  * @throws {AppError} `unavailable`
  */
 export async function shakeHands(
   wire: Wire,
-  options: { era: Era | undefined; startupTimeoutMs: number },
+  options: { era: Era | undefined; client: LegacyClient; startupTimeoutMs: number },
 ): Promise<Handshake> {
-  const { era, startupTimeoutMs } = options;
+  const { era, client, startupTimeoutMs } = options;
   const discovered = era === "legacy" ? undefined : await probe(wire, startupTimeoutMs);
-  if (discovered === undefined) return { era: "legacy", serverInfo: await initialize(wire, startupTimeoutMs) };
+  if (discovered === undefined) return initialize(wire, client, startupTimeoutMs);
+  wire.speak("modern", MODERN_REVISION);
   const meta = (discovered.result as { _meta?: Record<string, unknown> } | null)?._meta;
-  return { era: "modern", serverInfo: JSON.stringify(meta?.[SERVER_INFO_KEY] ?? {}) };
+  const serverInfo = JSON.stringify(meta?.[SERVER_INFO_KEY] ?? {});
+  return { era: "modern", protocol: MODERN_REVISION, serverInfo, ...offerOf(discovered) };
 }
 
+/** The modern server's own description; undefined when it is none. @throws {AppError} of a revision that is not ours */
 async function probe(wire: Wire, startupTimeoutMs: number): Promise<ResponseFrame | undefined> {
+  wire.speak("modern", MODERN_REVISION);
+  let frame: ResponseFrame;
   try {
     const timeoutMs = Math.min(PROBE_TIMEOUT_MS, startupTimeoutMs);
-    const frame = await wire.request("server/discover", { _meta: MODERN_META }, timeoutMs);
-    return frame.error === undefined ? frame : undefined;
+    frame = await wire.request("server/discover", { _meta: MODERN_META }, timeoutMs);
   } catch (error) {
     if (wire.ended !== undefined) throw error;
     return undefined;
   }
+  const refused = frame.error?.code === RPC.unsupportedProtocolVersion;
+  if (frame.error !== undefined && !refused) return undefined;
+  const data = frame.error as { data?: { supported?: unknown } } | undefined;
+  const supported = refused
+    ? data?.data?.supported
+    : (frame.result as { supportedVersions?: unknown } | null)?.supportedVersions;
+  if (!Array.isArray(supported)) return refused ? undefined : frame;
+  if (supported.includes(MODERN_REVISION)) return frame;
+  if (LEGACY_REVISIONS.some((each) => supported.includes(each))) return undefined;
+  throw new AppError("unavailable", `the server speaks MCP ${JSON.stringify(supported)}, none of which is supported`);
 }
 
-async function initialize(wire: Wire, startupTimeoutMs: number): Promise<string> {
-  const params = { protocolVersion: LATEST_LEGACY_REVISION, capabilities: {}, clientInfo: CLIENT_INFO };
-  const { result, error } = await wire.request("initialize", params, startupTimeoutMs);
+async function initialize(wire: Wire, client: LegacyClient, startupTimeoutMs: number): Promise<Handshake> {
+  wire.speak("legacy", "");
+  const params = { protocolVersion: client.protocol, capabilities: client.capabilities, clientInfo: client.info };
+  const frame = await wire.request("initialize", params, startupTimeoutMs);
+  const { result, error } = frame;
   if (error !== undefined)
     throw new AppError("unavailable", `the server refused initialize: ${JSON.stringify(error.message)}`);
   const { protocolVersion, serverInfo } = (result ?? {}) as { protocolVersion?: unknown; serverInfo?: unknown };
-  if (!LEGACY_REVISIONS.some((each) => each === protocolVersion)) {
+  const protocol = LEGACY_REVISIONS.find((each) => each === protocolVersion);
+  if (protocol === undefined) {
     const version = JSON.stringify(protocolVersion);
     throw new AppError("unavailable", `the server speaks MCP ${version}, which is not supported`);
   }
+  wire.speak("legacy", protocol);
   wire.notify("notifications/initialized");
-  return JSON.stringify(serverInfo ?? {});
+  wire.listen();
+  return { era: "legacy", protocol, serverInfo: JSON.stringify(serverInfo ?? {}), ...offerOf(frame) };
 }
 
-/** Each tool's own JSON. @throws {AppError} `unavailable` */
-export async function listTools(wire: Wire, options: { era: Era; timeoutMs: number }): Promise<string[]> {
-  const tools: string[] = [];
-  let cursor: string | undefined;
-  for (let page = 0; page < PAGES_MAX; page++) {
-    const params = {
-      ...(cursor === undefined ? {} : { cursor }),
-      ...(options.era === "modern" ? { _meta: MODERN_META } : {}),
-    };
-    const frame = await wire.request("tools/list", params, options.timeoutMs);
-    if (frame.error?.code === RPC.methodNotFound) return [];
-    if (frame.error !== undefined)
-      throw new AppError("unavailable", `tools/list failed: ${JSON.stringify(frame.error.message)}`);
-    tools.push(...resultItems(frame, "tools"));
-    if (tools.length > TOOLS_MAX) throw new AppError("unavailable", `the server offers more than ${TOOLS_MAX} tools`);
-    const next = (frame.result as { nextCursor?: unknown } | null)?.nextCursor;
-    if (typeof next !== "string") return tools;
-    cursor = next;
-  }
-  throw new AppError("unavailable", `tools/list did not end within ${PAGES_MAX} pages`);
+function offerOf(frame: ResponseFrame): { capabilities: string; instructions: string } {
+  const { instructions } = (frame.result ?? {}) as { instructions?: unknown };
+  return {
+    capabilities: resultMember(frame, "capabilities") ?? "{}",
+    instructions: typeof instructions === "string" ? instructions.slice(0, INSTRUCTIONS_MAX_CHARS) : "",
+  };
 }

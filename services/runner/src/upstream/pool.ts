@@ -1,20 +1,39 @@
+import { type CallFacts, type ClientSide, streamOwner } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import type { Era } from "@tollgate/mcp";
-import type { Connection } from "./connection.ts";
-import { createProcesses, type ProcessOptions, type Slot } from "./processes.ts";
+import { LATEST_LEGACY_REVISION, LEGACY_REVISIONS, type NotificationFrame } from "@tollgate/mcp";
+import { usableCapabilities } from "../domain/client-capabilities.ts";
+import type { Connection, Listener } from "./connection.ts";
+import type { Offer } from "./discovery.ts";
+import { createEraMemory } from "./era-memory.ts";
+import { SHARED_CLIENT } from "./handshake.ts";
+import {
+  type Audience,
+  createProcesses,
+  type PoolSpec,
+  type ProcessOptions,
+  sharedBy,
+  type Slot,
+} from "./processes.ts";
 import { createRestarts } from "./restarts.ts";
 
-const IDLE_SWEEP_MAX_MS = 10_000;
+const SWEEP_MAX_MS = 10_000;
 /** A server that says often that its tools have changed is asked for them no more often than this. */
 const RELIST_DELAY_MS = 200;
 
 /** What a pool found out about its server, for the registry. */
 export type ServerReport =
-  | { readonly status: "ready"; readonly era: Era; readonly serverInfo: string; readonly tools: readonly string[] }
+  | ({ readonly status: "ready" } & Offer)
   | { readonly status: "unavailable"; readonly reason: string };
+
+/** Who calls: what decides about the connection that a call gets. */
+export interface Caller {
+  readonly facts: Pick<CallFacts, "tenant" | "principal" | "session" | "protocol">;
+  readonly client: ClientSide;
+}
 
 export interface Lease {
   readonly connection: Connection;
+  readonly kind: Audience["kind"];
   /** Whether this call had to wait for a process to start. */
   readonly coldStart: boolean;
   /** Gives the place back; the next one that waits gets it. */
@@ -22,22 +41,31 @@ export interface Lease {
 }
 
 /**
- * The processes of one server: one per tenant, none shared (invariant 6), each working on many calls at a time.
- * The process that was started to learn the server's tools has seen no tenant's data; the first tenant that calls
- * takes it over.
+ * The connections of one server (with stdio, each a process), none shared by tenants (invariant 6), each working on
+ * many calls at a time. Which one a call gets: the tenant's shared one; but where a legacy server could ask the client
+ * something, the session's own, or for clients without sessions one that no other call uses meanwhile. The connection
+ * that was opened to learn the server's tools has seen no tenant's data; the first tenant that calls takes it over.
  */
 export interface Pool {
+  readonly spec: PoolSpec;
   readonly processes: number;
   /** @throws {AppError} `unavailable`, `overloaded` */
-  acquire(tenant: string): Promise<Lease>;
+  acquire(caller: Caller): Promise<Lease>;
   /** Takes no more calls, and ends the processes when theirs have ended. */
   close(): Promise<void>;
 }
 
-export function openPool(options: ProcessOptions & { report: (report: ServerReport) => void }): Pool {
+export interface PoolOptions extends ProcessOptions {
+  readonly report: (report: ServerReport) => void;
+  /** For what is said to a session outside of any call. */
+  readonly listenerOf: (facts: Caller["facts"]) => Listener;
+}
+
+export function openPool(options: PoolOptions): Pool {
   const { spec, config, report, log } = options;
   let closed = false;
   let relisting: NodeJS.Timeout | undefined;
+  const era = createEraMemory(config.eraKnownMs);
   const restarts = createRestarts({
     start: () => void discover(),
     onUnavailable: (reason) => report({ status: "unavailable", reason }),
@@ -45,22 +73,26 @@ export function openPool(options: ProcessOptions & { report: (report: ServerRepo
   });
   const processes = createProcesses({
     ...options,
-    onStartFailed: (reason) => processes.count === 0 && restarts.failed(reason),
-    onDeath(reason, livedMs) {
-      log.warn({ reason, livedMs }, "a server process ended");
-      if (processes.count === 0 && !closed) restarts.died(reason, livedMs);
-    },
-    onToolsChanged(slot) {
-      relisting ??= setTimeout(() => {
-        relisting = undefined;
-        learn(slot).catch((error: Error) => log.warn({ reason: error.message }, "the changed tools are not known"));
-      }, RELIST_DELAY_MS);
+    era,
+    events: {
+      onStartFailed: (reason) => processes.count === 0 && restarts.failed(reason),
+      onDeath(reason, livedMs) {
+        log.warn({ reason, livedMs }, "a connection to a server ended");
+        if (processes.count === 0 && !closed) restarts.died(reason, livedMs);
+      },
+      onListChanged(slot) {
+        relisting ??= setTimeout(() => {
+          relisting = undefined;
+          learn(slot).catch((error: Error) => log.warn({ reason: error.message }, "what has changed is not known"));
+        }, RELIST_DELAY_MS);
+      },
+      onResourceUpdated: (_slot: Slot, _frame: NotificationFrame) => undefined,
     },
   });
 
   async function discover(): Promise<void> {
     if (closed || processes.count > 0) return;
-    const slot = processes.start(undefined);
+    const slot = processes.start(sharedBy(undefined));
     await learn(slot).catch((error: Error) => {
       // One that could not start, or has ended meanwhile, is known about already.
       if (processes.end(slot)) restarts.failed(error.message);
@@ -69,51 +101,73 @@ export function openPool(options: ProcessOptions & { report: (report: ServerRepo
 
   async function learn(slot: Slot): Promise<void> {
     const connection = await slot.opening;
-    const tools = await connection.listTools();
+    const offer = await connection.listOffer();
     restarts.recovered();
-    if (!closed) report({ status: "ready", era: connection.era, serverInfo: connection.serverInfo, tools });
+    if (!closed) report({ status: "ready", ...offer });
   }
 
-  function startFor(tenant: string): Slot {
+  function startFor(audience: Audience): Slot {
     const { problem } = restarts;
     if (problem !== undefined) throw unavailable(problem);
     const { processesPerServerMax } = config;
-    if (processes.count >= processesPerServerMax && processes.endIdle({ max: 1, idleMs: 0, kept: 0 }) === 0) {
+    if (processes.count >= processesPerServerMax && !processes.makeRoom()) {
       const reason = `server ${spec.serverId}: all ${processesPerServerMax} processes are in use`;
       throw new AppError("overloaded", reason);
     }
-    return processes.start(tenant);
+    return processes.start(audience);
   }
 
   function unavailable(reason: string): AppError {
     return new AppError("unavailable", `server ${spec.serverId} is unavailable: ${reason}`);
   }
 
-  const sweep = setInterval(
-    () => processes.endIdle({ max: Infinity, idleMs: config.processIdleMs, kept: 1 }),
-    Math.min(IDLE_SWEEP_MAX_MS, config.processIdleMs),
-  );
+  async function opened(slot: Slot): Promise<Connection> {
+    return slot.opening.catch((error: Error) => {
+      throw unavailable(error.message);
+    });
+  }
+
+  async function audienceFor(caller: Caller): Promise<Audience> {
+    const shared = sharedBy(caller.facts.tenant);
+    const own = ownAudience(caller, spec, options.listenerOf);
+    if (own === undefined) return shared;
+    const known = era.era ?? (await opened(processes.find(shared) ?? startFor(shared))).era;
+    return known === "modern" ? shared : own;
+  }
+
+  async function enter(slot: Slot): Promise<Lease> {
+    const coldStart = slot.connection === undefined;
+    // In the tick in which it was found: nobody else may find it idle.
+    slot.users += 1;
+    const leave = () => {
+      slot.users -= 1;
+      slot.usedAt = Date.now();
+    };
+    try {
+      const connection = await opened(slot);
+      await slot.places.enter();
+      const release = () => (leave(), slot.places.leave());
+      if (connection.ended === undefined) return { connection, kind: slot.audience.kind, coldStart, release };
+      slot.places.leave();
+      throw unavailable(`the server ${connection.ended}`);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  const sweepMs = Math.min(SWEEP_MAX_MS, config.processIdleMs, config.sessionIdleMs);
+  const sweep = setInterval(() => processes.sweep(), sweepMs);
   void discover();
   return {
+    spec,
     get processes() {
       return processes.count;
     },
-    async acquire(tenant) {
+    async acquire(caller) {
       if (closed) throw unavailable("it is being stopped or replaced");
-      const slot = processes.find(tenant) ?? startFor(tenant);
-      const coldStart = slot.connection === undefined;
-      const connection = await slot.opening.catch((error: Error) => {
-        throw unavailable(error.message);
-      });
-      await slot.places.enter();
-      slot.usedAt = Date.now();
-      const release = () => {
-        slot.usedAt = Date.now();
-        slot.places.leave();
-      };
-      if (connection.ended === undefined) return { connection, coldStart, release };
-      release();
-      throw unavailable(`the server ${connection.ended}`);
+      const audience = await audienceFor(caller);
+      return enter(processes.find(audience) ?? startFor(audience));
     },
     async close() {
       closed = true;
@@ -124,3 +178,27 @@ export function openPool(options: ProcessOptions & { report: (report: ServerRepo
     },
   };
 }
+
+/** The connection that a legacy server needs to ask this client something; undefined where it has nothing to ask. */
+function ownAudience(
+  { facts, client }: Caller,
+  spec: PoolSpec,
+  listenerOf: PoolOptions["listenerOf"],
+): Audience | undefined {
+  const { tenant, session, protocol } = facts;
+  const capabilities = usableCapabilities(client, spec.clientCapabilities);
+  if (capabilities === undefined) return undefined;
+  if (client.era === "modern") {
+    const key = JSON.stringify(capabilities);
+    const listener = { onNotice: () => undefined, onQuestion: refuseUnasked };
+    return { kind: "exclusive", tenant, key, client: { ...SHARED_CLIENT, capabilities }, listener };
+  }
+  if (session === undefined) return undefined;
+  const legacyProtocol = LEGACY_REVISIONS.some((each) => each === protocol) ? protocol : LATEST_LEGACY_REVISION;
+  const info = client.info ?? SHARED_CLIENT.info;
+  const told = { capabilities, info, protocol: legacyProtocol };
+  return { kind: "bound", tenant, key: streamOwner(facts), client: told, listener: listenerOf(facts) };
+}
+
+const refuseUnasked: Listener["onQuestion"] = ({ refuse }) =>
+  refuse(-32601, "the client waits for nothing and cannot be asked");

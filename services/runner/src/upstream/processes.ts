@@ -1,10 +1,13 @@
-import type { Era } from "@tollgate/mcp";
+import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import type { CommandResolver, ServerSpec } from "./command.ts";
-import { type Connection, openConnection } from "./connection.ts";
+import { type Connection, type Listener, openConnection } from "./connection.ts";
+import type { EraMemory } from "./era-memory.ts";
+import { type LegacyClient, SHARED_CLIENT } from "./handshake.ts";
 import { createPlaces, type Places } from "./places.ts";
 import type { ProcessLedger } from "./process-ledger.ts";
+import { startStdioTransport } from "./stdio-transport.ts";
 
 /** How long the calls of a server that was replaced have to end. */
 const CALLS_FINISH_MAX_MS = 120_000;
@@ -12,6 +15,8 @@ const CALLS_FINISH_MAX_MS = 120_000;
 export interface PoolSpec extends ServerSpec {
   readonly specHash: string;
   readonly startupTimeoutMs: number;
+  /** Which of sampling, elicitation, roots and tasks of a client's own capabilities it may use. */
+  readonly clientCapabilities: readonly string[];
 }
 
 export interface ProcessOptions {
@@ -24,60 +29,86 @@ export interface ProcessOptions {
   readonly log: Log;
 }
 
-/** One process, from the moment it is to be started. */
-export interface Slot {
+/**
+ * For whom a connection is. `shared`: all of a tenant's clients. `bound`: one session of a legacy client, which the
+ * server may ask things. `exclusive`: one call at a time of modern clients of a tenant that can be asked the same.
+ */
+export interface Audience {
+  readonly kind: "shared" | "bound" | "exclusive";
   /** Undefined as long as it has seen no tenant's data. */
   tenant: string | undefined;
+  /** The session, or the capabilities. */
+  readonly key: string;
+  readonly client: LegacyClient;
+  /** The one client, for what comes while it waits for nothing. */
+  readonly listener: Listener | undefined;
+}
+
+export const sharedBy = (tenant: string | undefined): Audience => ({
+  kind: "shared",
+  tenant,
+  key: "",
+  client: SHARED_CLIENT,
+  listener: undefined,
+});
+
+/** One connection, from the moment it is to be opened; with stdio, a process. */
+export interface Slot {
+  readonly audience: Audience;
   readonly opening: Promise<Connection>;
   /** Undefined while it starts. */
   connection: Connection | undefined;
   readonly places: Places;
+  /** Calls that have it, or are about to. */
+  users: number;
   usedAt: number;
 }
 
-/** The processes of one server: at most one per tenant, and one that is nobody's yet. */
+/** The connections of one server. None is shared by tenants (invariant 6); one may be nobody's yet. */
 export interface Processes {
   readonly count: number;
-  /** The tenant's own process, or the one that is nobody's, which becomes the tenant's. */
-  find(tenant: string): Slot | undefined;
-  start(tenant: string | undefined): Slot;
-  /** Ends a process that is still there. False when it has gone already. */
+  /** The audience's own connection, or the one that is nobody's, which becomes the tenant's. */
+  find(audience: Audience): Slot | undefined;
+  start(audience: Audience): Slot;
+  /** Ends a connection that is still there. False when it has gone already. */
   end(slot: Slot): boolean;
-  /** Ends up to `max` processes that nobody has used for `idleMs`, as long as more than `kept` are left. */
-  endIdle(options: { max: number; idleMs: number; kept: number }): number;
+  /** Ends the one that nobody has used for longest. False when all are in use. */
+  makeRoom(): boolean;
+  /** Ends those that nobody has used for a while; of the shared ones the last stays. */
+  sweep(): void;
   /** Ends all, each when its calls have ended. */
   finish(): Promise<void>;
 }
 
-export function createProcesses(
-  options: ProcessOptions & {
-    onStartFailed: (reason: string) => void;
-    /** A process that had started has ended by itself. */
-    onDeath: (reason: string, livedMs: number) => void;
-    onToolsChanged: (slot: Slot) => void;
-  },
-): Processes {
-  const { spec, config, signal, onStartFailed } = options;
+export interface ProcessEvents {
+  readonly onStartFailed: (reason: string) => void;
+  /** A connection that was open has ended by itself. */
+  readonly onDeath: (reason: string, livedMs: number) => void;
+  readonly onListChanged: (slot: Slot) => void;
+  readonly onResourceUpdated: (slot: Slot, frame: NotificationFrame) => void;
+}
+
+export function createProcesses(options: ProcessOptions & { era: EraMemory; events: ProcessEvents }): Processes {
+  const { spec, config, signal, era, events } = options;
   const slots = new Set<Slot>();
   const ending = new Set<Promise<void>>();
-  /** Known from the first process on; saves the others the probe. */
-  let era: Era | undefined;
 
-  function start(tenant: string | undefined): Slot {
+  function start(audience: Audience): Slot {
     const name = `server ${spec.serverId}`;
     const places = createPlaces({ name, max: config.callsPerProcessMax, waitingMax: config.callsWaitingMax });
     // Resolved first, so that `slot` is there when the connection speaks of it.
     const opening = Promise.resolve().then(() => connect(slot));
-    const slot: Slot = { tenant, connection: undefined, places, usedAt: Date.now(), opening };
+    const slot: Slot = { audience, connection: undefined, places, users: 0, usedAt: Date.now(), opening };
     slots.add(slot);
     opening.then(
       (connection) => {
         slot.connection = connection;
-        era = connection.era;
+        era.remember(connection.era);
       },
       (error: Error) => {
         slots.delete(slot);
-        onStartFailed(error.message);
+        era.forget();
+        events.onStartFailed(error.message);
       },
     );
     return slot;
@@ -88,17 +119,29 @@ export function createProcesses(
     const command = await options.resolveCommand(spec, signal);
     signal.throwIfAborted();
     return openConnection({
-      ...options,
-      command,
-      era,
+      open: (transportEvents) =>
+        startStdioTransport({ ...options, command, lineMaxBytes: config.responseMaxBytes, events: transportEvents }),
+      client: slot.audience.client,
+      era: era.era,
       startupTimeoutMs: spec.startupTimeoutMs,
-      lineMaxBytes: config.responseMaxBytes,
-      onEnd: (reason) => {
-        const unexpected = slots.delete(slot) && slot.connection !== undefined;
-        slot.places.open();
-        if (unexpected) options.onDeath(reason, Date.now() - startedAt);
+      signal,
+      log: options.log,
+      events: {
+        onEnd: (reason) => {
+          const unexpected = slots.delete(slot) && slot.connection !== undefined;
+          slot.places.open();
+          if (!unexpected) return;
+          era.forget();
+          events.onDeath(reason, Date.now() - startedAt);
+        },
+        onListChanged: () => events.onListChanged(slot),
+        onResourceUpdated: (frame) => events.onResourceUpdated(slot, frame),
+        onOtherEra: () => {
+          era.forget();
+          end(slot);
+        },
+        client: slot.audience.listener,
       },
-      onToolsChanged: () => options.onToolsChanged(slot),
     });
   }
 
@@ -109,33 +152,48 @@ export function createProcesses(
     return true;
   }
 
+  const idle = () =>
+    [...slots].filter((slot) => slot.connection && slot.users === 0).toSorted((a, b) => a.usedAt - b.usedAt);
+
   return {
     get count() {
       return slots.size;
     },
-    find(tenant) {
-      let spare: Slot | undefined;
-      for (const slot of slots) {
-        if (slot.tenant === tenant) return slot;
-        if (slot.tenant === undefined) spare = slot;
-      }
-      if (spare) spare.tenant = tenant;
-      return spare;
-    },
+    find: (audience) => findSlot(slots, audience),
     start,
     end,
-    endIdle({ max, idleMs, kept }) {
-      const usedBefore = Date.now() - idleMs;
-      const idle = [...slots].filter((slot) => slot.connection && slot.places.taken === 0 && slot.usedAt <= usedBefore);
-      const ended = idle.slice(0, Math.max(0, Math.min(max, slots.size - kept)));
-      for (const slot of ended) end(slot);
-      return ended.length;
+    makeRoom() {
+      const [oldest] = idle();
+      return oldest !== undefined && end(oldest);
+    },
+    sweep() {
+      const idleMsOf = { shared: config.processIdleMs, bound: config.sessionIdleMs, exclusive: config.sessionIdleMs };
+      let shared = [...slots].filter(({ audience }) => audience.kind === "shared").length;
+      for (const slot of idle()) {
+        const { kind } = slot.audience;
+        if (slot.usedAt > Date.now() - idleMsOf[kind] || (kind === "shared" && shared === 1)) continue;
+        if (kind === "shared") shared -= 1;
+        end(slot);
+      }
     },
     async finish() {
       for (const slot of slots) end(slot);
       await Promise.all(ending);
     },
   };
+}
+
+function findSlot(slots: ReadonlySet<Slot>, { kind, tenant, key }: Audience): Slot | undefined {
+  let spare: Slot | undefined;
+  for (const slot of slots) {
+    const { audience } = slot;
+    if (audience.kind !== kind || audience.key !== key) continue;
+    if (kind === "exclusive" && slot.users > 0) continue;
+    if (audience.tenant === tenant) return slot;
+    if (audience.tenant === undefined) spare = slot;
+  }
+  if (spare) spare.audience.tenant = tenant;
+  return spare;
 }
 
 async function endWhenIdle(slot: Slot, signal: AbortSignal): Promise<void> {

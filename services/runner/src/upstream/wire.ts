@@ -1,136 +1,167 @@
 import { AppError } from "@tollgate/errors";
-import { type Frame, parseFrame, type RequestFrame, type ResponseFrame, RPC } from "@tollgate/mcp";
+import {
+  batchItems,
+  type Era,
+  type NotificationFrame,
+  parseFrame,
+  type RequestFrame,
+  type ResponseFrame,
+} from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { Command } from "./command.ts";
-import type { ProcessLedger } from "./process-ledger.ts";
-import { startProcess, type StdioProcess } from "./stdio-process.ts";
+import type { OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
 
 const STDERR_NOTE_LINES = 3;
 
 /** A server's answer to one of our requests. */
 export type Answer =
   | { readonly kind: "response"; readonly frame: ResponseFrame }
-  /** The process ended before it answered. */
-  | { readonly kind: "lost"; readonly reason: string };
+  /** It cannot come any more. `notDelivered`: certain that the server has not taken the request. */
+  | { readonly kind: "lost"; readonly reason: string; readonly notDelivered: boolean };
 
-export interface Pending {
-  readonly onAnswer: (answer: Answer) => void;
-  readonly onProgress: ((frame: Frame) => void) | undefined;
+/** A request of ours, as it stands in its text. */
+export interface WireRequest {
+  readonly id: number;
+  readonly text: string;
+  readonly method: string;
+  readonly params: Readonly<Record<string, unknown>> | undefined;
+  readonly paramHeaders?: Readonly<Record<string, string>> | undefined;
 }
 
-/** JSON-RPC over one process's standard input and output; requests are told apart by ids of our own. */
+/** JSON-RPC over one transport; our requests are told apart by ids of our own. */
 export interface Wire {
   readonly pid: number;
-  /** Requests that are not answered yet. */
-  readonly inFlight: number;
-  /** Why the process ended, or undefined while it runs. */
+  /** Why it ended, or undefined while it is there. */
   readonly ended: string | undefined;
   newId(): number;
-  /** Sends a request that bears a new id. `onAnswer` is called once, unless the id is forgotten before. */
-  send(id: number, text: string, pending: Pending): void;
+  /** What the two sides speak from now on. */
+  speak(era: Era, protocol: string): void;
+  /** Legacy, after initialize: listens for what the server says unasked. */
+  listen(): void;
+  /** Sends a request that bears a new id. `onAnswer` is called once, unless the request is dropped before. */
+  send(request: WireRequest, onAnswer: (answer: Answer) => void): void;
   /** Drops what may still be answered. False when nothing was awaited any more. */
-  forget(id: number): boolean;
+  drop(id: number): boolean;
   notify(method: string, params?: object): void;
+  /** Answers a request of the server. */
+  respond(text: string): void;
   /** @throws {AppError} `unavailable` with the reason and the last of standard error */
   request(method: string, params: object, timeoutMs: number): Promise<ResponseFrame>;
   end(): Promise<void>;
 }
 
+export interface WireEvents {
+  /** `during`: the id of our request on whose response stream it came, where the transport knows. */
+  readonly onRequest: (frame: RequestFrame, during: number | undefined) => void;
+  readonly onNotification: (frame: NotificationFrame, during: number | undefined) => void;
+  readonly onEnd: (reason: string) => void;
+}
+
 export function openWire(options: {
-  command: Command;
-  lineMaxBytes: number;
-  ledger: ProcessLedger;
+  open: (events: TransportEvents) => Transport;
+  events: WireEvents;
   log: Log;
-  onEnd: (reason: string) => void;
-  onToolsChanged: () => void;
 }): Wire {
-  const { log } = options;
-  const pending = new Map<number, Pending>();
+  const { events, log } = options;
+  const pending = new Map<number, (answer: Answer) => void>();
   let nextId = 1;
   let ended: string | undefined;
+  let era: Era = "modern";
+  let protocol = "";
 
-  const server: StdioProcess = startProcess({
-    ...options.command,
-    lineMaxBytes: options.lineMaxBytes,
-    ledger: options.ledger,
-    onLine: (line) => receive(line),
-    onStderr: (line) => log.debug({ stderr: line }, "server"),
-    onExit: (reason) => {
+  const transport = options.open({
+    onMessage: receive,
+    onLost: (id, reason, { notDelivered }) => settle(id, { kind: "lost", reason, notDelivered }),
+    onEnd(reason) {
       ended = reason;
-      // The pool first: whoever loses a call may ask it for another process at once.
-      options.onEnd(reason);
+      // The pool first: whoever loses a call may ask it for another connection at once.
+      events.onEnd(reason);
       const lost = [...pending.values()];
       pending.clear();
-      for (const each of lost) each.onAnswer({ kind: "lost", reason });
+      for (const onAnswer of lost) onAnswer({ kind: "lost", reason, notDelivered: false });
     },
   });
 
-  function receive(line: string): void {
-    const parsed = parseFrame(line);
-    if (!parsed.ok) return log.warn({ reason: parsed.reason }, "the server wrote a line that is no JSON-RPC message");
-    const { frame } = parsed;
-    if (frame.kind === "request") return server.write(answerTo(frame));
-    if (frame.kind === "notification") return notice(frame.method, frame);
-    const id = Number(frame.id);
-    const waiting = pending.get(id);
-    if (!waiting) return log.debug({ id: frame.id }, "an answer that nobody waits for");
+  function settle(id: number, answer: Answer): void {
+    const onAnswer = pending.get(id);
+    if (!onAnswer) return log.debug({ id }, "an answer that nobody waits for");
     pending.delete(id);
-    waiting.onAnswer({ kind: "response", frame });
+    onAnswer(answer);
   }
 
-  function notice(method: string, frame: Frame): void {
-    if (method === "notifications/tools/list_changed") return options.onToolsChanged();
-    if (method !== "notifications/progress") return;
-    // Ours are numbers; a server may have made strings of them.
-    const token = frame.params?.["progressToken"];
-    if (typeof token === "number" || typeof token === "string") pending.get(Number(token))?.onProgress?.(frame);
+  function receive(text: string, during: number | undefined): void {
+    const parsed = parseFrame(text);
+    if (!parsed.ok) {
+      const batch = batchItems(text);
+      if (batch.length > 0) return batch.forEach((each) => receiveOne(each, during));
+      return log.warn({ reason: parsed.reason }, "the server wrote what is no JSON-RPC message");
+    }
+    const { frame } = parsed;
+    if (frame.kind === "response") return settle(Number(frame.id), { kind: "response", frame });
+    if (frame.kind === "request") return events.onRequest(frame, during);
+    events.onNotification(frame, during);
   }
 
-  function send(id: number, text: string, waiting: Pending): void {
-    pending.set(id, waiting);
-    if (ended === undefined) server.write(text);
-    else process.nextTick(() => pending.delete(id) && waiting.onAnswer({ kind: "lost", reason: ended! }));
+  function receiveOne(text: string, during: number | undefined): void {
+    // A batch within a batch is none.
+    if (!text.startsWith("[")) receive(text, during);
+  }
+
+  const put = (text: string, frame: OutgoingFrame, paramHeaders?: WireRequest["paramHeaders"]) =>
+    transport.send({ text, frame, era, protocol, paramHeaders });
+
+  function send(request: WireRequest, onAnswer: (answer: Answer) => void): void {
+    const { id, text, method, params, paramHeaders } = request;
+    pending.set(id, onAnswer);
+    if (ended === undefined) return put(text, { kind: "request", id, method, params }, paramHeaders);
+    // The pool has heard of the end: whoever asks it again gets another connection.
+    process.nextTick(() => settle(id, { kind: "lost", reason: ended!, notDelivered: true }));
+  }
+
+  function drop(id: number): boolean {
+    if (!pending.delete(id)) return false;
+    if (ended === undefined) transport.abort(id);
+    return true;
   }
 
   return {
-    pid: server.pid,
-    get inFlight() {
-      return pending.size;
-    },
+    pid: transport.pid,
     get ended() {
       return ended;
     },
     newId: () => nextId++,
+    speak(spokenEra, spokenProtocol) {
+      era = spokenEra;
+      protocol = spokenProtocol;
+    },
+    listen: () => transport.listen(),
     send,
-    forget: (id) => pending.delete(id),
-    notify: (method, params) => server.write(JSON.stringify({ jsonrpc: "2.0", method, params })),
+    drop,
+    notify(method, params) {
+      const text = JSON.stringify({ jsonrpc: "2.0", method, params });
+      if (ended === undefined) put(text, { kind: "notification", method, params: params as WireRequest["params"] });
+    },
+    respond(text) {
+      if (ended === undefined) put(text, { kind: "response" });
+    },
     async request(method, params, timeoutMs) {
       const id = nextId++;
       const answer = await new Promise<Answer>((resolve) => {
         const timer = setTimeout(() => {
-          pending.delete(id);
-          resolve({ kind: "lost", reason: `did not answer ${method} within ${timeoutMs} ms` });
+          drop(id);
+          resolve({ kind: "lost", reason: `did not answer ${method} within ${timeoutMs} ms`, notDelivered: false });
         }, timeoutMs);
-        const onAnswer = (got: Answer) => (clearTimeout(timer), resolve(got));
-        send(id, JSON.stringify({ jsonrpc: "2.0", id, method, params }), { onAnswer, onProgress: undefined });
+        const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+        const request = { id, text, method, params: params as WireRequest["params"] };
+        send(request, (got) => (clearTimeout(timer), resolve(got)));
       });
       if (answer.kind === "response") return answer.frame;
-      throw new AppError("unavailable", `the server ${answer.reason}${stderrNote(server)}`);
+      throw new AppError("unavailable", `the server ${answer.reason}${noteOf(transport.tail())}`);
     },
-    end: () => server.end(),
+    end: () => transport.end(),
   };
 }
 
-/** A legacy server may ping; it was told of no other client capability. */
-function answerTo(frame: RequestFrame): string {
-  const id = JSON.stringify(frame.id);
-  if (frame.method === "ping") return `{"jsonrpc":"2.0","id":${id},"result":{}}`;
-  const error = JSON.stringify({ code: RPC.methodNotFound, message: `the client offers no ${frame.method}` });
-  return `{"jsonrpc":"2.0","id":${id},"error":${error}}`;
-}
-
-function stderrNote(server: StdioProcess): string {
-  const tail = server.stderrTail();
-  if (tail === "") return "";
-  return `; its standard error ends with: ${tail.split("\n").slice(-STDERR_NOTE_LINES).join(" | ")}`;
+function noteOf(stderr: string): string {
+  if (stderr === "") return "";
+  return `; its standard error ends with: ${stderr.split("\n").slice(-STDERR_NOTE_LINES).join(" | ")}`;
 }

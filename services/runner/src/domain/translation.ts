@@ -1,0 +1,65 @@
+import type { ClientSide } from "@tollgate/contracts";
+import {
+  CLIENT_CAPABILITIES_KEY,
+  CLIENT_INFO_KEY,
+  type Edit,
+  type Era,
+  findMembers,
+  LOG_LEVEL_KEY,
+  MODERN_REVISION,
+  PROTOCOL_VERSION_KEY,
+  type ResponseFrame,
+  rewriteResponse,
+  RPC,
+} from "@tollgate/mcp";
+import { allowedCapabilities } from "./client-capabilities.ts";
+
+type Meta = Readonly<Record<string, unknown>>;
+
+/** Their results may be kept by a modern client, and have to say for how long. */
+const CACHEABLE = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read",
+]);
+
+/** What a request has to say in `_meta` to a server of this era, on behalf of this client. */
+export function requestMeta(
+  era: Era,
+  { client, allowed }: { client: ClientSide; allowed: readonly string[] },
+): { meta?: Meta; owned?: Meta } {
+  if (era === "legacy") return {};
+  const capabilities = allowedCapabilities(client.capabilities, allowed);
+  if (client.era === "modern")
+    return capabilities === client.capabilities ? {} : { owned: { [CLIENT_CAPABILITIES_KEY]: capabilities } };
+  return {
+    meta: {
+      [PROTOCOL_VERSION_KEY]: MODERN_REVISION,
+      [CLIENT_CAPABILITIES_KEY]: capabilities,
+      ...(client.info === undefined ? {} : { [CLIENT_INFO_KEY]: client.info }),
+      ...(client.logLevel === undefined ? {} : { [LOG_LEVEL_KEY]: client.logLevel }),
+    },
+  };
+}
+
+/** A server's response as its client gets it: with the id of the client's request, and as the client's era wants it. */
+export function responseForClient(
+  frame: ResponseFrame,
+  options: { idText: string; method: string; from: Era; to: Era; edits?: readonly Edit[] },
+): string {
+  const { idText, method, from, to, edits = [] } = options;
+  if (from === to || to === "legacy") return rewriteResponse(frame, { idText, edits });
+  const members = CACHEABLE.has(method)
+    ? { resultType: "complete", ttlMs: 0, cacheScope: "private" }
+    : { resultType: "complete" };
+  return rewriteResponse(frame, { idText, members, edits: [...edits, ...modernErrorCode(frame)] });
+}
+
+/** Since 2026-07-28 a resource that is not there is an invalid parameter. */
+function modernErrorCode({ text, members, error }: ResponseFrame): Edit[] {
+  if (error?.code !== RPC.resourceNotFound) return [];
+  const code = findMembers(text, members.spans["error"]!.start, ["code"])?.spans["code"];
+  return code === undefined ? [] : [{ ...code, text: String(RPC.invalidParams) }];
+}

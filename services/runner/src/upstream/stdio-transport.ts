@@ -1,0 +1,33 @@
+import type { Log } from "@tollgate/service";
+import type { Command } from "./command.ts";
+import type { ProcessLedger } from "./process-ledger.ts";
+import { startProcess } from "./stdio-process.ts";
+import type { Transport, TransportEvents } from "./transport.ts";
+
+/** A server that is a process of ours: one message per line, both ways. */
+export function startStdioTransport(options: {
+  command: Command;
+  lineMaxBytes: number;
+  ledger: ProcessLedger;
+  events: TransportEvents;
+  log: Log;
+}): Transport {
+  const { command, lineMaxBytes, ledger, events, log } = options;
+  const server = startProcess({
+    ...command,
+    lineMaxBytes,
+    ledger,
+    onLine: (line) => events.onMessage(line, undefined),
+    onStderr: (line) => log.debug({ stderr: line }, "server"),
+    onExit: events.onEnd,
+  });
+  return {
+    pid: server.pid,
+    send: ({ text }) => server.write(text),
+    // Nothing is held for a request; its answer, should it still come, finds nobody.
+    abort: () => undefined,
+    tail: () => server.stderrTail(),
+    listen: () => undefined,
+    end: () => server.end(),
+  };
+}
