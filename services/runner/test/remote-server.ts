@@ -1,7 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { testLog } from "@tollgate/testkit";
 import { afterEach } from "vitest";
-import type { Outgoing, TransportEvents } from "../src/upstream/transport.ts";
+import { openRemote } from "../src/upstream/remote-transport.ts";
+import type { Outgoing, RemoteOptions, Transport, TransportEvents } from "../src/upstream/transport.ts";
 
 export interface Asked {
   readonly method: string;
@@ -55,7 +57,7 @@ export async function remoteServer(handler: Handler, path = "/mcp"): Promise<Rem
 }
 
 /** What comes out of a transport. */
-export interface Heard {
+interface Heard {
   readonly events: TransportEvents;
   readonly messages: { readonly message: any; readonly text: string; readonly during: number | undefined }[];
   readonly losts: {
@@ -69,7 +71,7 @@ export interface Heard {
   readonly order: string[];
 }
 
-export function listenTo(): Heard {
+function listenTo(): Heard {
   const heard: Omit<Heard, "events"> = { messages: [], losts: [], ends: [], order: [] };
   const events: TransportEvents = {
     onMessage(text, during) {
@@ -96,6 +98,28 @@ export function endAfterTest(end: () => Promise<void>): void {
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
+
+/** Of one message, in the transports that tests open. */
+export const MESSAGE_MAX_BYTES = 100_000;
+
+/** A transport that ends after the test. */
+export function connectRemote(
+  url: string,
+  options: Partial<RemoteOptions> = {},
+): { transport: Transport; heard: Heard } {
+  const heard = listenTo();
+  const transport = openRemote({
+    url,
+    transport: "auto",
+    headers: {},
+    lineMaxBytes: MESSAGE_MAX_BYTES,
+    events: heard.events,
+    log: testLog,
+    ...options,
+  });
+  endAfterTest(() => transport.end());
+  return { transport, heard };
+}
 
 const LEGACY = { era: "legacy", protocol: "2025-11-25" } as const;
 

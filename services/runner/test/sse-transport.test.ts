@@ -1,15 +1,13 @@
-import { eventually, testLog } from "@tollgate/testkit";
+import { eventually } from "@tollgate/testkit";
 import { describe, expect, test } from "vitest";
-import { openRemote } from "../src/upstream/remote-transport.ts";
-import type { RemoteOptions, Transport } from "../src/upstream/transport.ts";
+import type { RemoteOptions } from "../src/upstream/transport.ts";
 import {
   answerJson,
   type Asked,
   beginStream,
-  endAfterTest,
+  connectRemote,
   event,
-  type Heard,
-  listenTo,
+  MESSAGE_MAX_BYTES,
   modern,
   notificationOf,
   type RemoteServer,
@@ -18,23 +16,10 @@ import {
   result,
 } from "./remote-server.ts";
 
-const MAX_BYTES = 100_000;
 type Response = Parameters<typeof answerJson>[0];
 
-function connect(url: string, options: Partial<RemoteOptions> = {}): { transport: Transport; heard: Heard } {
-  const heard = listenTo();
-  const transport = openRemote({
-    url,
-    transport: "sse",
-    headers: { authorization: "Bearer secret-token" },
-    lineMaxBytes: MAX_BYTES,
-    events: heard.events,
-    log: testLog,
-    ...options,
-  });
-  endAfterTest(() => transport.end());
-  return { transport, heard };
-}
+const connect = (url: string, options: Partial<RemoteOptions> = {}) =>
+  connectRemote(url, { transport: "sse", headers: { authorization: "Bearer secret-token" }, ...options });
 
 interface SseServer extends RemoteServer {
   /** The stream that is open. */
@@ -152,7 +137,7 @@ describe("HTTP+SSE", () => {
     silence: [(r) => void beginStream(r), /did not open its event stream within 150 ms/],
     "no answer": [() => undefined, /did not open its event stream within 150 ms/],
     "an endless event": [
-      (r) => void beginStream(r).write(`data: ${"x".repeat(2 * MAX_BYTES)}`),
+      (r) => void beginStream(r).write(`data: ${"x".repeat(2 * MESSAGE_MAX_BYTES)}`),
       /more than 100000 bytes/,
     ],
   };
@@ -262,11 +247,9 @@ describe("auto", () => {
   test.each([
     ["http", "ws://127.0.0.1:1/"],
     ["websocket", "http://127.0.0.1:1/"],
-    ["auto", "file:///tmp/x"],
+    ["auto", "file:///x"],
     ["sse", "nonsense"],
   ] as const)("a url that does not fit %s is refused: %s", (transport, url) => {
-    expect(() =>
-      openRemote({ url, transport, headers: {}, lineMaxBytes: 1, events: listenTo().events, log: testLog }),
-    ).toThrow(/url/);
+    expect(() => connect(url, { transport })).toThrow(/url/);
   });
 });

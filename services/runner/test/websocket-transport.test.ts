@@ -1,14 +1,10 @@
+import type { IncomingMessage } from "node:http";
 import { createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
-import { eventually, testLog } from "@tollgate/testkit";
+import { eventually } from "@tollgate/testkit";
 import { describe, expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
-import type { IncomingMessage } from "node:http";
-import { openRemote } from "../src/upstream/remote-transport.ts";
-import type { RemoteOptions, Transport } from "../src/upstream/transport.ts";
-import { WebSocketTransport } from "../src/upstream/websocket-transport.ts";
-import { endAfterTest, type Heard, listenTo, notificationOf, requestOf, result } from "./remote-server.ts";
-
-const MAX_BYTES = 100_000;
+import type { RemoteOptions } from "../src/upstream/transport.ts";
+import { connectRemote, endAfterTest, MESSAGE_MAX_BYTES, notificationOf, requestOf, result } from "./remote-server.ts";
 
 interface SocketServer {
   readonly url: string;
@@ -41,21 +37,8 @@ async function socketServer(onText: (text: string, socket: WebSocket) => void, a
 
 const echo = (text: string, socket: WebSocket) => socket.send(result(JSON.parse(text).id));
 
-function optionsOf(url: string, heard: Heard): RemoteOptions {
-  const headers = { Authorization: "Bearer secret-token" };
-  return { url, transport: "auto", headers, lineMaxBytes: MAX_BYTES, events: heard.events, log: testLog };
-}
-
-function connect(
-  url: string,
-  options: { connectMs?: number; pingMs?: number } = {},
-): { transport: Transport; heard: Heard } {
-  const heard = listenTo();
-  const all = { ...optionsOf(url, heard), ...options };
-  const transport = options.pingMs === undefined ? openRemote(all) : new WebSocketTransport(all);
-  endAfterTest(() => transport.end());
-  return { transport, heard };
-}
+const connect = (url: string, options: Partial<RemoteOptions> = {}) =>
+  connectRemote(url, { headers: { Authorization: "Bearer secret-token" }, ...options });
 
 test("a text frame for each message, in order, whenever it was sent", async () => {
   const server = await socketServer((text, socket) => JSON.parse(text).id !== undefined && echo(text, socket));
@@ -96,7 +79,7 @@ describe("it ends", () => {
   });
 
   test("when a message is too large", async () => {
-    const server = await socketServer((_text, socket) => socket.send("x".repeat(MAX_BYTES + 1)));
+    const server = await socketServer((_text, socket) => socket.send("x".repeat(MESSAGE_MAX_BYTES + 1)));
     const { transport, heard } = connect(server.url);
     transport.send(requestOf(1));
     await eventually(() => expect(heard.ends).toEqual(["sent a message of more than 100000 bytes"]));

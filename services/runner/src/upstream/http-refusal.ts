@@ -14,13 +14,13 @@ export function isRefusal(status: number): boolean {
 
 /**
  * Whether the answer to a request with a session says that the session is gone. 404 does (2025-11-25, Session
- * Management), save for a method that a server does not know; servers that follow the SDK's examples say 400 after they
- * have been started anew, and only their text tells.
+ * Management), save for a method that a server does not know. Servers of the SDK say 400 after they have been started
+ * anew, and only the text tells: that there is no such session, or that `initialize` is missing.
  */
 export function saysSessionIsGone(status: number, body: string): boolean {
   const error = errorOf(body);
   if (status === 404) return error?.code !== RPC.methodNotFound;
-  return status === 400 && error !== undefined && /\bsession\b/i.test(error.message);
+  return status === 400 && error !== undefined && /\bsession\b|\bnot initialized\b/i.test(error.message);
 }
 
 /** What a response means that is neither an answer nor JSON-RPC, to be read after "the server". */

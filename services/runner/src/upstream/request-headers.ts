@@ -48,7 +48,7 @@ function nameKey(method: string): string {
 }
 
 /** A value as a header can carry it. */
-export function encodeValue(value: string): string {
+function encodeValue(value: string): string {
   const looksEncoded = value.startsWith(SENTINEL_START) && value.endsWith(SENTINEL_END);
   if (PLAIN.test(value) && !looksEncoded) return value;
   return `${SENTINEL_START}${Buffer.from(value).toString("base64")}${SENTINEL_END}`;

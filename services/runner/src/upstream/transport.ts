@@ -88,6 +88,8 @@ export interface RemoteOptions {
   readonly connectMs?: number | undefined;
   /** How long nothing at all may come while an answer is awaited. */
   readonly silenceMs?: number | undefined;
+  /** How often a WebSocket is asked whether anybody is there. */
+  readonly pingMs?: number | undefined;
 }
 
 /** After this servers of the legacy era take requests, and some of them none before. */

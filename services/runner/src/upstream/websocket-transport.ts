@@ -27,7 +27,7 @@ export class WebSocketTransport implements Transport {
   /** Why it ends, as far as it is known before it has. */
   #reason: string | undefined;
 
-  constructor(options: RemoteOptions & { readonly pingMs?: number }) {
+  constructor(options: RemoteOptions) {
     const { connectMs = CONNECT_MS, lineMaxBytes, pingMs = PING_MS } = options;
     const headers = configuredHeaders(options.headers);
     this.#events = options.events;
