@@ -58,11 +58,7 @@ describe("an issuer that cannot be asked is unavailable, not the token wrong", (
   const METADATA = "/.well-known/oauth-authorization-server";
 
   test.each<[string, string, string | number]>([
-    [
-      "metadata of another issuer",
-      METADATA,
-      '{"issuer":"https://other.example","jwks_uri":"https://other.example/keys"}',
-    ],
+    ["metadata of another issuer", METADATA, '{"issuer":"https://other.example","jwks_uri":"ORIGIN/keys"}'],
     ["metadata without keys", METADATA, "{}"],
     ["metadata that is a page", METADATA, "<html>"],
     ["no metadata", METADATA, 404],
@@ -74,7 +70,7 @@ describe("an issuer that cannot be asked is unavailable, not the token wrong", (
   ])("%s", async (_name, path, answer) => {
     issuer.answers.set(path, (response) => {
       response.writeHead(typeof answer === "number" ? answer : 200, { location: `${issuer.origin}/elsewhere` });
-      response.end(typeof answer === "number" ? "" : answer);
+      response.end(typeof answer === "number" ? "" : answer.replace("ORIGIN", issuer.origin));
     });
     await expect(open().verify(await issuer.token({}))).rejects.toMatchObject(UNAVAILABLE);
     expect(issuer.asked).not.toContain("/elsewhere");
