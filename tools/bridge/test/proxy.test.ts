@@ -65,6 +65,7 @@ test("goes through the proxy that the environment names, unless NO_PROXY or this
   const near = bench.start(endpoint, { env });
   near.send(modern(1, "ping"));
   await near.answer(1);
+  expect(proxy.asked).not.toContain(endpoint.url);
   const exempt = bench.start(undefined, {
     args: ["--url", far, "--token", TOKEN],
     env: { ...env, NO_PROXY: ".example" },
