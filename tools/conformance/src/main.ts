@@ -33,5 +33,7 @@ await runConformance({
     process.stderr.write(`${revision} ${target}: ${scenarios.passed}/${scenarios.total} required scenarios\n`);
   },
 });
+if (values.part.includes("client") && values.client === undefined)
+  process.stderr.write("the client scenarios were not run: they need --client COMMAND\n");
 process.stdout.write(values.json ? `${JSON.stringify(rows, null, 2)}\n` : `\n${renderTable(rows)}`);
 process.exitCode = rows.every(isGood) ? 0 : 1;
