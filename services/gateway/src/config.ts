@@ -41,6 +41,8 @@ export const configSchema = z.object({
     .transform((url) => url.replace(/\/+$/, "")),
   /** Issuers of access tokens, separated by commas. */
   authorizationServers: list,
+  /** All scopes that MCP needs of them, separated by commas. */
+  scopes: list,
   /** Shown by the first log line when it is set: the screen of an installation that has no other, such as compose. */
   welcomeFile: z.string().default(""),
 });

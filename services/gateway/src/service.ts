@@ -117,9 +117,9 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const app = openHttp(config);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
-  const { allowedOrigins, bodyMaxBytes, authorizationServers } = config;
+  const { allowedOrigins, bodyMaxBytes, authorizationServers, scopes } = config;
   const publicUrl = config.publicUrl || `http://${config.host}:${config.httpPort}`;
-  const resource = { publicUrl, authorizationServers, scopes: ["mcp"] };
+  const resource = { publicUrl, authorizationServers, scopes };
   const transport = { ...around, mcp, streams, resource, allowedOrigins, bodyMaxBytes, newSessionId, toSession };
   await registerMcp(app, transport);
   registerWebSocket(app, transport);

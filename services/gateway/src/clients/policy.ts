@@ -96,8 +96,20 @@ export function openPolicy(options: {
   };
 }
 
-function decisionKey({ tenant, id }: Principal, action: Action, { server, name }: Subject): string {
-  return `${tenant}\n${id}\n${action}\n${server}\n${name}`;
+function decisionKey(principal: Principal, action: Action, { server, name }: Subject): string {
+  return `${principalKey(principal)}\n${action}\n${server}\n${name}`;
+}
+
+const principalKeys = new WeakMap<Principal, string>();
+
+/** All that a decision may depend on: two access tokens of one user can differ in team, roles and permissions. */
+export function principalKey(principal: Principal): string {
+  const known = principalKeys.get(principal);
+  if (known !== undefined) return known;
+  const { tenant, id, team, roles, permissions } = principal;
+  const key = JSON.stringify([tenant, id, team, roles, permissions]);
+  principalKeys.set(principal, key);
+  return key;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Bus, publishInterest, subscribeUpdates } from "@tollgate/bus";
 import type { ResourceUpdate } from "@tollgate/contracts";
+import { toAppError } from "@tollgate/errors";
 import { changeStrings, parseFrame, prefixedUri, splice, splitUri } from "@tollgate/mcp";
 import type { Life, Log } from "@tollgate/service";
 import type { Policy } from "../clients/policy.ts";
@@ -11,7 +12,8 @@ import type { Lists } from "./lists.ts";
 import type { McpContext, Outlet } from "./mcp-exchange.ts";
 
 const LOOK_MS = 200;
-const INTEREST_RENEW_MS = 10_000;
+/** How often runners are told again what is wanted, and callers are looked at again. */
+const RENEW_MS = 10_000;
 const CHANNELS_MAX = 20_000;
 
 /** What a client wants to hear of outside of its calls. */
@@ -110,7 +112,10 @@ export function createChannels(options: {
   async function lookAtAll(): Promise<void> {
     for (const entry of entries) {
       await look(entry).catch((error: unknown) => {
-        log.info({ err: error }, "a stream's caller may not be here any more");
+        const { code, message } = toAppError(error);
+        // Policy is away for a moment: nothing new is let in, and the next look decides.
+        if (code === "unavailable") return void (lookedAt = "");
+        log.info({ reason: message }, "a stream's caller may not be here any more");
         entries.delete(entry);
         entry.options.outlet.close();
       });
@@ -125,7 +130,11 @@ export function createChannels(options: {
     lookedAt = now;
     looking = looking.then(lookAtAll);
   }, LOOK_MS);
-  const renewing = setInterval(() => entries.forEach(interestsOf), INTEREST_RENEW_MS);
+  const renewing = setInterval(() => {
+    entries.forEach(interestsOf);
+    // Tokens expire without a change of policy.
+    if (policy.problem() === undefined) looking = looking.then(lookAtAll);
+  }, RENEW_MS);
   life.onClose("stream timers", 1_000, () => {
     clearInterval(timer);
     clearInterval(renewing);

@@ -1,5 +1,5 @@
 import type { Era, RequestFrame } from "@tollgate/mcp";
-import type { Policy } from "../clients/policy.ts";
+import { type Policy, principalKey } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { type Item, type Server, serversIn } from "../domain/catalogue.ts";
 import { type List, listResult, LISTS, parseCursor } from "../domain/lists.ts";
@@ -25,7 +25,7 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     const servers = serversIn(catalogue, scope);
     const items = servers.flatMap((server) => (isReady(server) ? [...server.items[list.kind].values()] : []));
     const { principal, decisions } = await decide(policy, context, list.action, items);
-    const whose = [principal.tenant, principal.id, scope.group ?? "", scope.server ?? "", list.member];
+    const whose = [principalKey(principal), scope.group ?? "", scope.server ?? "", list.member];
     const key = [...whose, offset, era, catalogue.revision, policy.revision].join("\n");
     const known = pages.get(key);
     if (known !== undefined) return known;
