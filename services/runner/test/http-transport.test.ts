@@ -52,6 +52,16 @@ describe("answers", () => {
     expect(heard.order).toEqual(["message", "message", "message", "end"]);
   });
 
+  test("another request's response on a stream is nobody's", async () => {
+    const server = await remoteServer(({ message }, response) =>
+      beginStream(response).end(event(result(message.id + 1, "foreign")) + event(result(message.id))),
+    );
+    const { transport, heard } = connect(server.url);
+    transport.send(requestOf(1));
+    await eventually(() => expect(heard.messages).toHaveLength(1));
+    expect(heard.messages).toMatchObject([{ during: 1, message: { id: 1 } }]);
+  });
+
   test("many at once find their requests", async () => {
     const server = await remoteServer(({ message }, response) => {
       const answer = result(message.id, { n: message.params.n });
