@@ -28,7 +28,7 @@ export function assignment(fields: Partial<registryV1.Assignment> = {}): registr
     url: "",
     transport: "",
     headers: {},
-    clientCapabilities: [],
+    clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
     sessionContext: false,
     specHash: JSON.stringify(fields.env ?? {}),
     ...fields,

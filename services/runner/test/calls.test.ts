@@ -1,12 +1,12 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openLife } from "@tollgate/service";
 import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { configSchema } from "../src/config.ts";
-import { type RunningRunner, startRunner } from "../src/service.ts";
+import type { RunningRunner } from "../src/service.ts";
 import { assignment, type AssigningRegistry, startRegistry } from "./assigning-registry.ts";
 import { isRunning } from "./processes.ts";
+import { startTestRunner } from "./test-runner.ts";
 import { useTempDir } from "./temp-dir.ts";
 import { useTraffic } from "./traffic.ts";
 
@@ -20,18 +20,10 @@ const env = { FIXTURE_COUNT_FILE: countFile };
 let registry: AssigningRegistry;
 let runner: RunningRunner;
 
-async function start(): Promise<RunningRunner> {
+function start(): Promise<RunningRunner> {
   const log = Object.create(testLog) as typeof testLog;
   log.error = (fields: unknown) => errors.push(fields);
-  const config = configSchema.parse({
-    serviceKey: infra.serviceKey,
-    httpPort: 0,
-    natsUrl: infra.natsUrl,
-    busPrefix: infra.busPrefix,
-    registryAddress: registry.address,
-    stateDir: mkdtempSync(join(dir, "state-")),
-  });
-  return startRunner({ ...config, baseEnv: process.env }, log);
+  return startTestRunner({ infra, registry, dir, log });
 }
 
 beforeAll(async () => {

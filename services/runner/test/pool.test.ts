@@ -102,12 +102,13 @@ describe("tenants", () => {
         status: "ready",
         era: "legacy",
         protocol: "2025-11-25",
-        capabilities: '{"tools":{}}',
-        instructions: "",
+        capabilities: expect.stringContaining('"resources":{"subscribe":true,"listChanged":true}'),
+        instructions: "Be gentle.",
         serverInfo: '{"name":"fixture","version":"1.0.0"}',
-        prompts: [],
-        resources: [],
-        resourceTemplates: [],
+        prompts: ['{"name":"greet","arguments":[{"name":"who"}]}'],
+        // Of two pages.
+        resources: ["one", "two"].map((name) => `{"uri":"fixture://${name}","name":"${name}","x-unknown":1.5}`),
+        resourceTemplates: ['{"uriTemplate":"fixture://item/{id}","name":"item"}'],
         tools: expect.arrayContaining([expect.stringContaining('"echo"')]),
       },
     ]);

@@ -1,5 +1,12 @@
 import { type Bus, connectBus, createCallPublisher, type Framed, publishCancel, subscribeReplies } from "@tollgate/bus";
-import { type CallEnvelope, type CallEvent, newCallId, parseAuditEvent } from "@tollgate/contracts";
+import {
+  type CallEnvelope,
+  type CallEvent,
+  type ClientSide,
+  newCallId,
+  parseAuditEvent,
+  type ReplyEnvelope,
+} from "@tollgate/contracts";
 import { type Life, openLife } from "@tollgate/service";
 import { eventually, type Infrastructure, testLog } from "@tollgate/testkit";
 import { afterAll, beforeAll, expect } from "vitest";
@@ -13,6 +20,23 @@ export interface CallOptions {
   readonly retrySafe?: boolean;
   readonly deadline?: number;
   readonly requestId?: string | number;
+  readonly client?: Partial<ClientSide>;
+  readonly session?: string;
+  readonly principal?: string;
+  readonly prefixed?: boolean;
+  readonly parked?: string;
+  /** Of other methods than tools/call; `tool` is then their name or uri. */
+  readonly method?: string;
+  /** Of the request, beside or instead of a tool call's own. */
+  readonly params?: object;
+  readonly meta?: object;
+  /** The runner that it is bound to. */
+  readonly to?: string;
+}
+
+export interface Reply {
+  readonly envelope: ReplyEnvelope;
+  readonly frame: any;
 }
 
 /** The gateway's side of the streams: calls go out, replies and events are kept. */
@@ -22,10 +46,12 @@ export interface Traffic {
   call(tool: string, options?: CallOptions): Framed<CallEnvelope>;
   /** Puts a call on CALLS and returns its id. */
   send(tool: string, options?: CallOptions): Promise<string>;
-  publish(call: Framed<CallEnvelope>): Promise<void>;
+  publish(call: Framed<CallEnvelope>, to?: string): Promise<void>;
   cancel(callId: string): Promise<void>;
   /** What came back for a call so far. */
   replies(callId: string): any[];
+  /** The same with what is said of each. */
+  replied(callId: string): readonly Reply[];
   /** The last frame for a call. */
   answer(callId: string): Promise<any>;
   /** All outcomes on AUDIT, or those of one call. */
@@ -36,7 +62,7 @@ export interface Traffic {
 
 export function useTraffic(infra: Infrastructure): Traffic {
   const life: Life = openLife(testLog);
-  const received = new Map<string, { final: boolean; frame: any }[]>();
+  const received = new Map<string, Reply[]>();
   let bus: Bus;
   let publisher: ReturnType<typeof createCallPublisher>;
 
@@ -47,13 +73,13 @@ export function useTraffic(infra: Infrastructure): Traffic {
     publisher = createCallPublisher(bus, { waitingMax: 1_000, timeoutMs: 10_000 });
     subscribeReplies(bus, GATEWAY, ({ envelope, frame }) => {
       const replies = received.get(envelope.id) ?? [];
-      received.set(envelope.id, [...replies, { final: envelope.final, frame: JSON.parse(frame) }]);
+      received.set(envelope.id, [...replies, { envelope, frame: JSON.parse(frame) }]);
     });
   });
   afterAll(() => life.close());
 
-  const publish = (call: Framed<CallEnvelope>) =>
-    publisher.publish({ group: "demo", lane: "interactive", tenant: call.envelope.facts.tenant }, call);
+  const publish = (call: Framed<CallEnvelope>, runner?: string) =>
+    publisher.publish({ group: "demo", lane: "interactive", tenant: call.envelope.facts.tenant, runner }, call);
 
   async function events(callId?: string): Promise<CallEvent[]> {
     const { audit } = bus.subjects.streams;
@@ -77,7 +103,7 @@ export function useTraffic(infra: Infrastructure): Traffic {
     call: toCall,
     async send(tool, options) {
       const call = toCall(tool, options);
-      await publish(call);
+      await publish(call, options?.to);
       return call.envelope.id;
     },
     publish,
@@ -86,9 +112,10 @@ export function useTraffic(infra: Infrastructure): Traffic {
       await bus.connection.flush();
     },
     replies: (callId) => (received.get(callId) ?? []).map(({ frame }) => frame),
+    replied: (callId) => received.get(callId) ?? [],
     answer: (callId) =>
       eventually(() => {
-        const final = received.get(callId)?.filter((reply) => reply.final) ?? [];
+        const final = received.get(callId)?.filter((reply) => reply.envelope.final) ?? [];
         expect(final).toHaveLength(1);
         return final[0]!.frame;
       }),
@@ -105,30 +132,42 @@ export function useTraffic(infra: Infrastructure): Traffic {
 function toCall(tool: string, options: CallOptions = {}): Framed<CallEnvelope> {
   const { args = {}, server = "fixture", tenant = "acme", retrySafe = false, requestId = 1 } = options;
   const acceptedAt = Date.now();
-  const params = { name: tool, arguments: args, _meta: { progressToken: "p" } };
+  const {
+    method = "tools/call",
+    meta = {},
+    client,
+    session,
+    parked,
+    prefixed = false,
+    principal = "token:dev",
+  } = options;
+  const own = method === "tools/call" ? { name: tool, arguments: args } : {};
+  const params = { ...own, ...options.params, _meta: { progressToken: "p", ...meta } };
   return {
     envelope: {
       id: newCallId(acceptedAt),
       gateway: GATEWAY,
       deadline: options.deadline ?? acceptedAt + 30_000,
       retrySafe,
-      prefixed: false,
-      client: { era: "legacy", capabilities: {} },
+      prefixed,
+      client: { era: "legacy", capabilities: {}, ...client },
+      ...(parked === undefined ? {} : { parked }),
       facts: {
-        principal: "token:dev",
+        principal,
         tenant,
         team: "platform",
         client: "test/1.0",
         group: "demo",
         server,
         tool,
-        method: "tools/call",
+        method,
+        ...(session === undefined ? {} : { session }),
         protocol: "2025-11-25",
         decision: { allow: true, policies: ["all"], revision: 1, reason: "allowed by all" },
         acceptedAt,
         requestBytes: 100,
       },
     },
-    frame: JSON.stringify({ jsonrpc: "2.0", id: requestId, method: "tools/call", params }),
+    frame: JSON.stringify({ jsonrpc: "2.0", id: requestId, method, params }),
   };
 }
