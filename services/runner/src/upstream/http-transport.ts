@@ -100,9 +100,12 @@ export class HttpTransport implements Transport {
 
   #requestEnded(id: number, end: PostEnd): void {
     if (end === "done") return;
-    if (end !== "expired") return this.#events.onLost(id, end.reason, end);
-    this.#expire();
-    this.#expired?.push(id);
+    if (end === "expired") {
+      this.#expire();
+      return void this.#expired?.push(id);
+    }
+    const { reason, ...info } = end;
+    return this.#events.onLost(id, reason, info);
   }
 
   /** A notification, or our response to a request of the server. */
