@@ -16,12 +16,18 @@ async function follow(
   options: { subject: string; after: number | undefined; onMessage: (text: string, sequence: number) => void },
 ): Promise<Follower> {
   const { subject, after, onMessage } = options;
-  const from =
-    after === undefined
-      ? { deliver_policy: DeliverPolicy.New }
-      : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 };
-  const consumer = await bus.js.consumers.get(bus.subjects.streams.replies, { filter_subjects: subject, ...from });
-  const messages = await consumer.consume({ callback: (message) => onMessage(message.string(), message.seq) });
+  const stream = bus.subjects.streams.replies;
+  const consumer = await bus.js.consumers.get(stream, { filter_subjects: subject, ...(await startingAt(bus, after)) });
+  const messages = await consumer.consume({
+    callback: (message) => {
+      try {
+        onMessage(message.string(), message.seq);
+      } catch (error) {
+        // Thrown on, it would end the consumer, without a word.
+        bus.log.error({ err: error, subject: message.subject }, "a message that no sender of ours wrote");
+      }
+    },
+  });
   return {
     async stop() {
       await messages.close();
@@ -29,6 +35,17 @@ async function follow(
       await consumer.delete().catch(() => undefined);
     },
   };
+}
+
+async function startingAt(bus: Bus, after: number | undefined) {
+  const fromNow = { deliver_policy: DeliverPolicy.New } as const;
+  if (after === undefined) return fromNow;
+  if (after > 0) {
+    // A place of a stream that was lost and made anew: the server would wait until it is reached once more.
+    const { state } = await bus.jsm.streams.info(bus.subjects.streams.replies);
+    if (after > state.last_seq) return fromNow;
+  }
+  return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: after + 1 } as const;
 }
 
 /** All frames of one call's stream, from its first on. For whoever resumes it; `place` says where the client was. */

@@ -1,9 +1,11 @@
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { Bus } from "./connection.ts";
 
 const TTL_MS = 24 * 3_600_000;
 const CACHE_MAX = 10_000;
-const UPDATE_ATTEMPTS_MAX = 5;
+/** Only replicas compete for a session, and one change of each at a time. */
+const UPDATE_ATTEMPTS_MAX = 50;
 const KEY = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** Client sessions in NATS KV, so that any gateway replica serves any session. */
@@ -37,6 +39,8 @@ export async function openSessions<S>(
 ): Promise<SessionStore<S>> {
   const kv = await new Kvm(bus.js).create(bus.subjects.sessionsBucket, { ttl: TTL_MS, history: 1 });
   const cache = new Map<string, Kept<S>>();
+  /** The last change under way of each session. */
+  const updating = new Map<string, Promise<void>>();
   let seenRevision = 0;
 
   const changes = await kv.watch({ headers_only: true, include: "updates" });
@@ -54,6 +58,23 @@ export async function openSessions<S>(
     // Insertion order makes the first key the one that was remembered longest ago.
     if (cache.size >= CACHE_MAX) cache.delete(cache.keys().next().value!);
     cache.set(id, kept);
+  }
+
+  async function update(id: string, change: (session: S) => S): Promise<S | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const entry = await kv.get(id);
+      if (entry === null || entry.operation !== "PUT") return undefined;
+      const session = change(entry.json<S>());
+      cache.delete(id);
+      try {
+        const revision = await kv.update(id, JSON.stringify(session), entry.revision);
+        if (revision >= seenRevision) remember(id, { session, revision, until: Date.now() + TTL_MS });
+        return session;
+      } catch (error) {
+        // Another replica was faster: its change stays, and ours comes on top.
+        if (!isConflict(error) || attempt === UPDATE_ATTEMPTS_MAX) throw error;
+      }
+    }
   }
 
   return {
@@ -75,22 +96,18 @@ export async function openSessions<S>(
       const revision = await kv.put(id, JSON.stringify(session));
       if (revision >= seenRevision) remember(id, { session, revision, until: Date.now() + TTL_MS });
     },
-    async update(id, change) {
-      if (!KEY.test(id)) return undefined;
-      for (let attempt = 1; ; attempt++) {
-        const entry = await kv.get(id);
-        if (entry === null || entry.operation !== "PUT") return undefined;
-        const session = change(entry.json<S>());
-        cache.delete(id);
-        try {
-          const revision = await kv.update(id, JSON.stringify(session), entry.revision);
-          if (revision >= seenRevision) remember(id, { session, revision, until: Date.now() + TTL_MS });
-          return session;
-        } catch (error) {
-          // Another replica was faster: its change stays, and ours comes on top.
-          if (attempt === UPDATE_ATTEMPTS_MAX) throw error;
-        }
-      }
+    update(id, change) {
+      if (!KEY.test(id)) return Promise.resolve(undefined);
+      // One after the other: changes of one replica would else be in each other's way, and some would find no place.
+      const before = updating.get(id) ?? Promise.resolve();
+      const updated = before.then(() => update(id, change));
+      const settled = updated.then(
+        () => undefined,
+        () => undefined,
+      );
+      updating.set(id, settled);
+      void settled.then(() => updating.get(id) === settled && updating.delete(id));
+      return updated;
     },
     async delete(id) {
       if (!KEY.test(id)) return;
@@ -98,4 +115,8 @@ export async function openSessions<S>(
       cache.delete(id);
     },
   };
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamWrongLastSequence;
 }

@@ -90,4 +90,55 @@ describe("sessions", () => {
     expect(await here.get(id)).toBeUndefined();
     await expect(here.delete(id)).resolves.toBeUndefined();
   });
+
+  it("keep every change, however many are made at the same time and wherever", async () => {
+    const id = randomUUID();
+    await here.put(id, { principal: "alice", level: "" });
+    const add = (store: SessionStore<Session>, letter: string) =>
+      store.update(id, (session) => ({ ...session, level: `${session.level}${letter}` }));
+    await Promise.all(
+      Array.from({ length: 60 }, (_, at) => add(at % 2 === 0 ? here : there, at % 2 === 0 ? "h" : "t")),
+    );
+    for (const store of [here, there])
+      await eventually(async () =>
+        expect([...(await store.get(id))!.level!].toSorted().join("")).toMatch(/^h{30}t{30}$/),
+      );
+  });
+
+  it("that are not there are not changed, nor made by a change; nor is the change of one that ended", async () => {
+    const id = randomUUID();
+    const change = () => ({ principal: "mallory" });
+    expect(await here.update(id, change)).toBeUndefined();
+    await here.put(id, { principal: "alice" });
+    expect(await there.update(id, change)).toEqual({ principal: "mallory" });
+    await here.delete(id);
+    expect(await there.update(id, change)).toBeUndefined();
+    expect(await here.get(id)).toBeUndefined();
+    expect(await here.update("a.b", change)).toBeUndefined();
+  });
+
+  it("go on after a change that cannot be made", async () => {
+    const id = randomUUID();
+    await here.put(id, { principal: "alice" });
+    const failing = here.update(id, () => {
+      throw new Error("not like this");
+    });
+    const next = here.update(id, (session) => ({ ...session, level: "debug" }));
+    await expect(failing).rejects.toThrow("not like this");
+    expect(await next).toEqual({ principal: "alice", level: "debug" });
+  });
+
+  it("say on every replica when they are changed and when they end", async () => {
+    const changed: string[] = [];
+    const id = randomUUID();
+    const other = await openSessions<Session>(await connect(), ending.signal, (each) => void changed.push(each));
+    const heard = () => changed.filter((each) => each === id).length;
+    await here.put(id, { principal: "alice" });
+    await eventually(() => expect(heard()).toBe(1));
+    await there.update(id, (session) => ({ ...session, level: "debug" }));
+    await eventually(() => expect(heard()).toBe(2));
+    await here.delete(id);
+    await eventually(() => expect(heard()).toBe(3));
+    expect(await other.get(id)).toBeUndefined();
+  });
 });
