@@ -42,7 +42,7 @@ export interface Gateway {
   request(request: GatewayRequest): Promise<IncomingMessage>;
   /** Ends a session; an endpoint that is gone or refuses is no failure. */
   endSession(headers: OutgoingHttpHeaders, msMax: number): Promise<void>;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** What every request says of the bridge, whatever it is about. */

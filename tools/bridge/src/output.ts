@@ -5,7 +5,7 @@ const unreadBytesMax = 8 * 1024 * 1024;
 
 export interface Output {
   /** Writes one line; resolves at once unless the client has fallen behind. */
-  write(line: string): Promise<void>;
+  readonly write: (line: string) => Promise<void>;
   /** Resolves when the client has caught up. */
   ready(): Promise<void>;
   /** Resolves when everything has left this process. */

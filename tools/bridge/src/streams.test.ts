@@ -35,6 +35,20 @@ test("events are the same however their bytes are cut", async () => {
   }
 });
 
+test("the cursor stands behind the last whole event, with data or without", async () => {
+  for (const [text, expected] of [
+    ["id: a\n\n", { lastEventId: "a", retryMs: undefined }],
+    ["retry: 20\nid:b\ndata: x\n\ndata: y\n\nid: c\ndata: cut off\n", { lastEventId: "b", retryMs: 20 }],
+    ["id: a\n\nid: b\0\nretry: soon\n\n", { lastEventId: "a", retryMs: undefined }],
+    ["id: a\n\nid\n\n", { lastEventId: undefined, retryMs: undefined }],
+    [`id: ${"x".repeat(2_000)}\n\n`, { lastEventId: undefined, retryMs: undefined }],
+  ] as const) {
+    const cursor = startCursor();
+    await collect(readEvents(chunksOf(Buffer.from(text)), { bytesMax: 10_000, cursor }));
+    expect(cursor).toEqual(expected);
+  }
+});
+
 test("an event may not outgrow its bound, with or without a line's end", async () => {
   for (const text of [`data: ${"x".repeat(101)}`, "data: 0123456789\n".repeat(11)]) {
     await expect(
