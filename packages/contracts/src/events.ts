@@ -112,6 +112,8 @@ export interface CallEnvelope {
   /** Several servers are behind the client's route: names and uris in what comes back say which one they are of. */
   readonly prefixed: boolean;
   readonly client: ClientSide;
+  /** The client has asked for a stream: every frame has a place, however few there are. */
+  readonly stream?: true;
   /** The call that waits in a runner and goes on with the answers in this frame. */
   readonly parked?: string;
   readonly facts: CallFacts;
@@ -176,6 +178,9 @@ export function questionId(runner: string, number: number): string {
 export function runnerOfQuestion(id: unknown): string | undefined {
   return typeof id === "string" ? /^tollgate-(r-[a-z0-9]+)-\d+$/.exec(id)?.[1] : undefined;
 }
+
+/** A session's call that takes longer than this is a stream even with one frame: its client may lose patience. */
+export const STREAM_AFTER_MS = 2_000;
 
 /** How long a call waits for people: for each question its deadline moves this far, at the most. */
 export const QUESTION_TIMEOUT_MS = 600_000;

@@ -20,6 +20,7 @@ export {
   type ReplyEnvelope,
   type ResourceUpdate,
   runnerOfQuestion,
+  STREAM_AFTER_MS,
   streamOwner,
 } from "./events.ts";
 export * as auditV1 from "./gen/tollgate/audit/v1/audit.ts";

@@ -1,8 +1,9 @@
+import { STREAM_AFTER_MS } from "@tollgate/contracts";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { Refusal } from "../domain/http-checks.ts";
-import type { CallSink } from "./calls.ts";
+import { prefersStream, type Refusal } from "../domain/http-checks.ts";
+import { type CallSink, streamEventId } from "./calls.ts";
 import { type EventStream, openEventStream } from "./event-stream.ts";
 import { type McpAnswer, toRefusal } from "./mcp-exchange.ts";
 
@@ -13,6 +14,10 @@ const MODERN_STATUS: Readonly<Record<number, number>> = {
   [RPC.missingClientCapability]: 400,
   [RPC.unsupportedProtocolVersion]: 400,
 };
+/** After the time at which the runner keeps the answer for resuming; both look at their own clock. */
+const CLOCKS_DIFFER_MS = 3_000;
+const POLL_AFTER_MS = 3_000;
+const RETRY_MS = 500;
 /** An error's answer is short: longer ones are not looked at. */
 const ERROR_MAX_CHARS = 65_536;
 
@@ -39,30 +44,49 @@ export function resultText(id: RequestId, result: string): string {
 interface OpenResponse {
   answer(answer: Exclude<McpAnswer, { kind: "call" }>): void;
   sinkFor(frame: RequestFrame): CallSink;
-  /** A modern client cancels by closing its response; a legacy one that went away is no cancellation. */
-  cancelOnClose(answer: McpAnswer & { kind: "call" }, cancel: () => void): void;
+  /** What is done until the call is answered. `cancel` is for a client that does not want the answer any more. */
+  waitFor(answer: McpAnswer & { kind: "call" }, cancel: () => void): void;
 }
 
-/** One POST's response: plain JSON as long as one message is all there is, an event stream from the second on. */
+/**
+ * One POST's response: plain JSON as long as one message is all there is, an event stream from the second on, or when
+ * the client prefers one. A session's call that takes long becomes a stream too, one that can be resumed from its
+ * beginning (MCP 2025-11-25, Streamable HTTP: an event with an id and no data).
+ */
 export function openResponse(
   request: FastifyRequest,
   reply: FastifyReply,
   { modern, log }: { modern: boolean; log: Log },
 ): OpenResponse {
+  const wantsStream = prefersStream(request.headers);
   let stream: EventStream | undefined;
   let done = false;
 
-  function sendJson(text: string): void {
+  function end(text: string, eventId?: string): void {
     done = true;
     const status = modern ? modernStatus(text) : 200;
-    void reply.code(status).type("application/json").send(text);
-  }
-
-  function end(text: string, eventId?: string): void {
-    if (!stream) return sendJson(text);
-    done = true;
+    if (!stream && (!wantsStream || status !== 200)) return void reply.code(status).type("application/json").send(text);
+    stream ??= openEventStream(reply);
     stream.send(text, eventId);
     stream.close();
+  }
+
+  /** The client may go away and come back for the rest. */
+  function prime(callId: string): void {
+    if (done || stream) return;
+    stream = openEventStream(reply);
+    stream.prime(streamEventId(callId, 0), RETRY_MS);
+  }
+
+  function waitForSession(callId: string): void {
+    if (!wantsStream) return void onlyWhileOpen(setTimeout(() => prime(callId), STREAM_AFTER_MS + CLOCKS_DIFFER_MS));
+    prime(callId);
+    // Its client will ask for the rest; nobody has to hold a connection for a call that takes its time.
+    onlyWhileOpen(setTimeout(() => stream?.close(), POLL_AFTER_MS));
+  }
+
+  function onlyWhileOpen(timer: NodeJS.Timeout): void {
+    reply.raw.once("close", () => clearTimeout(timer));
   }
 
   return {
@@ -75,9 +99,12 @@ export function openResponse(
         return stream.onClose(() => opened.close());
       }
       if (answer.session !== undefined) void reply.header("mcp-session-id", answer.session);
-      sendJson(resultText(answer.id, answer.result));
+      const text = resultText(answer.id, answer.result);
+      if (answer.session === undefined) return end(text);
+      void reply.type("application/json").send(text);
     },
     sinkFor: (frame) => ({
+      wantsStream: wantsStream && !modern,
       onFrame(text, eventId) {
         if (done || reply.raw.destroyed) return;
         stream ??= openEventStream(reply);
@@ -91,8 +118,9 @@ export function openResponse(
         refuse(reply, frame.id, refusal);
       },
     }),
-    cancelOnClose({ era }, cancel) {
+    waitFor({ callId, canResume, era }, cancel) {
       const onClose = () => {
+        // A legacy client that went away has not cancelled.
         if (done || era !== "modern") return;
         done = true;
         log.debug("the client closed the response of a call");
@@ -100,8 +128,9 @@ export function openResponse(
       };
       request.raw.socket.setKeepAlive(true);
       // It may have gone while the call was being decided.
-      if (reply.raw.destroyed) onClose();
-      else reply.raw.once("close", onClose);
+      if (reply.raw.destroyed) return onClose();
+      reply.raw.once("close", onClose);
+      if (canResume) waitForSession(callId);
     },
   };
 }

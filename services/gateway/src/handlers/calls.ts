@@ -21,6 +21,8 @@ const DEADLINE_GRACE_MS = 3_000;
  * of a stream that can be resumed from it.
  */
 export interface CallSink {
+  /** The client wants a stream, from which it can resume, however the call is answered. */
+  readonly wantsStream?: boolean;
   onFrame(frame: string, eventId: string | undefined): void;
   onFinal(frame: string, eventId: string | undefined): void;
   onFailure(error: AppError): void;
@@ -97,8 +99,11 @@ export function createCalls(options: {
     const id = newCallId(acceptedAt);
     const deadline = acceptedAt + requestTimeoutMs;
     pending.set(id, { request, acceptedAt, deadline });
-    const waiting = parked === undefined ? {} : { parked };
-    const of = { retrySafe, prefixed, client, ...waiting, facts: { ...facts, acceptedAt } };
+    const special = {
+      ...(parked === undefined ? {} : { parked }),
+      ...(request.sink.wantsStream ? { stream: true as const } : {}),
+    };
+    const of = { retrySafe, prefixed, client, ...special, facts: { ...facts, acceptedAt } };
     const envelope = { id, gateway, deadline, ...of };
     const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant, runner: request.runner };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {

@@ -8,6 +8,8 @@ const KEEP_ALIVE_MS = 15_000;
 
 export interface EventStream extends Outlet {
   readonly closed: boolean;
+  /** An event without a message: a client that has seen nothing else can resume from it. */
+  prime(eventId: string, retryMs: number): void;
   /** An event that is no message. */
   event(name: string, data: string): void;
   /** Called once, whoever ended it. */
@@ -40,6 +42,7 @@ export function openEventStream(reply: FastifyReply, headers: Readonly<Record<st
     },
     send: (frame, eventId) =>
       write(`${eventId === undefined ? "" : `id: ${eventId}\n`}event: message\ndata: ${frame}\n\n`),
+    prime: (eventId, retryMs) => write(`id: ${eventId}\nretry: ${retryMs}\ndata:\n\n`),
     event: (name, data) => write(`event: ${name}\ndata: ${data}\n\n`),
     close: () => void raw.end(),
     onClose(listener) {

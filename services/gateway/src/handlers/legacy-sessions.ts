@@ -157,6 +157,7 @@ export function createLegacySessions(options: {
           context,
           { ...about, runnerOf, onRunner },
           {
+            wantsStream: sink.wantsStream ?? false,
             onFrame: (text, eventId) => sink.onFrame(text, eventId),
             onFinal: (text, eventId) => (forget(), onAnswered(open, frame, text), sink.onFinal(text, eventId)),
             onFailure: (error) => (forget(), sink.onFailure(error)),

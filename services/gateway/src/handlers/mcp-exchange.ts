@@ -34,7 +34,13 @@ export type McpAnswer =
   | { readonly kind: "result"; readonly id: RequestId; readonly result: string; readonly session?: string }
   | { readonly kind: "error"; readonly id: RequestId | null; readonly error: Refusal }
   | { readonly kind: "accepted" }
-  | { readonly kind: "call"; readonly era: Era; readonly callId: string }
+  | {
+      readonly kind: "call";
+      readonly era: Era;
+      readonly callId: string;
+      /** The client's revision knows streams that are resumed from their beginning. */
+      readonly canResume: boolean;
+    }
   | { readonly kind: "stream"; readonly open: (outlet: Outlet) => { close(): void } };
 
 export function unknownMethod(frame: RequestFrame, status: number): McpAnswer {

@@ -2,58 +2,29 @@ import { addAbortSignal, type Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AppError, httpStatus } from "@tollgate/errors";
 import { batchOf, parseFrame, RPC } from "@tollgate/mcp";
-import type { Log } from "@tollgate/service";
-import type { Policy } from "../clients/policy.ts";
-import type { Registry } from "../clients/registry.ts";
-import { checkScope, type Scope } from "../domain/catalogue.ts";
+import type { Scope } from "../domain/catalogue.ts";
 import { accepts, checkLegacyAccept, type Refusal } from "../domain/http-checks.ts";
-import { type ProtectedResource, scopeChallenge, unauthorizedChallenge } from "../domain/protected-resource.ts";
+import { scopeChallenge, unauthorizedChallenge } from "../domain/protected-resource.ts";
 import { openBatchResponse } from "./batch-response.ts";
 import { errorText, openResponse, refuse } from "./call-response.ts";
-import type { Calls } from "./calls.ts";
 import { openEventStream } from "./event-stream.ts";
-import { isModern, type Mcp } from "./mcp.ts";
-import { type Caller, resolveCaller } from "./mcp-caller.ts";
-import { type McpContext, toRefusal } from "./mcp-exchange.ts";
+import { isModern } from "./mcp.ts";
+import { resolveCaller } from "./mcp-caller.ts";
+import { toRefusal } from "./mcp-exchange.ts";
+import { bodyOf, checkRoute, contextOf, type McpTransportOptions, scopeOf } from "./mcp-request.ts";
 import { registerEventStreamTransport } from "./mcp-sse.ts";
-import type { Refuse } from "./refusals.ts";
-import type { SessionStreams } from "./session-streams.ts";
 
 const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
 const DRAIN_TIMEOUT_MS = 5_000;
 const BATCH_MAX = 100;
 /** The only revision with batches. */
 const BATCH_REVISION = "2025-03-26";
-export const ROUTES = ["/mcp", "/mcp/:group", "/mcp/:group/:server"] as const;
+const ROUTES = ["/mcp", "/mcp/:group", "/mcp/:group/:server"] as const;
 
 type HttpError = Error & { statusCode?: number };
 
-declare module "fastify" {
-  interface FastifyRequest {
-    /** Set once the request's token has been resolved. */
-    caller: Caller | null;
-  }
-}
-
-export interface McpHttpOptions {
-  readonly mcp: Mcp;
-  readonly calls: Calls;
-  readonly streams: SessionStreams;
-  readonly refuse: Refuse;
-  readonly policy: Policy;
-  readonly registry: Registry;
-  readonly resource: ProtectedResource;
-  readonly allowedOrigins: readonly string[];
-  readonly bodyMaxBytes: number;
-  /** Of a session that its transport begins. */
-  readonly newSessionId: () => string;
-  /** A frame for the stream of a session, wherever it is open. */
-  readonly toSession: (session: string, frame: string) => void;
-  readonly log: Log;
-}
-
 /** Streamable HTTP for MCP: one POST per message; the answer is JSON, or an event stream once a second message comes. */
-export async function registerMcp(app: FastifyInstance, options: McpHttpOptions): Promise<void> {
+export async function registerMcp(app: FastifyInstance, options: McpTransportOptions): Promise<void> {
   await app.register((scope, _options, done) => {
     // The body stays text: it is parsed once, and forwarded as it came.
     scope.removeAllContentTypeParsers();
@@ -81,7 +52,7 @@ export async function registerMcp(app: FastifyInstance, options: McpHttpOptions)
   });
 }
 
-async function post(request: FastifyRequest, reply: FastifyReply, options: McpHttpOptions): Promise<FastifyReply> {
+async function post(request: FastifyRequest, reply: FastifyReply, options: McpTransportOptions): Promise<FastifyReply> {
   const { mcp, calls, log } = options;
   const astray = checkRoute(request, options);
   if (astray) return refuse(reply, null, astray);
@@ -101,7 +72,7 @@ async function post(request: FastifyRequest, reply: FastifyReply, options: McpHt
   const response = openResponse(request, reply, { modern, log });
   try {
     const answer = await mcp.handle(frame, contextOf(request, text), (call) => response.sinkFor(call));
-    if (answer.kind === "call") response.cancelOnClose(answer, () => calls.cancel(answer.callId));
+    if (answer.kind === "call") response.waitFor(answer, () => calls.cancel(answer.callId));
     else response.answer(answer);
   } catch (error) {
     refuse(reply, frame.kind === "request" ? frame.id : null, refusalOf(error as Error, request, options));
@@ -114,7 +85,7 @@ async function postBatch(
   texts: readonly string[],
   request: FastifyRequest,
   reply: FastifyReply,
-  options: McpHttpOptions,
+  options: McpTransportOptions,
 ): Promise<FastifyReply> {
   const { mcp } = options;
   const refusal = (status: number, message: string) =>
@@ -146,7 +117,7 @@ async function postBatch(
 async function openStream(
   request: FastifyRequest,
   reply: FastifyReply,
-  options: McpHttpOptions,
+  options: McpTransportOptions,
 ): Promise<FastifyReply> {
   const { mcp, streams } = options;
   const { headers } = request;
@@ -178,7 +149,7 @@ async function openStream(
 async function endSession(
   request: FastifyRequest,
   reply: FastifyReply,
-  { mcp }: McpHttpOptions,
+  { mcp }: McpTransportOptions,
 ): Promise<FastifyReply> {
   const id = request.headers["mcp-session-id"];
   const refusal = (status: number, message: string) =>
@@ -188,26 +159,7 @@ async function endSession(
   return refusal(404, "the session is not known or has ended");
 }
 
-export function contextOf(request: FastifyRequest, text: string): McpContext {
-  const scope = scopeOf(request.params as Partial<Scope>);
-  return { ...request.caller!, scope, overHttp: true, headers: request.headers, bytes: Buffer.byteLength(text) };
-}
-
-export function scopeOf({ group, server }: Partial<Scope>): Scope {
-  return { group, server };
-}
-
-export function bodyOf({ body }: FastifyRequest): string {
-  return typeof body === "string" ? body : "";
-}
-
-/** Why the route leads nowhere. */
-export function checkRoute(request: FastifyRequest, { registry }: McpHttpOptions): Refusal | undefined {
-  const message = checkScope(registry.catalogue, scopeOf(request.params as Partial<Scope>));
-  return message === undefined ? undefined : { status: 404, code: RPC.invalidParams, message };
-}
-
-function refusalOf(error: HttpError, request: FastifyRequest, options: McpHttpOptions): Refusal {
+function refusalOf(error: HttpError, request: FastifyRequest, options: McpTransportOptions): Refusal {
   const { bodyMaxBytes, log } = options;
   if (error instanceof AppError) {
     if (error.code === "internal") log.error({ err: error }, "request failed");
@@ -225,7 +177,7 @@ function refusalOf(error: HttpError, request: FastifyRequest, options: McpHttpOp
   return { ...toRefusal(error), status: 500 };
 }
 
-function challengeFor(error: AppError, request: FastifyRequest, { resource }: McpHttpOptions): string | undefined {
+function challengeFor(error: AppError, request: FastifyRequest, { resource }: McpTransportOptions): string | undefined {
   const path = request.url.split("?")[0]!;
   // Nothing was wrong with a token that was not sent.
   const problem = request.headers.authorization === undefined ? undefined : error.message;

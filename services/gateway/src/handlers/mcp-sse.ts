@@ -4,7 +4,7 @@ import { errorText, refuse, resultText } from "./call-response.ts";
 import { openEventStream } from "./event-stream.ts";
 import type { McpAnswer } from "./mcp-exchange.ts";
 import { toRefusal } from "./mcp-exchange.ts";
-import { bodyOf, checkRoute, contextOf, type McpHttpOptions } from "./mcp-http.ts";
+import { bodyOf, checkRoute, contextOf, type McpTransportOptions } from "./mcp-request.ts";
 
 const SESSION_ID = /^[A-Za-z0-9_-]{16,64}$/;
 
@@ -12,12 +12,12 @@ const SESSION_ID = /^[A-Za-z0-9_-]{16,64}$/;
  * HTTP+SSE (MCP 2024-11-05): one stream for all that the server says, whose first event names the place for POSTs. A
  * POST may come to another replica: its answers go over the session's stream, as what servers say unasked does.
  */
-export function registerEventStreamTransport(app: FastifyInstance, route: string, options: McpHttpOptions): void {
+export function registerEventStreamTransport(app: FastifyInstance, route: string, options: McpTransportOptions): void {
   app.get(`${route}/sse`, (request, reply) => open(request, reply, options));
   app.post(`${route}/messages`, (request, reply) => post(request, reply, options));
 }
 
-async function open(request: FastifyRequest, reply: FastifyReply, options: McpHttpOptions): Promise<FastifyReply> {
+async function open(request: FastifyRequest, reply: FastifyReply, options: McpTransportOptions): Promise<FastifyReply> {
   const { streams, newSessionId, mcp } = options;
   const astray = checkRoute(request, options);
   if (astray) return refuse(reply, null, astray);
@@ -44,7 +44,7 @@ async function open(request: FastifyRequest, reply: FastifyReply, options: McpHt
   return reply;
 }
 
-async function post(request: FastifyRequest, reply: FastifyReply, options: McpHttpOptions): Promise<FastifyReply> {
+async function post(request: FastifyRequest, reply: FastifyReply, options: McpTransportOptions): Promise<FastifyReply> {
   const { mcp, toSession } = options;
   const refusal = (status: number, message: string, code: number = RPC.invalidRequest) =>
     refuse(reply, null, { status, code, message });

@@ -9,7 +9,7 @@ import { errorText } from "./call-response.ts";
 import type { CallSink } from "./calls.ts";
 import { type Caller, resolveCaller } from "./mcp-caller.ts";
 import { type McpContext, type Outlet, toRefusal } from "./mcp-exchange.ts";
-import type { McpHttpOptions } from "./mcp-http.ts";
+import type { McpTransportOptions } from "./mcp-request.ts";
 import { answerOn } from "./mcp-sse.ts";
 
 const SUBPROTOCOL = "mcp";
@@ -19,7 +19,7 @@ const REVOKED = 4401;
 const PATH = /^\/mcp(?:\/([^/]+))?(?:\/([^/]+))?\/ws$/;
 
 /** MCP over WebSocket: one frame per text message, both ways, both eras. The connection is the session. */
-export function registerWebSocket(app: FastifyInstance, options: McpHttpOptions): void {
+export function registerWebSocket(app: FastifyInstance, options: McpTransportOptions): void {
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: options.bodyMaxBytes,
@@ -41,7 +41,10 @@ export function registerWebSocket(app: FastifyInstance, options: McpHttpOptions)
   });
 }
 
-async function admit(request: IncomingMessage, options: McpHttpOptions): Promise<{ caller: Caller; scope: Scope }> {
+async function admit(
+  request: IncomingMessage,
+  options: McpTransportOptions,
+): Promise<{ caller: Caller; scope: Scope }> {
   const { pathname } = new URL(request.url ?? "/", "http://local");
   const path = PATH.exec(pathname);
   if (!path) throw new AppError("not_found", `${pathname} is no place for WebSocket; /mcp/ws is`);
@@ -67,7 +70,7 @@ interface Opened {
   readonly scope: Scope;
 }
 
-function serve(socket: WebSocket, { request, caller, scope }: Opened, options: McpHttpOptions): void {
+function serve(socket: WebSocket, { request, caller, scope }: Opened, options: McpTransportOptions): void {
   const { mcp, calls, streams, newSessionId, log } = options;
   const sessionId = newSessionId();
   /** Requests of modern clients under way, which `notifications/cancelled` names: here it is no HTTP response to close. */

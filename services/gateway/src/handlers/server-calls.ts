@@ -1,6 +1,14 @@
 import type { ClientSide } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { type Era, parseFrame, type RequestFrame, type SealedState, type Sealers, setParam } from "@tollgate/mcp";
+import {
+  type Era,
+  LATEST_LEGACY_REVISION,
+  parseFrame,
+  type RequestFrame,
+  type SealedState,
+  type Sealers,
+  setParam,
+} from "@tollgate/mcp";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { checkParamHeaders } from "../domain/http-checks.ts";
@@ -80,12 +88,13 @@ export function createServerCalls(options: {
         ...(client.session === undefined ? {} : { session: client.session }),
       },
       sink: {
+        wantsStream: sink.wantsStream ?? false,
         onFrame: (text, eventId) => sink.onFrame(text, eventId),
         onFinal: (text, eventId) => (tracing.end(), sink.onFinal(text, eventId)),
         onFailure: (error) => (tracing.end(error.code), sink.onFailure(error)),
       },
     });
-    return { kind: "call", era: client.era, callId };
+    return { kind: "call", era: client.era, callId, canResume: client.protocol === LATEST_LEGACY_REVISION };
   };
 }
 

@@ -1,5 +1,11 @@
 import type { Framed } from "@tollgate/bus";
-import { type CallEnvelope, QUESTION_TIMEOUT_MS, type ReplyEnvelope, streamOwner } from "@tollgate/contracts";
+import {
+  type CallEnvelope,
+  QUESTION_TIMEOUT_MS,
+  type ReplyEnvelope,
+  STREAM_AFTER_MS,
+  streamOwner,
+} from "@tollgate/contracts";
 import type { AppError } from "@tollgate/errors";
 import type { RequestFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
@@ -73,6 +79,13 @@ export function createCallState(
   let place = firstPlace;
   let leftMs = 0;
 
+  /** Only what is kept on a stream can be asked for again by a client that has lost its connection. */
+  function isStream(): boolean {
+    const { session, acceptedAt } = envelope.facts;
+    if (place > 0 || envelope.stream === true) return true;
+    return session !== undefined && Date.now() - acceptedAt > STREAM_AFTER_MS;
+  }
+
   const state: CallState = {
     envelope,
     frame,
@@ -105,7 +118,7 @@ export function createCallState(
       const started = startedAt === undefined ? {} : { startedAt };
       const responseBytes = Buffer.byteLength(text);
       const bound = upstream?.lease.kind === "bound" ? { runner: options.runner } : {};
-      const marks = place > 0 ? { place: place + 1, owner, ...bound } : bound;
+      const marks = isStream() ? { place: place + 1, owner, ...bound } : bound;
       onEnded({ ending: { endedAt: now(), responseBytes, coldStart, ...started, ...ending }, text, marks });
     },
     fail(error) {

@@ -6,7 +6,7 @@ import type { ServerState } from "../state.ts";
 import { NO_ARGUMENTS, numberOf, stringOf, type ToolContext, type ToolFixture } from "../tool.ts";
 
 const STEP_MS = 50;
-const RECONNECTION_MS = 100;
+const RECONNECTION_MS = 4_000;
 const CANCELLABLE_DEFAULT_MS = 30_000;
 
 /** Only what the client's log level lets through; modern clients name theirs with each request. */
