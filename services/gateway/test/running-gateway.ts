@@ -10,30 +10,45 @@ import { registryServer, registryTool, snapshotOf } from "./sample-catalogue.ts"
 /** What gateways need around them: policy, and a registry that knows two groups. */
 export interface Surroundings {
   readonly policy: ControlledPolicy;
+  /** A new snapshot of the registry, to every gateway. */
+  setServers(servers: readonly registryV1.Server[]): void;
   startGateway(
-    settings?: Partial<Record<keyof ReturnType<typeof configSchema.parse>, number>>,
+    settings?: Partial<Record<keyof ReturnType<typeof configSchema.parse>, number | string>>,
   ): Promise<RunningGateway>;
 }
 
 const TOOLS = [registryTool("echo"), registryTool("safe", { retrySafe: true })];
-const CATALOGUE = snapshotOf(
-  [registryServer({ id: "one", tools: TOOLS }), registryServer({ id: "lonely", group: "nobody", tools: TOOLS })],
-  ["demo", "nobody"],
-);
+const SERVERS = [
+  registryServer({ id: "one", tools: TOOLS }),
+  registryServer({ id: "lonely", group: "nobody", tools: TOOLS }),
+];
+const GROUPS = ["demo", "nobody", "plain"];
+
+type CatalogueStream = Parameters<registryV1.RegistryServiceServer["watchCatalogue"]>[0];
 
 export async function startSurroundings(infra: Infrastructure, life: Life): Promise<Surroundings> {
   const { serviceKey } = infra;
   const policy = await startPolicy({ serviceKey, life });
   policy.tokens.set("rival-token", principal({ id: "rival", tenant: "rival" }));
   policy.tokens.set("useless-token", principal({ id: "useless", permissions: [] }));
+  const watching = new Set<CatalogueStream>();
+  let snapshot = snapshotOf(SERVERS, GROUPS);
   const implementation: Partial<registryV1.RegistryServiceServer> = {
-    watchCatalogue: (stream) => void stream.write(CATALOGUE),
+    watchCatalogue(stream) {
+      watching.add(stream);
+      for (const event of ["end", "cancelled", "error", "close"]) stream.on(event, () => watching.delete(stream));
+      stream.write(snapshot);
+    },
   };
   const definition = registryV1.RegistryServiceService;
   const services = [{ definition, implementation: implementation as registryV1.RegistryServiceServer }];
   const registry = await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life });
   return {
     policy,
+    setServers(servers) {
+      snapshot = snapshotOf(servers, GROUPS, snapshot.revision + 1n);
+      for (const stream of watching) stream.write(snapshot);
+    },
     async startGateway(settings = {}) {
       const config = configSchema.parse({
         serviceKey,

@@ -9,8 +9,7 @@ import {
   splice,
 } from "@tollgate/mcp";
 
-export const KINDS = ["tool", "prompt", "resource", "template"] as const;
-export type Kind = (typeof KINDS)[number];
+export type Kind = "tool" | "prompt" | "resource" | "template";
 
 /** Something that a server offers. */
 export interface Item {
