@@ -27,6 +27,8 @@ export const configSchema = z.object({
   callsWaitingMax: envSchema.positiveInt(2_000),
   /** Of one server, over all tenants. */
   processesPerServerMax: envSchema.positiveInt(16),
+  /** The same of a remote server. */
+  connectionsPerServerMax: envSchema.positiveInt(256),
   processIdleMs: envSchema.positiveInt(600_000),
   /** After which the connection of one session, or one for clients that are asked things, ends unused. */
   sessionIdleMs: envSchema.positiveInt(600_000),

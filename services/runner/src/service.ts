@@ -19,6 +19,7 @@ import type { Ending } from "./domain/outcome.ts";
 import { createPools } from "./handlers/assignments.ts";
 import { createCallHandler } from "./handlers/calls.ts";
 import { createConsumers } from "./handlers/consumers.ts";
+import { createInterests, createUpdates } from "./handlers/interests.ts";
 import { createParkedCalls } from "./handlers/parked-calls.ts";
 import { createQuestions } from "./handlers/questions.ts";
 import { connectRegistry } from "./handlers/registry.ts";
@@ -55,13 +56,8 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
 
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
-  const bus = await connectBus({
-    url: config.natsUrl,
-    name: runner,
-    prefix: config.busPrefix,
-    log,
-    signal: life.signal,
-  });
+  const { natsUrl: url, busPrefix: prefix, serviceKey } = config;
+  const bus = await connectBus({ url, name: runner, prefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
   ops.checks.set("nats", () => bus.problem());
 
@@ -71,6 +67,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const pools = createPools({
     config,
     listenerOf: createSessionListener({ bus, questions, log }),
+    updatesOf: createUpdates(bus),
     resolveCommand: createCommandResolver({ installDir, baseEnv: config.baseEnv }),
     ledger,
     log,
@@ -78,7 +75,8 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   });
   life.onClose("server processes", 4_000, () => pools.close());
 
-  const parked = createParkedCalls({ runner, sealers: createSealers(config.serviceKey), limits: config });
+  const sealers = createSealers(serviceKey);
+  const parked = createParkedCalls({ runner, sealers, limits: config });
   life.onClose("parked calls", 100, () => parked.close());
   const calls = createCallHandler({
     runner,
@@ -88,6 +86,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     poolOf: (server) => pools.get(server),
     questions,
     parked,
+    sealers,
     onEnded: observeCalls(metrics, { running: () => calls.running, processes: () => pools.processes }),
     life,
     log,
@@ -95,12 +94,13 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   life.onClose("calls under way", FINISH_TIMEOUT_MS, () => calls.idle());
 
   subscribeAnswers(bus, runner, ({ envelope, frame }) => questions.receive(envelope, frame));
+  const interests = createInterests({ bus, poolOf: (server) => pools.get(server), life });
   const consumers = createConsumers({
     runner,
     bus,
     onDelivery: (delivery) => calls.take(delivery),
     onCancel: (callId) => calls.cancel(callId),
-    onFollowed: () => undefined,
+    onFollowed: (group) => interests.followGroup(group),
     life,
     log,
   });

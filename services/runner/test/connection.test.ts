@@ -94,7 +94,9 @@ function call(connection: Connection, frame: RequestFrame, to: Era = "legacy") {
     },
     onQuestion: () => undefined,
   };
-  const meta = requestMeta(from, { client: { era: to, capabilities: { roots: {} }, info: INFO }, allowed: [] });
+  const client = { era: to, capabilities: { roots: {} }, info: INFO };
+  const caller = { client, facts: { tenant: "acme", principal: "p" } };
+  const meta = requestMeta(from, caller, { clientCapabilities: [], sessionContext: false });
   return { heard, handle: connection.call(frame, sink, meta) };
 }
 

@@ -41,7 +41,7 @@ function open(options: Options = {}): Pool {
   const config = { ...configSchema.parse({ ...required, ...settings }), baseEnv: process.env };
   const spec = { serverId: "fixture", type: "node", command, args: [], env, workingDir: "" };
   const pool = openPool({
-    spec: { ...spec, specHash: "1", startupTimeoutMs, clientCapabilities },
+    spec: { ...spec, specHash: "1", startupTimeoutMs, clientCapabilities, ...LOCAL },
     config,
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     ledger,
@@ -49,11 +49,13 @@ function open(options: Options = {}): Pool {
     log: testLog,
     report: (report) => reports.push(report),
     listenerOf: () => ({ onNotice: () => undefined, onQuestion: () => undefined }),
+    onResourceUpdated: () => undefined,
   });
   pools.push(pool);
   return pool;
 }
 
+const LOCAL = { sessionContext: false, url: "", transport: "", headers: {} };
 const ready = () => eventually(() => expect(reports.at(-1)).toMatchObject({ status: "ready" }));
 
 const textOf = ({ result, text }: ResponseFrame): string => (result as any)?.content?.[0].text ?? text;
@@ -77,7 +79,7 @@ function callTool({ connection }: Lease, name: string, args: object = {}): Promi
 /** For a client that cannot be asked anything, unless it says otherwise. */
 function acquire(pool: Pool, tenant: string, { session, ...client }: Client = {}): Promise<Lease> {
   const facts = { tenant, principal: "p", protocol: "2025-11-25", ...(session === undefined ? {} : { session }) };
-  return pool.acquire({ facts, client: { era: "legacy", capabilities: {}, ...client } });
+  return pool.acquire({ facts, client: { era: "legacy", capabilities: {}, ...client }, apart: false });
 }
 
 interface Client extends Partial<ClientSide> {

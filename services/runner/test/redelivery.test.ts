@@ -27,6 +27,9 @@ let handler: CallHandler;
 
 const config = configSchema.parse({ serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" });
 
+const LOCAL = { sessionContext: false, url: "", transport: "", headers: {} };
+const sealers = createSealers("0123456789abcdef");
+
 beforeAll(() => {
   const spec = { serverId: "fixture", type: "node", command: fixtureServer, args: [], workingDir: "" };
   pool = openPool({
@@ -36,6 +39,7 @@ beforeAll(() => {
       specHash: "1",
       startupTimeoutMs: 10_000,
       clientCapabilities: [],
+      ...LOCAL,
     },
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
@@ -44,6 +48,7 @@ beforeAll(() => {
     log: testLog,
     report: () => undefined,
     listenerOf: () => ({ onNotice: () => undefined, onQuestion: () => undefined }),
+    onResourceUpdated: () => undefined,
   });
 });
 afterAll(async () => {
@@ -65,7 +70,8 @@ function createHandler(bus: Bus): CallHandler {
     replies: createReplySender(bus),
     poolOf: () => pool,
     questions: createQuestions({ runner: "r-test", log: testLog }),
-    parked: createParkedCalls({ runner: "r-test", sealers: createSealers("key"), limits: config }),
+    parked: createParkedCalls({ runner: "r-test", sealers, limits: config }),
+    sealers,
     onEnded: () => undefined,
     life,
     log: testLog,

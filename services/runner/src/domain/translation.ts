@@ -1,4 +1,4 @@
-import type { ClientSide } from "@tollgate/contracts";
+import type { CallFacts, ClientSide } from "@tollgate/contracts";
 import {
   CLIENT_CAPABILITIES_KEY,
   CLIENT_INFO_KEY,
@@ -25,22 +25,41 @@ const CACHEABLE = new Set([
   "resources/read",
 ]);
 
+/** Who calls, for servers that ask for it. */
+const SESSION_KEY = "io.tollgate/session";
+
 /** What a request has to say in `_meta` to a server of this era, on behalf of this client. */
 export function requestMeta(
   era: Era,
-  { client, allowed }: { client: ClientSide; allowed: readonly string[] },
+  caller: { client: ClientSide; facts: Pick<CallFacts, "tenant" | "principal" | "session"> },
+  server: { clientCapabilities: readonly string[]; sessionContext: boolean },
 ): { meta?: Meta; owned?: Meta } {
-  if (era === "legacy") return {};
-  const capabilities = allowedCapabilities(client.capabilities, allowed);
+  const context = server.sessionContext ? { [SESSION_KEY]: sessionContext(caller) } : undefined;
+  const owned = context === undefined ? {} : { owned: context };
+  if (era === "legacy") return owned;
+  const { client } = caller;
+  const capabilities = allowedCapabilities(client.capabilities, server.clientCapabilities);
   if (client.era === "modern")
-    return capabilities === client.capabilities ? {} : { owned: { [CLIENT_CAPABILITIES_KEY]: capabilities } };
+    return capabilities === client.capabilities
+      ? owned
+      : { owned: { ...context, [CLIENT_CAPABILITIES_KEY]: capabilities } };
   return {
+    ...owned,
     meta: {
       [PROTOCOL_VERSION_KEY]: MODERN_REVISION,
       [CLIENT_CAPABILITIES_KEY]: capabilities,
       ...(client.info === undefined ? {} : { [CLIENT_INFO_KEY]: client.info }),
       ...(client.logLevel === undefined ? {} : { [LOG_LEVEL_KEY]: client.logLevel }),
     },
+  };
+}
+
+function sessionContext({ client, facts }: Parameters<typeof requestMeta>[1]): Meta {
+  return {
+    user_id: facts.principal,
+    tenant_id: facts.tenant,
+    session_id: facts.session ?? null,
+    workspace: client.workspace ?? null,
   };
 }
 

@@ -32,6 +32,7 @@ export function createPools(options: {
   ledger: ProcessLedger;
   report: (report: Report) => Promise<void>;
   listenerOf: PoolOptions["listenerOf"];
+  updatesOf: (server: string) => PoolOptions["onResourceUpdated"];
   log: Log;
 }): Pools {
   const { log } = options;
@@ -53,6 +54,7 @@ export function createPools(options: {
       ...options,
       spec: assignment,
       signal: stopping.signal,
+      onResourceUpdated: options.updatesOf(serverId),
       log: log.child({ server: serverId }),
       report: (found) => {
         entry.report = found;

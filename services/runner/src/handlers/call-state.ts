@@ -7,7 +7,7 @@ import {
   streamOwner,
 } from "@tollgate/contracts";
 import type { AppError } from "@tollgate/errors";
-import type { RequestFrame } from "@tollgate/mcp";
+import type { RequestFrame, Sealers } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { type Ending, errorFrame } from "../domain/outcome.ts";
 import type { Pool } from "../upstream/pool.ts";
@@ -36,6 +36,7 @@ export interface CallOptions {
   readonly poolOf: (server: string) => Pool | undefined;
   readonly questions: Questions;
   readonly parked: ParkedCalls;
+  readonly sealers: Sealers;
   readonly onFrame: (text: string, marks: ReplyMarks) => void;
   readonly log: Log;
 }

@@ -1,6 +1,7 @@
 import { type Bus, type Delivery, type EventPublisher, findOutcomes, type ReplySender } from "@tollgate/bus";
 import type { CallEnvelope, CallEvent } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import type { Sealers } from "@tollgate/mcp";
 import type { Life, Log } from "@tollgate/service";
 import { type Ending, errorFrame, idTextOf, toCallEvent } from "../domain/outcome.ts";
 import { createRecentCalls } from "../domain/recent-calls.ts";
@@ -34,6 +35,7 @@ export interface CallHandlerOptions {
   readonly poolOf: (server: string) => Pool | undefined;
   readonly questions: Questions;
   readonly parked: ParkedCalls;
+  readonly sealers: Sealers;
   readonly onEnded: (envelope: CallEnvelope, ending: Ending) => void;
   readonly life: Life;
   readonly log: Log;

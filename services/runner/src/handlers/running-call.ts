@@ -1,10 +1,18 @@
 import { streamOwner } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
-import { type NotificationFrame, parseFrame, progressTokenOf, type RequestFrame, rewriteProgress } from "@tollgate/mcp";
+import {
+  type NotificationFrame,
+  parseFrame,
+  progressTokenOf,
+  type RequestFrame,
+  rewriteProgress,
+  splice,
+} from "@tollgate/mcp";
 import { isAnsweredHere } from "../domain/answered-here.ts";
 import { inputRequiredText, inputResponsesOf, isInputRequired } from "../domain/input-required.ts";
 import { wantsLog } from "../domain/log-levels.ts";
 import { classifyResponse, errorFrame, idTextOf } from "../domain/outcome.ts";
+import { editsOfMessage, editsOfResponse, type Outward } from "../domain/outward.ts";
 import { requestMeta, responseForClient } from "../domain/translation.ts";
 import type { Lease } from "../upstream/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
@@ -70,7 +78,7 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
   try {
     const pool = state.options.poolOf(facts.server);
     if (!pool) throw new AppError("unavailable", `server ${facts.server} is not run here any more`);
-    const lease = await pool.acquire({ facts, client });
+    const lease = await pool.acquire({ facts, client, apart: isOfTask(frame) });
     // It may have been cancelled, or run out of time, while it waited for a process.
     if (state.ended) return lease.release();
     state.coldStart ||= lease.coldStart;
@@ -81,13 +89,18 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
     if (state.ended) return lease.release();
     state.upstream = callServer(lease, frame, {
       owner: streamOwner(facts),
-      extras: requestMeta(era, { client, allowed: pool.spec.clientCapabilities }),
+      extras: {
+        ...requestMeta(era, { client, facts }, pool.spec),
+        paramHeaders: era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined,
+      },
       taker: takerOf(state, attempts),
     });
   } catch (error) {
     state.fail(toAppError(error));
   }
 }
+
+const isOfTask = ({ method, params }: RequestFrame) => params?.["task"] !== undefined || method.startsWith("tasks/");
 
 async function answerHere(state: CallState, frame: RequestFrame, lease: Lease): Promise<void> {
   const level = frame.params?.["level"];
@@ -126,6 +139,7 @@ function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void 
     method: facts.method,
     from: era,
     to: client.era,
+    edits: editsOfResponse(frame, outwardOf(state)),
   });
   state.end(classifyResponse(frame), text);
 }
@@ -138,7 +152,17 @@ function takeNotice(state: CallState, frame: NotificationFrame): void {
     return;
   }
   if (frame.method === "notifications/message" && !wantsLog(state.envelope.client, frame.params?.["level"])) return;
-  state.emit(frame.text, false);
+  state.emit(splice(frame.text, editsOfMessage(frame, outwardOf(state))), false);
+}
+
+/** Tasks live in the process or on the connection that made them; a modern remote server knows them everywhere. */
+function outwardOf({ envelope, options, upstream }: CallState): Outward {
+  const { facts, prefixed } = envelope;
+  const { kind, connection } = upstream!.lease;
+  const elsewhere = connection.pid === 0 && connection.era === "modern";
+  const session = kind === "bound" && facts.session !== undefined ? { session: facts.session } : {};
+  const home = elsewhere ? {} : { runner: options.runner, ...session };
+  return { facts, prefixed, sealers: options.sealers, home, now: Date.now() };
 }
 
 function takeQuestion(state: CallState, attempts: Attempts, question: Question): void {

@@ -3,6 +3,7 @@ import type { Log } from "@tollgate/service";
 import { canBeAsked } from "../domain/client-capabilities.ts";
 import { listOffer, type Offer } from "./discovery.ts";
 import { smellsOfOtherEra } from "./era-memory.ts";
+import { createSubscriptions } from "./subscriptions.ts";
 import { createLogLevel } from "./log-level.ts";
 import { type Handshake, type LegacyClient, MODERN_META, shakeHands } from "./handshake.ts";
 import { createServerQuestions, type Question, type ServerQuestions } from "./server-questions.ts";
@@ -46,6 +47,8 @@ export interface Connection extends Handshake {
   call(frame: RequestFrame, sink: CallSink, extras?: CallExtras): CallHandle;
   /** Has a legacy server log from this level on. Undefined when there is nothing to wait for. */
   setLogLevel(this: void, level: string): Promise<unknown> | undefined;
+  /** The resources whose updates are wanted here: these, and no others. */
+  hearOf(this: void, uris: ReadonlySet<string>): void;
   end(): Promise<void>;
 }
 
@@ -82,6 +85,7 @@ export interface ConnectionEvents {
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
   const { startupTimeoutMs, signal, events, log } = options;
   const calls = new Map<number, CallSink>();
+  let onEnded: (() => void) | undefined;
   const questions: ServerQuestions = createServerQuestions((text) => wire.respond(text));
   const wire: Wire = openWire({
     open: options.open,
@@ -97,6 +101,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       onEnd(reason) {
         events.onEnd(reason);
         questions.close();
+        onEnded?.();
       },
     },
   });
@@ -104,6 +109,8 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   signal.addEventListener("abort", stop);
   try {
     const handshake = await shakeHands(wire, options);
+    const subscriptions = createSubscriptions(wire, { handshake, log });
+    onEnded = () => subscriptions.close();
     return {
       ...handshake,
       pid: wire.pid,
@@ -116,6 +123,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       listOffer: () => listOffer(wire, handshake, { timeoutMs: startupTimeoutMs, log }),
       call: (frame, sink, extras = {}) => handOver({ wire, handshake, calls, events }, frame, sink, extras),
       setLogLevel: createLogLevel(wire, { handshake, shared: events.client === undefined }),
+      hearOf: subscriptions.want,
       end: () => wire.end(),
     };
   } catch (error) {

@@ -1,6 +1,13 @@
 import { type CallFacts, type ClientSide, streamOwner } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { LATEST_LEGACY_REVISION, LEGACY_REVISIONS, type NotificationFrame } from "@tollgate/mcp";
+import {
+  findParamHeaders,
+  LATEST_LEGACY_REVISION,
+  LEGACY_REVISIONS,
+  type NotificationFrame,
+  type ParamHeader,
+  paramValue,
+} from "@tollgate/mcp";
 import { usableCapabilities } from "../domain/client-capabilities.ts";
 import type { Connection, Listener } from "./connection.ts";
 import type { Offer } from "./discovery.ts";
@@ -9,6 +16,7 @@ import { SHARED_CLIENT } from "./handshake.ts";
 import {
   type Audience,
   createProcesses,
+  isRemote,
   type PoolSpec,
   type ProcessOptions,
   sharedBy,
@@ -29,6 +37,8 @@ export type ServerReport =
 export interface Caller {
   readonly facts: Pick<CallFacts, "tenant" | "principal" | "session" | "protocol">;
   readonly client: ClientSide;
+  /** What it does is to be told apart from what others of its tenant do: tasks. */
+  readonly apart: boolean;
 }
 
 export interface Lease {
@@ -49,22 +59,44 @@ export interface Lease {
 export interface Pool {
   readonly spec: PoolSpec;
   readonly processes: number;
+  /** The headers that a modern remote server wants to see some of a tool's arguments in. */
+  paramHeaders(tool: string, args: unknown): Readonly<Record<string, string>> | undefined;
   /** @throws {AppError} `unavailable`, `overloaded` */
   acquire(caller: Caller): Promise<Lease>;
+  /** These updates are wanted from now on, for this tenant no others. */
+  hearOf(wanted: WantedUpdates): void;
   /** Takes no more calls, and ends the processes when theirs have ended. */
   close(): Promise<void>;
 }
+
+/** Resources of a server that clients of a tenant want to hear of. */
+export interface WantedUpdates {
+  readonly tenant: string;
+  readonly uris: ReadonlySet<string>;
+  /** Those of them that sessions want, which may have connections of their own. */
+  readonly bySession: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+export type ResourceListener = (
+  whose: { readonly tenant: string; readonly session: string | undefined },
+  frame: NotificationFrame,
+) => void;
 
 export interface PoolOptions extends ProcessOptions {
   readonly report: (report: ServerReport) => void;
   /** For what is said to a session outside of any call. */
   readonly listenerOf: (facts: Caller["facts"]) => Listener;
+  readonly onResourceUpdated: ResourceListener;
 }
 
 export function openPool(options: PoolOptions): Pool {
   const { spec, config, report, log } = options;
+  const max = isRemote(spec) ? config.connectionsPerServerMax : config.processesPerServerMax;
+  let toolHeaders: ReadonlyMap<string, readonly ParamHeader[]> = new Map();
   let closed = false;
   let relisting: NodeJS.Timeout | undefined;
+  /** By tenant. */
+  const wanted = new Map<string, WantedUpdates>();
   const era = createEraMemory(config.eraKnownMs);
   const restarts = createRestarts({
     start: () => void discover(),
@@ -86,9 +118,20 @@ export function openPool(options: PoolOptions): Pool {
           learn(slot).catch((error: Error) => log.warn({ reason: error.message }, "what has changed is not known"));
         }, RELIST_DELAY_MS);
       },
-      onResourceUpdated: (_slot: Slot, _frame: NotificationFrame) => undefined,
+      onTaken: subscribe,
+      onResourceUpdated({ audience: { tenant, session } }, frame) {
+        if (tenant !== undefined) options.onResourceUpdated({ tenant, session }, frame);
+      },
     },
   });
+
+  function subscribe(slot: Slot): void {
+    const { kind, tenant = "", session = "" } = slot.audience;
+    const of = wanted.get(tenant);
+    const uris = kind === "shared" ? of?.uris : of?.bySession.get(session);
+    slot.uris = uris ?? new Set();
+    slot.connection?.hearOf(slot.uris);
+  }
 
   async function discover(): Promise<void> {
     if (closed || processes.count > 0) return;
@@ -102,6 +145,7 @@ export function openPool(options: PoolOptions): Pool {
   async function learn(slot: Slot): Promise<void> {
     const connection = await slot.opening;
     const offer = await connection.listOffer();
+    if (isRemote(spec)) toolHeaders = headersOf(offer.tools);
     restarts.recovered();
     if (!closed) report({ status: "ready", ...offer });
   }
@@ -109,12 +153,17 @@ export function openPool(options: PoolOptions): Pool {
   function startFor(audience: Audience): Slot {
     const { problem } = restarts;
     if (problem !== undefined) throw unavailable(problem);
-    const { processesPerServerMax } = config;
-    if (processes.count >= processesPerServerMax && !processes.makeRoom()) {
-      const reason = `server ${spec.serverId}: all ${processesPerServerMax} processes are in use`;
+    if (processes.count >= max && !processes.makeRoom()) {
+      const what = isRemote(spec) ? "connections" : "processes";
+      const reason = `server ${spec.serverId}: all ${max} ${what} are in use`;
       throw new AppError("overloaded", reason);
     }
     return processes.start(audience);
+  }
+
+  /** Nobody waits for it: it is tried again when the updates are next asked for. */
+  function startIfRoom(audience: Audience): void {
+    if (processes.count < max) processes.start(audience);
   }
 
   function unavailable(reason: string): AppError {
@@ -164,10 +213,24 @@ export function openPool(options: PoolOptions): Pool {
     get processes() {
       return processes.count;
     },
+    paramHeaders(tool, args) {
+      const headers = toolHeaders.get(tool);
+      if (headers === undefined) return undefined;
+      const entries = headers.map(({ header, path }) => [header, paramValue(args, path)]);
+      return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as Record<string, string>;
+    },
     async acquire(caller) {
       if (closed) throw unavailable("it is being stopped or replaced");
       const audience = await audienceFor(caller);
       return enter(processes.find(audience) ?? startFor(audience));
+    },
+    hearOf(now) {
+      if (closed) return;
+      if (now.uris.size === 0) wanted.delete(now.tenant);
+      else wanted.set(now.tenant, now);
+      const shared = sharedBy(now.tenant);
+      if (now.uris.size > 0 && restarts.problem === undefined && !processes.find(shared)) startIfRoom(shared);
+      for (const slot of processes.all()) if (slot.audience.tenant === now.tenant) subscribe(slot);
     },
     async close() {
       closed = true;
@@ -179,16 +242,24 @@ export function openPool(options: PoolOptions): Pool {
   };
 }
 
+const nameOf = (tool: string) => String((JSON.parse(tool) as { name?: unknown } | null)?.name);
+
+function headersOf(tools: readonly string[]): ReadonlyMap<string, readonly ParamHeader[]> {
+  const marked = tools.map((tool) => [nameOf(tool), findParamHeaders(tool)] as const);
+  return new Map(marked.filter(([, headers]) => headers.length > 0));
+}
+
 /** The connection that a legacy server needs to ask this client something; undefined where it has nothing to ask. */
 function ownAudience(
-  { facts, client }: Caller,
+  { facts, client, apart }: Caller,
   spec: PoolSpec,
   listenerOf: PoolOptions["listenerOf"],
 ): Audience | undefined {
   const { tenant, session, protocol } = facts;
   const capabilities = usableCapabilities(client, spec.clientCapabilities);
-  if (capabilities === undefined) return undefined;
+  if (capabilities === undefined && !apart) return undefined;
   if (client.era === "modern") {
+    if (capabilities === undefined) return undefined;
     const key = JSON.stringify(capabilities);
     const listener = { onNotice: () => undefined, onQuestion: refuseUnasked };
     return { kind: "exclusive", tenant, key, client: { ...SHARED_CLIENT, capabilities }, listener };
@@ -196,8 +267,8 @@ function ownAudience(
   if (session === undefined) return undefined;
   const legacyProtocol = LEGACY_REVISIONS.some((each) => each === protocol) ? protocol : LATEST_LEGACY_REVISION;
   const info = client.info ?? SHARED_CLIENT.info;
-  const told = { capabilities, info, protocol: legacyProtocol };
-  return { kind: "bound", tenant, key: streamOwner(facts), client: told, listener: listenerOf(facts) };
+  const told = { capabilities: capabilities ?? {}, info, protocol: legacyProtocol };
+  return { kind: "bound", tenant, session, key: streamOwner(facts), client: told, listener: listenerOf(facts) };
 }
 
 const refuseUnasked: Listener["onQuestion"] = ({ refuse }) =>

@@ -7,7 +7,9 @@ import type { EraMemory } from "./era-memory.ts";
 import { type LegacyClient, SHARED_CLIENT } from "./handshake.ts";
 import { createPlaces, type Places } from "./places.ts";
 import type { ProcessLedger } from "./process-ledger.ts";
+import { openRemote } from "./remote-transport.ts";
 import { startStdioTransport } from "./stdio-transport.ts";
+import type { RemoteKind, Transport, TransportEvents } from "./transport.ts";
 
 /** How long the calls of a server that was replaced have to end. */
 const CALLS_FINISH_MAX_MS = 120_000;
@@ -17,7 +19,15 @@ export interface PoolSpec extends ServerSpec {
   readonly startupTimeoutMs: number;
   /** Which of sampling, elicitation, roots and tasks of a client's own capabilities it may use. */
   readonly clientCapabilities: readonly string[];
+  /** It is told in `_meta` who calls. */
+  readonly sessionContext: boolean;
+  /** Of a remote server; else "". */
+  readonly url: string;
+  readonly transport: string;
+  readonly headers: Readonly<Record<string, string>>;
 }
+
+export const isRemote = ({ url }: Pick<PoolSpec, "url">): boolean => url !== "";
 
 export interface ProcessOptions {
   readonly spec: PoolSpec;
@@ -37,12 +47,16 @@ export interface Audience {
   readonly kind: "shared" | "bound" | "exclusive";
   /** Undefined as long as it has seen no tenant's data. */
   tenant: string | undefined;
-  /** The session, or the capabilities. */
+  /** Whose: the session and its principal, or the capabilities. */
   readonly key: string;
+  /** Of a bound one. */
+  readonly session?: string;
   readonly client: LegacyClient;
   /** The one client, for what comes while it waits for nothing. */
   readonly listener: Listener | undefined;
 }
+
+const NO_URIS: ReadonlySet<string> = new Set();
 
 export const sharedBy = (tenant: string | undefined): Audience => ({
   kind: "shared",
@@ -61,6 +75,8 @@ export interface Slot {
   readonly places: Places;
   /** Calls that have it, or are about to. */
   users: number;
+  /** Resources that somebody wants to hear of through it. */
+  uris: ReadonlySet<string>;
   usedAt: number;
 }
 
@@ -72,7 +88,8 @@ export interface Processes {
   start(audience: Audience): Slot;
   /** Ends a connection that is still there. False when it has gone already. */
   end(slot: Slot): boolean;
-  /** Ends the one that nobody has used for longest. False when all are in use. */
+  all(): Iterable<Slot>;
+  /** Ends the one that nobody has used for longest, one with subscriptions last. False when all are in use. */
   makeRoom(): boolean;
   /** Ends those that nobody has used for a while; of the shared ones the last stays. */
   sweep(): void;
@@ -82,6 +99,8 @@ export interface Processes {
 
 export interface ProcessEvents {
   readonly onStartFailed: (reason: string) => void;
+  /** It is open, or has become a tenant's. */
+  readonly onTaken: (slot: Slot) => void;
   /** A connection that was open has ended by itself. */
   readonly onDeath: (reason: string, livedMs: number) => void;
   readonly onListChanged: (slot: Slot) => void;
@@ -98,11 +117,20 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     const places = createPlaces({ name, max: config.callsPerProcessMax, waitingMax: config.callsWaitingMax });
     // Resolved first, so that `slot` is there when the connection speaks of it.
     const opening = Promise.resolve().then(() => connect(slot));
-    const slot: Slot = { audience, connection: undefined, places, users: 0, usedAt: Date.now(), opening };
+    const slot: Slot = {
+      audience,
+      connection: undefined,
+      places,
+      users: 0,
+      uris: NO_URIS,
+      usedAt: Date.now(),
+      opening,
+    };
     slots.add(slot);
     opening.then(
       (connection) => {
         slot.connection = connection;
+        events.onTaken(slot);
         era.remember(connection.era);
       },
       (error: Error) => {
@@ -116,11 +144,8 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
 
   async function connect(slot: Slot): Promise<Connection> {
     const startedAt = Date.now();
-    const command = await options.resolveCommand(spec, signal);
-    signal.throwIfAborted();
     return openConnection({
-      open: (transportEvents) =>
-        startStdioTransport({ ...options, command, lineMaxBytes: config.responseMaxBytes, events: transportEvents }),
+      open: await transportOf(options),
       client: slot.audience.client,
       era: era.era,
       startupTimeoutMs: spec.startupTimeoutMs,
@@ -159,11 +184,18 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     get count() {
       return slots.size;
     },
-    find: (audience) => findSlot(slots, audience),
+    find(audience) {
+      const slot = findSlot(slots, audience);
+      if (slot === undefined || slot.audience.tenant !== undefined) return slot;
+      slot.audience.tenant = audience.tenant;
+      events.onTaken(slot);
+      return slot;
+    },
+    all: () => slots,
     start,
     end,
     makeRoom() {
-      const [oldest] = idle();
+      const [oldest] = idle().toSorted((a, b) => Math.sign(a.uris.size) - Math.sign(b.uris.size));
       return oldest !== undefined && end(oldest);
     },
     sweep() {
@@ -171,7 +203,8 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
       let shared = [...slots].filter(({ audience }) => audience.kind === "shared").length;
       for (const slot of idle()) {
         const { kind } = slot.audience;
-        if (slot.usedAt > Date.now() - idleMsOf[kind] || (kind === "shared" && shared === 1)) continue;
+        if (slot.uris.size > 0 || slot.usedAt > Date.now() - idleMsOf[kind] || (kind === "shared" && shared === 1))
+          continue;
         if (kind === "shared") shared -= 1;
         end(slot);
       }
@@ -183,6 +216,26 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
   };
 }
 
+/** How a connection is opened. @throws {AppError} `unavailable` when the command is not to be had */
+async function transportOf(options: ProcessOptions): Promise<(events: TransportEvents) => Transport> {
+  const { spec, config, signal, log } = options;
+  const lineMaxBytes = config.responseMaxBytes;
+  const { url, headers } = spec;
+  if (isRemote(spec)) {
+    const transport = REMOTE_KINDS[spec.transport] ?? "auto";
+    return (events) => openRemote({ url, headers, transport, lineMaxBytes, events, log });
+  }
+  const command = await options.resolveCommand(spec, signal);
+  signal.throwIfAborted();
+  return (events) => startStdioTransport({ ...options, command, lineMaxBytes, events });
+}
+
+const REMOTE_KINDS: Readonly<Record<string, RemoteKind>> = {
+  "streamable-http": "http",
+  sse: "sse",
+  websocket: "websocket",
+};
+
 function findSlot(slots: ReadonlySet<Slot>, { kind, tenant, key }: Audience): Slot | undefined {
   let spare: Slot | undefined;
   for (const slot of slots) {
@@ -192,7 +245,6 @@ function findSlot(slots: ReadonlySet<Slot>, { kind, tenant, key }: Audience): Sl
     if (audience.tenant === tenant) return slot;
     if (audience.tenant === undefined) spare = slot;
   }
-  if (spare) spare.audience.tenant = tenant;
   return spare;
 }
 
