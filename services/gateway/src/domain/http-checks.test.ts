@@ -5,16 +5,12 @@ import { registryServer, registryTool, snapshotOf } from "../../test/sample-cata
 import { toCatalogue } from "./catalogue.ts";
 import {
   bearerToken,
-  checkEnvelope,
   checkLegacyAccept,
   checkLegacyVersion,
-  checkModernHeaders,
+  checkModern,
   checkParamHeaders,
   isOriginAllowed,
 } from "./http-checks.ts";
-
-const checkModern: typeof checkModernHeaders = (frame, headers) =>
-  checkEnvelope(frame) ?? checkModernHeaders(frame, headers);
 
 describe("origins", () => {
   test.each([
@@ -113,13 +109,33 @@ describe("a modern request", () => {
     expect(checkModern(request("tools/call", params), headers)).toMatchObject({ status: 400, code: -32602 });
   });
 
-  test.each([["2027-01-01"], [""], [7], [null], [{ toString: 1 }]])("of the revision %j is not spoken", (version) => {
-    const frame = request("tools/call", { _meta: { [VERSION]: version, [CAPABILITIES]: {} } });
-    expect(checkModern(frame, headers)).toMatchObject({
-      status: 400,
-      code: -32022,
-      data: { supported: ["2026-07-28"], requested: version },
-    });
+  test.each([["2027-01-01"], ["v9"]])("of the revision %j is not spoken", (version) => {
+    const frame = request("tools/call", { name: "x", _meta: { [VERSION]: version, [CAPABILITIES]: {} } });
+    const refusal = { status: 400, code: -32022, data: { supported: ["2026-07-28"], requested: version } };
+    expect(checkModern(frame, { ...headers, "mcp-protocol-version": version })).toMatchObject(refusal);
+    expect(checkModern(frame, undefined)).toMatchObject(refusal);
+    // That the header says something else comes first.
+    expect(checkModern(frame, headers)).toMatchObject({ status: 400, code: -32020 });
+  });
+
+  test.each([[""], [7], [null], [{ toString: 1 }]])(
+    "of the revision %j is neither spoken nor equal to a header",
+    (version) => {
+      const frame = request("tools/call", { _meta: { [VERSION]: version, [CAPABILITIES]: {} } });
+      expect(checkModern(frame, headers)).toMatchObject({ status: 400, code: -32020 });
+      expect(checkModern(frame, undefined)).toMatchObject({ status: 400, code: -32022 });
+    },
+  );
+
+  test("for a task needs the extension", () => {
+    const of = (capabilities: object) =>
+      checkModern(
+        request("tasks/get", { taskId: "t", _meta: { [VERSION]: "2026-07-28", [CAPABILITIES]: capabilities } }),
+        undefined,
+      );
+    expect(of({})).toMatchObject({ status: 400, code: -32021 });
+    expect(of({ extensions: { other: {} } })).toMatchObject({ status: 400, code: -32021 });
+    expect(of({ extensions: { "io.modelcontextprotocol/tasks": {} } })).toBeUndefined();
   });
 
   test("whatever its parameters and headers are, is let in or refused", () => {

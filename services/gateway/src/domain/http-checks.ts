@@ -25,6 +25,7 @@ export interface Refusal {
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
+const TASKS_EXTENSION = "io.modelcontextprotocol/tasks";
 const LOCAL_HOSTS = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** Browsers send Origin: a page of another site must not reach a gateway on this machine (DNS rebinding). */
@@ -90,8 +91,14 @@ const NAMED_BY: Readonly<Record<string, string>> = {
   "tasks/cancel": "taskId",
 };
 
-/** MCP 2026-07-28: the envelope in `_meta`. */
-export function checkEnvelope(frame: RequestFrame | NotificationFrame): Refusal | undefined {
+/**
+ * MCP 2026-07-28: the envelope in `_meta`, and over HTTP the headers that repeat the body for whoever routes by them.
+ * That a header and the body differ is said before what is wrong with either.
+ */
+export function checkModern(
+  frame: RequestFrame | NotificationFrame,
+  headers: Headers | undefined,
+): Refusal | undefined {
   const meta = (frame.params?.["_meta"] ?? {}) as Record<string, unknown>;
   const version = meta[PROTOCOL_VERSION_KEY];
   const capabilities = meta[CLIENT_CAPABILITIES_KEY];
@@ -99,6 +106,15 @@ export function checkEnvelope(frame: RequestFrame | NotificationFrame): Refusal 
     const missing = `params._meta needs ${PROTOCOL_VERSION_KEY} and ${CLIENT_CAPABILITIES_KEY}`;
     return { status: 400, code: RPC.invalidParams, message: missing };
   }
+  return (
+    (headers && mismatch(headers, "MCP-Protocol-Version", version)) ??
+    checkVersion(version) ??
+    (headers && checkNames(frame, headers)) ??
+    checkTasks(frame, capabilities)
+  );
+}
+
+function checkVersion(version: unknown): Refusal | undefined {
   if (version === MODERN_REVISION) return undefined;
   return {
     status: 400,
@@ -108,15 +124,25 @@ export function checkEnvelope(frame: RequestFrame | NotificationFrame): Refusal 
   };
 }
 
-/** MCP 2026-07-28 over HTTP: the headers that repeat the body for whoever routes by them. */
-export function checkModernHeaders(frame: RequestFrame | NotificationFrame, headers: Headers): Refusal | undefined {
-  const meta = frame.params?.["_meta"] as Record<string, unknown> | undefined;
+function checkNames(frame: RequestFrame | NotificationFrame, headers: Headers): Refusal | undefined {
   const named = Object.hasOwn(NAMED_BY, frame.method) ? NAMED_BY[frame.method]! : undefined;
   return (
-    mismatch(headers, "MCP-Protocol-Version", meta?.[PROTOCOL_VERSION_KEY]) ??
     mismatch(headers, "Mcp-Method", frame.method) ??
     (named === undefined ? undefined : mismatch(headers, "Mcp-Name", frame.params?.[named]))
   );
+}
+
+/** Tasks are an extension: only a client that has declared it may ask for them. */
+function checkTasks({ method }: { readonly method: string }, capabilities: object): Refusal | undefined {
+  if (!method.startsWith("tasks/")) return undefined;
+  const { extensions } = capabilities as { extensions?: unknown };
+  if (typeof extensions === "object" && extensions !== null && TASKS_EXTENSION in extensions) return undefined;
+  return {
+    status: 400,
+    code: RPC.missingClientCapability,
+    message: `${method} needs the client capability extensions["${TASKS_EXTENSION}"]`,
+    data: { requiredCapabilities: { extensions: { [TASKS_EXTENSION]: {} } } },
+  };
 }
 
 /** A tool's arguments that are marked with `x-mcp-header` stand in headers as well, and say the same there. */

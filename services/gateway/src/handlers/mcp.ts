@@ -16,7 +16,7 @@ import type { Log } from "@tollgate/service";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { serversIn } from "../domain/catalogue.ts";
-import { checkEnvelope, checkLegacyVersion, checkModernHeaders } from "../domain/http-checks.ts";
+import { checkLegacyVersion, checkModern } from "../domain/http-checks.ts";
 import { discoverResult, identityOf, initializeResult } from "../domain/identity.ts";
 import { LISTS } from "../domain/lists.ts";
 import { isForServer } from "../domain/targets.ts";
@@ -71,7 +71,7 @@ export function createMcp(options: {
     context: McpContext,
     sink: SinkFor,
   ): Promise<McpAnswer> {
-    const wrong = checkEnvelope(frame) ?? (context.overHttp ? checkModernHeaders(frame, context.headers) : undefined);
+    const wrong = checkModern(frame, context.overHttp ? context.headers : undefined);
     if (wrong) return { kind: "error", id: idOf(frame), error: wrong };
     if (frame.kind === "notification") return { kind: "accepted" };
     if (frame.method === "server/discover")
