@@ -119,11 +119,14 @@ export async function callTool(message: Message): Promise<void> {
   else fail(id, -32602, `unknown tool ${String(params?.["name"])}`);
 }
 
-async function askInRequests({ id }: Message, { methods, rounds = 1 }: Record<string, any>): Promise<void> {
+async function askInRequests({ id, params }: Message, args: Record<string, any>): Promise<void> {
+  const { methods, rounds = 1, progress } = args;
   const got: unknown[] = [];
   for (let round = 0; round < rounds; round++) {
     const answers = await Promise.all(methods.map((method: string) => ask(method, ASKED[method]).answer));
     got.push(...answers.map(({ result, error }: Message) => result ?? { error }));
+    const { progressToken } = params?._meta ?? {};
+    if (progress) send({ method: "notifications/progress", params: { progressToken, progress: round } });
   }
   text(id, JSON.stringify(got));
 }
