@@ -45,3 +45,10 @@ test("an argument's text, or none", () => {
   for (const path of [["a", "d"], ["a"], ["f"], ["e", "length"], ["constructor", "name"]])
     expect(paramValue(args, path)).toBeUndefined();
 });
+
+test("base64 that is not whole is no value", () => {
+  for (const value of ["=?base64?SGVsbG8?=", "=?base64?SGVs!!bG8=?=", "=?base64?SGVsbG8==?=", "=?base64? SGVsbG8=?="])
+    expect(decodeHeader(value)).toBeUndefined();
+  expect(decodeHeader("=?base64?SGVsbG8=?=")).toBe("Hello");
+  expect(decodeHeader("=?base64?SGVsbG8=")).toBe("=?base64?SGVsbG8=");
+});

@@ -1,6 +1,6 @@
 /** Header values that repeat a request's body (MCP 2026-07-28, Streamable HTTP: Request Metadata). */
 
-const ENCODED = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/;
+const MARK = "=?base64?";
 const PLAIN = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const HEADERS_MAX = 64;
@@ -8,13 +8,16 @@ const DEPTH_MAX = 16;
 
 /** A value as a header carries it: base64 of its UTF-8 where plain ASCII will not do. */
 export function encodeHeader(value: string): string {
-  if ((value === "" || PLAIN.test(value)) && !ENCODED.test(value)) return value;
-  return `=?base64?${Buffer.from(value, "utf8").toString("base64")}?=`;
+  if ((value === "" || PLAIN.test(value)) && !value.startsWith(MARK)) return value;
+  return `${MARK}${Buffer.from(value, "utf8").toString("base64")}?=`;
 }
 
-export function decodeHeader(value: string): string {
-  const encoded = ENCODED.exec(value)?.[1];
-  return encoded === undefined ? value : Buffer.from(encoded, "base64").toString("utf8");
+/** Undefined for base64 that is not whole: readers that are lenient differ in what they make of it. */
+export function decodeHeader(value: string): string | undefined {
+  if (!value.startsWith(MARK) || !value.endsWith("?=")) return value;
+  const encoded = value.slice(MARK.length, -"?=".length);
+  const bytes = Buffer.from(encoded, "base64");
+  return bytes.toString("base64") === encoded ? bytes.toString("utf8") : undefined;
 }
 
 /** An argument that has to be repeated in a header. */
