@@ -24,6 +24,8 @@ export interface ControlledPolicy {
   /** Of what revision answers to Authenticate and Decide are, where not of the current one. */
   answersRevision: bigint | undefined;
   allow: (request: policyV1.DecideRequest, resource: policyV1.Resource) => boolean;
+  /** What a decision waits for. */
+  beforeDecide: () => Promise<unknown> | undefined;
   readonly asked: { authenticate: number; decide: number };
   /** What each gateway said it has taken, in order. */
   readonly taken: bigint[];
@@ -60,6 +62,7 @@ export async function startPolicy(options: {
     echo: undefined,
     answersRevision: undefined,
     allow: () => true,
+    beforeDecide: () => undefined,
     asked: { authenticate: 0, decide: 0 },
     taken: [],
     onTaken: () => undefined,
@@ -81,8 +84,9 @@ export async function startPolicy(options: {
       if (!found) throw new AppError("unauthenticated", "the token is not known");
       return { principal: found, revision: answered(), expiresAtMs: BigInt(policy.expiresAtMs) };
     }),
-    decide: unary(testLog, (request: policyV1.DecideRequest) => {
+    decide: unary(testLog, async (request: policyV1.DecideRequest) => {
       policy.asked.decide += 1;
+      await policy.beforeDecide();
       const decisions = request.resources.map((resource) => {
         const allow = policy.allow(request, resource);
         return { allow, policyIds: [allow ? "all" : "none"], reason: allow ? "allowed" : "denied by none" };

@@ -1,14 +1,14 @@
 import type { FastifyReply } from "fastify";
-import type { RequestFrame } from "@tollgate/mcp";
+import type { Frame, RequestFrame } from "@tollgate/mcp";
 import { errorText, resultText } from "./call-response.ts";
 import type { CallSink } from "./calls.ts";
 import { type EventStream, openEventStream } from "./event-stream.ts";
-import { type McpAnswer, toRefusal } from "./mcp-exchange.ts";
+import { type McpAnswer, noStreamHere, toRefusal } from "./mcp-exchange.ts";
 
 /** The answers to one batch (MCP 2025-03-26): a list when all are there, an event stream once anything else comes. */
 export interface BatchResponse {
   sinkFor(frame: RequestFrame): CallSink;
-  answer(answer: McpAnswer): void;
+  answer(frame: Frame, answer: McpAnswer): void;
   /** An answer that nothing else makes. */
   add(text: string): void;
 }
@@ -39,10 +39,11 @@ export function openBatchResponse(reply: FastifyReply, expected: number): BatchR
       onFinal: (text) => add(text),
       onFailure: (error) => add(errorText(frame.id, toRefusal(error))),
     }),
-    answer(answer) {
+    answer(frame, answer) {
       if (answer.kind === "result") add(resultText(answer.id, answer.result));
       // What is wrong with a notification has nobody to hear of it.
       else if (answer.kind === "error" && answer.id !== null) add(errorText(answer.id, answer.error));
+      else if (answer.kind === "stream" && frame.kind === "request") add(errorText(frame.id, noStreamHere(frame)));
     },
   };
 }

@@ -50,7 +50,7 @@ interface Entry {
   context: McpContext;
   readonly options: ChannelOptions;
   wants: Wants;
-  /** Server → its own uri → the client's. */
+  /** Those of them that it may read: server → its own uri → the client's. */
   uris: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** What its client has seen of each list. */
   seen: Map<string, string>;
@@ -84,7 +84,7 @@ export function createChannels(options: {
   async function look(entry: Entry): Promise<void> {
     const { outlet, tag = same } = entry.options;
     entry.context = { ...entry.context, ...(await resolve(entry.context, policy)) };
-    if (entry.uris.size > 0) await checkReadable(entry);
+    entry.uris = await readableUris(entry);
     for (const { member, ...list } of Object.values(LISTS)) {
       if (!entry.wants[list.capability]) continue;
       const text = await lists.seen({ member, ...list }, entry.context);
@@ -95,18 +95,18 @@ export function createChannels(options: {
     }
   }
 
-  /** Nothing is heard of what may not be read any more. */
-  async function checkReadable(entry: Entry): Promise<void> {
+  /** Nothing is heard of what may not be read, or not any more. */
+  async function readableUris({ context, wants }: Entry): Promise<Entry["uris"]> {
     const allowed = new Map<string, Map<string, string>>();
-    for (const [server, own] of entry.uris) {
+    for (const [server, own] of urisOf(context, wants)) {
       const group = registry.catalogue.servers.get(server)?.info.group ?? "";
       const names = [...own.keys()];
       const subjects = names.map((name) => ({ group, server, name }));
-      const { decisions } = await decide(policy, entry.context, "resources/read", subjects);
+      const { decisions } = await decide(policy, context, "resources/read", subjects);
       const kept = names.filter((_name, i) => decisions[i]!.allow);
       if (kept.length > 0) allowed.set(server, new Map(kept.map((name) => [name, own.get(name)!])));
     }
-    entry.uris = allowed;
+    return allowed;
   }
 
   async function lookAtAll(): Promise<void> {
@@ -151,7 +151,7 @@ export function createChannels(options: {
     open(channel) {
       if (entries.size >= CHANNELS_MAX) return undefined;
       const { context, wants } = channel;
-      const entry: Entry = { context, options: channel, wants, uris: urisOf(context, wants), seen: new Map() };
+      const entry: Entry = { context, options: channel, wants, uris: new Map(), seen: new Map() };
       const begin = () =>
         look(entry).then(
           () => interestsOf(entry),
@@ -162,7 +162,6 @@ export function createChannels(options: {
       return {
         want(changed) {
           entry.wants = changed;
-          entry.uris = urisOf(context, changed);
           void begin();
         },
         close: () => void entries.delete(entry),

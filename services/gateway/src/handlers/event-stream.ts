@@ -8,6 +8,7 @@ const KEEP_ALIVE_MS = 15_000;
 
 export interface EventStream extends Outlet {
   readonly closed: boolean;
+  begin(): void;
   /** An event without a message: a client that has seen nothing else can resume from it. */
   prime(eventId: string, retryMs: number): void;
   /** An event that is no message. */
@@ -16,16 +17,15 @@ export interface EventStream extends Outlet {
   onClose(listener: () => void): void;
 }
 
-/** Makes a response an event stream (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
-export function openEventStream(reply: FastifyReply, headers: Readonly<Record<string, string>> = {}): EventStream {
+/** Makes a response an event stream, at once unless it is held until `begin` or its first event (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
+export function openEventStream(reply: FastifyReply, { held = false } = {}): EventStream {
   const { raw } = reply.hijack();
   raw.writeHead(200, {
     "content-type": "text/event-stream",
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
-    ...headers,
   });
-  raw.flushHeaders();
+  if (!held) raw.flushHeaders();
   const keepAlive = setInterval(() => raw.write(":\n\n"), KEEP_ALIVE_MS);
   raw.once("close", () => clearInterval(keepAlive));
 
@@ -44,6 +44,7 @@ export function openEventStream(reply: FastifyReply, headers: Readonly<Record<st
       write(`${eventId === undefined ? "" : `id: ${eventId}\n`}event: message\ndata: ${frame}\n\n`),
     prime: (eventId, retryMs) => write(`id: ${eventId}\nretry: ${retryMs}\ndata:\n\n`),
     event: (name, data) => write(`event: ${name}\ndata: ${data}\n\n`),
+    begin: () => raw.flushHeaders(),
     close: () => void raw.end(),
     onClose(listener) {
       if (raw.destroyed) listener();

@@ -46,9 +46,18 @@ export interface OpenSession {
   readonly session: Session;
 }
 
+interface UnderWay {
+  /** Once it is let in. */
+  id: string | undefined;
+  /** Its client does not want the answer any more. */
+  abandoned: boolean;
+}
+
 export interface LegacySessions {
   /** Begins a session under `id`. */
   begin(id: string, frame: RequestFrame, principal: Principal, context: McpContext): Promise<Session | undefined>;
+  /** Whether a session of this principal may begin under `id`. */
+  isFree(id: string, principal: Principal): Promise<boolean>;
   /** A session serves only whoever began it; to others it does not exist. */
   find(id: string, principal: Principal): Promise<OpenSession | undefined>;
   /** False when there is no such session. */
@@ -70,8 +79,8 @@ export function createLegacySessions(options: {
   log: Log;
 }): LegacySessions {
   const { bus, sessions, calls, callServer, log } = options;
-  /** Calls under way, by session and request id, which `notifications/cancelled` names; "" until one has an id. */
-  const underWay = new Map<string, string>();
+  /** Calls under way, by session and request id, which `notifications/cancelled` names. */
+  const underWay = new Map<string, UnderWay>();
 
   async function find(id: string, principal: Principal): Promise<OpenSession | undefined> {
     const session = await sessions.get(id);
@@ -83,9 +92,11 @@ export function createLegacySessions(options: {
   }
 
   function abandon({ session, requestId }: Abandoned): boolean {
-    const callId = underWay.get(callKey(session, requestId));
-    if (callId !== undefined && callId !== "") calls.cancel(callId);
-    return callId !== undefined;
+    const call = underWay.get(callKey(session, requestId));
+    if (!call) return false;
+    call.abandoned = true;
+    if (call.id !== undefined) calls.cancel(call.id);
+    return true;
   }
   subscribeAbandoned(bus, abandon);
 
@@ -104,6 +115,8 @@ export function createLegacySessions(options: {
 
   return {
     find,
+    isFree: async (id, principal) =>
+      (await sessions.get(id)) === undefined || (await find(id, principal)) !== undefined,
     async begin(id, frame, principal, { headers }) {
       const asked = frame.params?.["protocolVersion"];
       const info = asObject(frame.params?.["clientInfo"]);
@@ -142,7 +155,8 @@ export function createLegacySessions(options: {
         const message = `a request with id ${JSON.stringify(frame.id)} is under way in this session`;
         return { kind: "error", id: frame.id, error: { status: 200, code: RPC.invalidRequest, message } };
       }
-      underWay.set(key, "");
+      const own: UnderWay = { id: undefined, abandoned: false };
+      underWay.set(key, own);
       const forget = () => underWay.delete(key);
       const { protocol, client, side, runners } = session;
       const about = { era: "legacy" as const, protocol, client, side, session: id };
@@ -163,9 +177,9 @@ export function createLegacySessions(options: {
             onFailure: (error) => (forget(), sink.onFailure(error)),
           },
         );
-        // Not when it has ended already.
         if (answer.kind !== "call") forget();
-        else if (underWay.has(key)) underWay.set(key, answer.callId);
+        else if (own.abandoned) calls.cancel(answer.callId);
+        else own.id = answer.callId;
         return answer;
       } catch (error) {
         forget();

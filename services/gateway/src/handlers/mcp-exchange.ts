@@ -48,6 +48,11 @@ export function unknownMethod(frame: RequestFrame, status: number): McpAnswer {
   return { kind: "error", id: frame.id, error: { status, code: RPC.methodNotFound, message } };
 }
 
+/** A request that opens a stream, where there is no place for one: in a batch, or on a transport that is one stream. */
+export function noStreamHere({ method }: RequestFrame): Refusal {
+  return { status: 400, code: RPC.invalidRequest, message: `${method} opens a stream, and needs a request of its own` };
+}
+
 export function invalidParams(frame: RequestFrame, message: string): McpAnswer {
   return { kind: "error", id: frame.id, error: { status: 200, code: RPC.invalidParams, message } };
 }

@@ -103,7 +103,8 @@ async function postBatch(
     parsed.map(async (each, i) => {
       if (!each.ok) return batch.add(errorText(each.id, { code: each.code, message: each.reason }));
       try {
-        batch.answer(await mcp.handle(each.frame, contextOf(request, texts[i]!), (call) => batch.sinkFor(call)));
+        const answer = await mcp.handle(each.frame, contextOf(request, texts[i]!), (call) => batch.sinkFor(call));
+        batch.answer(each.frame, answer);
       } catch (error) {
         if (each.frame.kind === "request")
           batch.add(errorText(each.frame.id, refusalOf(error as Error, request, options)));
@@ -136,13 +137,19 @@ async function openStream(
   if (!open) return refusal(404, "the session is not known or has ended; send initialize again");
   const last = headers["last-event-id"];
   const context = contextOf(request, "");
-  const stream = openEventStream(reply);
+  const stream = openEventStream(reply, { held: true });
   const resumed = typeof last === "string" ? await streams.resume(open, last, stream) : undefined;
   const opened =
     resumed ??
     streams.open(open, { context, outlet: stream, lastEventId: typeof last === "string" ? last : undefined });
-  if (opened) stream.onClose(() => opened.close());
-  else stream.close();
+  if (!opened) {
+    stream.close();
+    return reply;
+  }
+  stream.onClose(() => opened.close());
+  // From when its client sees that it is open nothing is missed.
+  await opened.ready.catch(() => undefined);
+  stream.begin();
   return reply;
 }
 

@@ -2,8 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { parseFrame, RPC } from "@tollgate/mcp";
 import { errorText, refuse, resultText } from "./call-response.ts";
 import { openEventStream } from "./event-stream.ts";
-import type { McpAnswer } from "./mcp-exchange.ts";
-import { toRefusal } from "./mcp-exchange.ts";
+import { type McpAnswer, noStreamHere, toRefusal } from "./mcp-exchange.ts";
 import { bodyOf, checkRoute, contextOf, type McpTransportOptions } from "./mcp-request.ts";
 
 const SESSION_ID = /^[A-Za-z0-9_-]{16,64}$/;
@@ -64,7 +63,9 @@ async function post(request: FastifyRequest, reply: FastifyReply, options: McpTr
   const fail = (error: unknown) => frame.kind === "request" && send(errorText(frame.id, toRefusal(error)));
   const context = { ...contextOf(request, text), sessionId: id };
   try {
-    answerOn(await mcp.handle(frame, context, () => ({ onFrame: send, onFinal: send, onFailure: fail })), send);
+    const answer = await mcp.handle(frame, context, () => ({ onFrame: send, onFinal: send, onFailure: fail }));
+    if (answer.kind === "stream" && frame.kind === "request") send(errorText(frame.id, noStreamHere(frame)));
+    answerOn(answer, send);
   } catch (error) {
     fail(error);
   }

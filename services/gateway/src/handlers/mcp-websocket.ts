@@ -74,8 +74,8 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
   const { mcp, calls, streams, newSessionId, log } = options;
   const sessionId = newSessionId();
   /** Requests of modern clients under way, which `notifications/cancelled` names: here it is no HTTP response to close. */
-  const underWay = new Map<RequestId, () => void>();
-  const opened = new Set<{ close(): void }>();
+  const underWay = new Map<RequestId, UnderWay>();
+  let stream: { close(): void } | undefined;
   let hasSession = false;
 
   const outlet: Outlet = {
@@ -101,8 +101,10 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
     const { frame } = parsed;
     const requestId = frame.kind === "request" ? frame.id : undefined;
     if (frame.kind === "notification" && frame.method === "notifications/cancelled")
-      underWay.get(frame.params?.["requestId"] as RequestId)?.();
-    const forget = () => requestId !== undefined && underWay.delete(requestId);
+      drop(underWay.get(frame.params?.["requestId"] as RequestId));
+    const own: UnderWay = { dropped: false, onDrop: () => undefined };
+    if (requestId !== undefined) underWay.set(requestId, own);
+    const forget = () => requestId !== undefined && underWay.get(requestId) === own && underWay.delete(requestId);
     const fail = (error: unknown) => {
       forget();
       if (requestId !== undefined) outlet.send(errorText(requestId, toRefusal(error)));
@@ -115,9 +117,9 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
     try {
       const about = await context(text);
       const answer = await mcp.handle(frame, about, () => sink);
-      if (answer.kind === "call" && answer.era === "modern" && requestId !== undefined)
-        underWay.set(requestId, () => calls.cancel(answer.callId));
-      if (answer.kind === "stream" && requestId !== undefined) listen(requestId, answer.open);
+      if (answer.kind === "stream") return listen(own, answer.open, forget);
+      if (answer.kind !== "call") forget();
+      else if (answer.era === "modern") whenDropped(own, () => calls.cancel(answer.callId));
       answerOn(answer, outlet.send);
       if (answer.kind === "result" && answer.session !== undefined && !hasSession) await begin(about);
     } catch (error) {
@@ -125,21 +127,26 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
     }
   }
 
-  function listen(requestId: RequestId, open: (outlet: Outlet) => { close(): void }): void {
-    const stream = open({ send: outlet.send, close: () => undefined });
-    opened.add(stream);
-    underWay.set(requestId, () => {
-      stream.close();
-      opened.delete(stream);
-      underWay.delete(requestId);
-    });
+  function listen(own: UnderWay, open: (outlet: Outlet) => { close(): void }, forget: () => void): void {
+    const subscription = open({ send: outlet.send, close: forget });
+    whenDropped(own, () => (subscription.close(), forget()));
   }
 
   async function begin(about: McpContext): Promise<void> {
     hasSession = true;
     const open = await mcp.findSession(sessionId, about.principal);
-    const stream = open && streams.open(open, { context: about, outlet });
-    if (stream) opened.add(stream);
+    stream = open && streams.open(open, { context: about, outlet });
+    // It may have gone meanwhile.
+    if (socket.readyState !== socket.OPEN) leave();
+  }
+
+  function leave(): void {
+    for (const each of underWay.values()) drop(each);
+    stream?.close();
+    if (hasSession)
+      mcp
+        .endSession(sessionId, caller.principal)
+        .catch((error: unknown) => log.warn({ err: error }, "a session stays"));
   }
 
   socket.on("message", (data, isBinary) => {
@@ -150,13 +157,26 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
   socket.on("error", (error) => log.debug({ err: error }, "a WebSocket failed"));
   socket.once("close", () => {
     stopPinging();
-    for (const cancel of [...underWay.values()]) cancel();
-    for (const stream of opened) stream.close();
-    if (hasSession)
-      mcp
-        .endSession(sessionId, caller.principal)
-        .catch((error: unknown) => log.warn({ err: error }, "a session stays"));
+    leave();
   });
+}
+
+interface UnderWay {
+  /** Its client does not want the answer any more. */
+  dropped: boolean;
+  onDrop: () => void;
+}
+
+function drop(request: UnderWay | undefined): void {
+  if (!request) return;
+  request.dropped = true;
+  request.onDrop();
+}
+
+function whenDropped(request: UnderWay, act: () => void): void {
+  request.onDrop = act;
+  // It may have been dropped while it was being decided.
+  if (request.dropped) act();
 }
 
 /** A peer that is gone without a word is noticed within two intervals. */

@@ -110,6 +110,8 @@ export function createMcp(options: {
   async function initialize(frame: RequestFrame, context: McpContext): Promise<McpAnswer> {
     const principal = context.principal;
     const id = context.sessionId ?? options.newSessionId();
+    if (context.sessionId !== undefined && !(await legacy.isFree(id, principal)))
+      return noSession(frame, 404, "the session is not known or has ended");
     const session = await legacy.begin(id, frame, principal, context);
     if (!session) return invalidParams(frame, '"params.capabilities" and "params.clientInfo" are too large');
     const result = initializeResult(identity(context, "legacy"), session.protocol);

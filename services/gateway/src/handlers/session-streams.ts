@@ -10,6 +10,12 @@ import type { McpContext, Outlet } from "./mcp-exchange.ts";
 const RESUME_MAX_MS = 15 * 60_000;
 const SESSION_EVENT = /^s\.(\d{1,15})$/;
 
+interface OpenStream {
+  /** From then on nothing is missed. */
+  readonly ready: Promise<unknown>;
+  close(): void;
+}
+
 export interface SessionStreams {
   /**
    * What is said to a session outside of its calls, from now on or after the event that the client had last.
@@ -19,9 +25,9 @@ export interface SessionStreams {
     /** Without a session for as long as the client has not sent initialize. */
     open: { readonly id: string; readonly session: Session | undefined },
     options: StreamOptions & { lastEventId?: string | undefined },
-  ): { readonly ready: Promise<unknown>; close(): void } | undefined;
+  ): OpenStream | undefined;
   /** The rest of a call's stream; false when the event is not of a stream that is this session's. */
-  resume(open: OpenSession, lastEventId: string, outlet: Outlet): Promise<{ close(): void } | undefined>;
+  resume(open: OpenSession, lastEventId: string, outlet: Outlet): Promise<OpenStream | undefined>;
   /** A session was changed or has ended, here or at another replica. */
   onSessionChange(id: string): void;
   /** Ends all streams. */
@@ -33,10 +39,10 @@ interface StreamOptions {
   readonly outlet: Outlet;
 }
 
-interface Live {
-  readonly ready: Promise<unknown>;
-  readonly close: () => void;
+interface Live extends OpenStream {
   readonly want: (wants: Wants) => void;
+  /** Only of whoever has opened the stream, under whatever id. */
+  readonly isFor: (session: Session) => boolean;
 }
 
 /** A session has one stream on a replica: a message must not come twice. A new one takes the place of the old. */
@@ -69,6 +75,7 @@ export function createSessionStreams(options: {
       const own: Live = {
         ready: following,
         want: (wants) => channel.want(wants),
+        isFor: ({ tenant, principal }) => tenant === context.principal.tenant && principal === context.principal.id,
         close() {
           if (live.get(id) === own) live.delete(id);
           channel.close();
@@ -94,6 +101,7 @@ export function createSessionStreams(options: {
       const follower = await following;
       resumed.add(outlet);
       return {
+        ready: following,
         close() {
           clearTimeout(late);
           resumed.delete(outlet);
@@ -106,7 +114,7 @@ export function createSessionStreams(options: {
       if (!stream) return;
       sessions()
         .get(id)
-        .then((session) => (session ? stream.want(wantsOf(session)) : stream.close()))
+        .then((session) => (session && stream.isFor(session) ? stream.want(wantsOf(session)) : stream.close()))
         .catch((error: unknown) => log.warn({ err: error }, "a changed session could not be read"));
     },
     close() {
