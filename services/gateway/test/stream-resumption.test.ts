@@ -132,7 +132,7 @@ describe("the stream of a session", () => {
     const other = await beginSession(installation, { token: "rival-token" });
     const reader = await other.listen({ lastEventId: "s.0" });
     await say(2, other);
-    await hear(reader, 2);
+    await eventually(() => expect(progressIn(reader)).toEqual([2]));
   });
 
   test("goes to the newest reader: the one before is ended", async () => {
