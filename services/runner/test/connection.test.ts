@@ -77,6 +77,8 @@ interface Heard {
 
 const INFO = { name: "a client", version: "1" };
 
+const UNSUPPORTED = '{"jsonrpc":"2.0","id":$id,"error":{"code":-32022,"message":"no","data":{"supported":$list}}}';
+
 /** A call as a client sees it. */
 function call(connection: Connection, frame: RequestFrame, to: Era = "legacy") {
   const heard: Heard = { answers: [], progress: [] };
@@ -135,6 +137,12 @@ describe("shaking hands", () => {
     expect(connection.era).toBe("legacy");
   });
 
+  test("with one that says which legacy revisions it speaks", async () => {
+    const unsupported = UNSUPPORTED.replace("$list", '["2027-01-01","2025-06-18"]');
+    const connection = await open(odd({ ...LEGACY, "server/discover": [unsupported] }));
+    expect([connection.era, connection.protocol]).toEqual(["legacy", "2025-06-18"]);
+  });
+
   test("with one that talks before and between", async () => {
     const noise = [
       "Server is starting...",
@@ -161,6 +169,11 @@ describe("what is not to be spoken with is said, and ended", () => {
       "an unknown revision",
       () => script(answer({ protocolVersion: "1.0" })),
       'speaks MCP "1.0", which is not supported',
+    ],
+    [
+      "modern, of other revisions",
+      () => odd({ ...LEGACY, "server/discover": [UNSUPPORTED.replace("$list", '["2027-01-01"]')] }),
+      'speaks MCP ["2027-01-01"], none of which is supported',
     ],
     ["a revision that is none", () => script(answer({ protocolVersion: { toString: 1 } })), "which is not supported"],
     ["no result", () => script('{"jsonrpc":"2.0","id":$id,"result":null}'), "which is not supported"],
@@ -365,6 +378,13 @@ describe("the server's own messages", () => {
         },
       ]),
     );
+  });
+
+  test("come in batches of 2025-03-26", async () => {
+    const batch = `[{"jsonrpc":"2.0","id":"p1","method":"ping"},${answer({ ok: 1 })}]`;
+    const connection = await open(odd({ ...LEGACY, "tools/call": [batch] }));
+    expect((await answerOf(connection, toolCall(1, "any"))).result).toEqual({ ok: 1 });
+    await eventually(() => expect(read().at(-1)).toEqual({ jsonrpc: "2.0", id: "p1", result: {} }));
   });
 
   test("changed tools are noticed, other notifications are not", async () => {

@@ -188,6 +188,7 @@ describe("what a client did not say it can do", () => {
     const shared = (await client({})).initialized;
     expect(shared.clientInfo.name).toBe("tollgate");
     expect(Object.keys(shared.capabilities)).toEqual(["sampling", "elicitation", "roots"]);
+    expect((await client({ server: "careful" })).initialized.capabilities).toEqual({ sampling: {} });
   });
 });
 

@@ -164,6 +164,16 @@ describe("to another runner", () => {
     expect(executions()).toEqual(["2", "3"]);
   });
 
+  test("a stream goes on at places that the first runner cannot have given", async () => {
+    const call = traffic.call("progress", { retrySafe: true, args: { steps: 1 } });
+    const delivery = deliver([call], { deliveryCount: 2 });
+    handler.take(delivery);
+    await done(delivery);
+    await traffic.answer(call.envelope.id);
+    const places = traffic.replied(call.envelope.id).map(({ envelope }) => envelope.place);
+    expect(places).toEqual([1_000_001, 1_000_002]);
+  });
+
   test("what has its outcome already gets no second one, and its client an answer", async () => {
     const settled = counting("settled", { retrySafe: true });
     const lost = counting("lost");

@@ -44,6 +44,11 @@ export interface CallOptions {
 /** Of one delivery. A second runner goes on where the first can never have been. */
 const PLACES_MAX = 1_000_000;
 
+/** What is said of the answer to a call that was delivered before, and may have a stream already. */
+export function marksAfterLoss({ facts }: CallEnvelope, deliveryCount: number): ReplyMarks {
+  return { place: (deliveryCount - 1) * PLACES_MAX + 1, owner: streamOwner(facts) };
+}
+
 /**
  * One call in this runner's hands: received → handed to a server → ended, once, in whatever way comes first. While its
  * client is asked something it has the time that people take; afterwards what it had left before.

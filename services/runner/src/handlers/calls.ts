@@ -6,7 +6,7 @@ import type { Life, Log } from "@tollgate/service";
 import { type Ending, errorFrame, idTextOf, toCallEvent } from "../domain/outcome.ts";
 import { createRecentCalls } from "../domain/recent-calls.ts";
 import type { Pool } from "../upstream/pool.ts";
-import { type Call, type Ended, now } from "./call-state.ts";
+import { type Call, type Ended, marksAfterLoss, now } from "./call-state.ts";
 import { openDeliveries } from "./deliveries.ts";
 import type { ParkedCalls } from "./parked-calls.ts";
 import type { Questions } from "./questions.ts";
@@ -137,12 +137,13 @@ async function settleRedelivered(
       const reason = "the runner was lost while it worked on the call; it may have run";
       const lost = new AppError("outcome_unknown", reason, { details: { callId: id } });
       const text = errorFrame(idTextOf(call.frame), lost);
-      if (settled.has(id)) return replies.send(gateway, { envelope: { id, final: true }, frame: text });
+      const marks = marksAfterLoss(call.envelope, deliveryCount);
+      if (settled.has(id)) return replies.send(gateway, { envelope: { id, final: true, ...marks }, frame: text });
       if (retrySafe && deliveryCount <= DELIVERIES_MAX) return void again.push(call);
       return finish(call, {
         ending: { outcome: "unknown", reason, endedAt: now(), responseBytes: 0, coldStart: false },
         text,
-        marks: {},
+        marks,
       });
     }),
   );

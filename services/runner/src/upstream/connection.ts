@@ -208,8 +208,7 @@ function handOver(line: Line, frame: RequestFrame, sink: CallSink, extras: CallE
   const { method, params } = frame;
   wire.send({ id, text, method, params, paramHeaders: extras.paramHeaders }, (answer) => {
     calls.delete(id);
-    const error = answer.kind === "response" ? answer.frame.error : undefined;
-    if (error !== undefined && smellsOfOtherEra(handshake.era, error)) events.onOtherEra();
+    if (smellsOfOtherEra(handshake.era, answer)) events.onOtherEra();
     sink.onAnswer(answer);
   });
   return {

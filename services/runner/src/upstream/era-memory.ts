@@ -1,7 +1,8 @@
-import type { Era } from "@tollgate/mcp";
+import { type Era, RPC } from "@tollgate/mcp";
+import type { Answer } from "./wire.ts";
 
-const UNSUPPORTED_VERSION = -32022;
-const HEADER_MISMATCH = -32020;
+/** Of a request without a session, as legacy servers refuse it. */
+const LEGACY_REFUSALS = [400, 404, 405];
 
 /** Which era a server is of, for a while: a verdict that is out of date fails without a word. */
 export interface EraMemory {
@@ -25,16 +26,13 @@ export function createEraMemory(knownMs: number): EraMemory {
   };
 }
 
-/** Whether a server's error says that it is of the other era than was thought: it was replaced meanwhile. */
-export function smellsOfOtherEra(
-  era: Era,
-  { code, message }: { readonly code?: unknown; readonly message?: unknown },
-): boolean {
-  if (typeof message !== "string") return false;
-  if (era === "modern") return /not (yet )?initiali[sz]ed|initialize first|no valid session/i.test(message);
-  return (
-    code === UNSUPPORTED_VERSION ||
-    code === HEADER_MISMATCH ||
-    (code === -32602 && /_meta|protocolVersion/.test(message))
-  );
+/** Whether a server answers as one of the other era does: it was replaced meanwhile. */
+export function smellsOfOtherEra(era: Era, answer: Answer): boolean {
+  if (answer.kind === "lost") return era === "modern" && LEGACY_REFUSALS.includes(answer.status ?? 0);
+  const { error } = answer.frame;
+  if (error === undefined || typeof error.message !== "string") return false;
+  if (era === "modern") return /not (yet )?initiali[sz]ed|no valid session/i.test(error.message);
+  const { code, message } = error;
+  if (code === RPC.unsupportedProtocolVersion || code === RPC.headerMismatch) return true;
+  return code === RPC.invalidParams && message.includes("_meta");
 }

@@ -36,7 +36,7 @@ export const SHARED_CLIENT: LegacyClient = {
 /** What each request of our own to a modern server says of the client. */
 export const MODERN_META = {
   [PROTOCOL_VERSION_KEY]: MODERN_REVISION,
-  [CLIENT_CAPABILITIES_KEY]: {},
+  [CLIENT_CAPABILITIES_KEY]: SHARED_CLIENT.capabilities,
   [CLIENT_INFO_KEY]: OWN_INFO,
 };
 

@@ -1,6 +1,7 @@
 import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
+import { allowedCapabilities } from "../domain/client-capabilities.ts";
 import type { CommandResolver, ServerSpec } from "./command.ts";
 import { type Connection, type Listener, openConnection } from "./connection.ts";
 import type { EraMemory } from "./era-memory.ts";
@@ -146,7 +147,10 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     const startedAt = Date.now();
     return openConnection({
       open: await transportOf(options),
-      client: slot.audience.client,
+      client: {
+        ...slot.audience.client,
+        capabilities: allowedCapabilities(slot.audience.client.capabilities, spec.clientCapabilities),
+      },
       era: era.era,
       startupTimeoutMs: spec.startupTimeoutMs,
       signal,

@@ -8,15 +8,15 @@ import {
   type ResponseFrame,
 } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
+import type { LostInfo, OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
 
 const STDERR_NOTE_LINES = 3;
 
 /** A server's answer to one of our requests. */
 export type Answer =
   | { readonly kind: "response"; readonly frame: ResponseFrame }
-  /** It cannot come any more. `notDelivered`: certain that the server has not taken the request. */
-  | { readonly kind: "lost"; readonly reason: string; readonly notDelivered: boolean };
+  /** It cannot come any more. */
+  | ({ readonly kind: "lost"; readonly reason: string } & LostInfo);
 
 /** A request of ours, as it stands in its text. */
 export interface WireRequest {
@@ -70,7 +70,7 @@ export function openWire(options: {
 
   const transport = options.open({
     onMessage: receive,
-    onLost: (id, reason, { notDelivered }) => settle(id, { kind: "lost", reason, notDelivered }),
+    onLost: (id, reason, info) => settle(id, { kind: "lost", reason, ...info }),
     onEnd(reason) {
       ended = reason;
       // The pool first: whoever loses a call may ask it for another connection at once.
