@@ -156,7 +156,7 @@ interface NodeWebSocketInit {
 
 export async function webSocketLink(options: McpClientOptions, { onFrame }: LinkEvents): Promise<Link> {
   const init: NodeWebSocketInit = { protocols: ["mcp"], headers: authorization(options) };
-  const socket = new WebSocket(options.url.replace(/^http/, "ws"), init as never);
+  const socket = new WebSocket(options.url.replace(/^http/, "ws"), init);
   socket.addEventListener("message", ({ data }) => onFrame(String(data), "standing", undefined));
   const failed = new Promise<never>((_resolve, reject) =>
     socket.addEventListener("error", () => reject(new Error(`no WebSocket at ${options.url}`))),
