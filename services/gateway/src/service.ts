@@ -120,11 +120,23 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const { allowedOrigins, bodyMaxBytes, authorizationServers, scopes } = config;
   const publicUrl = config.publicUrl || `http://${config.host}:${config.httpPort}`;
   const resource = { publicUrl, authorizationServers, scopes };
-  const transport = { ...around, mcp, streams, resource, allowedOrigins, bodyMaxBytes, newSessionId, toSession };
+  const stopping = life.signal;
+  const transport = {
+    ...around,
+    stopping,
+    mcp,
+    streams,
+    resource,
+    allowedOrigins,
+    bodyMaxBytes,
+    newSessionId,
+    toSession,
+  };
   await registerMcp(app, transport);
+  // Before the connections of WebSocket are closed: listeners get a final answer.
+  app.addHook("preClose", (done) => (channels.close(), streams.close(), done()));
   registerWebSocket(app, transport);
   registerOauthMetadata(app, resource);
-  app.addHook("preClose", (done) => (channels.close(), streams.close(), done()));
   await registerApi(app, { policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.

@@ -35,6 +35,7 @@ export interface McpTransportOptions {
   readonly newSessionId: () => string;
   /** A frame for the stream of a session, wherever it is open. */
   readonly toSession: (session: string, frame: string) => void;
+  readonly stopping: AbortSignal;
   readonly log: Log;
 }
 

@@ -15,6 +15,7 @@ import { answerOn } from "./mcp-sse.ts";
 const SUBPROTOCOL = "mcp";
 const BUFFER_MAX_BYTES = 8 * 1024 * 1024;
 const PING_INTERVAL_MS = 30_000;
+const GOING_AWAY = 1001;
 const REVOKED = 4401;
 const PATH = /^\/mcp(?:\/([^/]+))?(?:\/([^/]+))?\/ws$/;
 
@@ -36,7 +37,7 @@ export function registerWebSocket(app: FastifyInstance, options: McpTransportOpt
     );
   });
   app.addHook("preClose", (done) => {
-    for (const client of server.clients) client.close(1001, "the gateway is stopping");
+    server.clients.forEach(goAway);
     done();
   });
 }
@@ -84,7 +85,7 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
       if (socket.bufferedAmount > BUFFER_MAX_BYTES) socket.terminate();
       else if (socket.readyState === socket.OPEN) socket.send(frame);
     },
-    close: () => socket.close(REVOKED, "the session has ended"),
+    close: () => (options.stopping.aborted ? goAway(socket) : socket.close(REVOKED, "the session has ended")),
   };
 
   async function context(text: string): Promise<McpContext> {
@@ -161,6 +162,10 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
   });
 }
 
+function goAway(socket: WebSocket): void {
+  socket.close(GOING_AWAY, "the gateway is stopping");
+}
+
 interface UnderWay {
   /** Its client does not want the answer any more. */
   dropped: boolean;
@@ -168,7 +173,7 @@ interface UnderWay {
 }
 
 function drop(request: UnderWay | undefined): void {
-  if (!request) return;
+  if (!request || request.dropped) return;
   request.dropped = true;
   request.onDrop();
 }
