@@ -22,18 +22,19 @@ import {
   type Service,
   serviceMetadata,
 } from "@tollgate/service";
-import { fastify } from "fastify";
+import { fastify, type FastifyInstance } from "fastify";
 import { openPolicy } from "./clients/policy.ts";
 import { openRegistry } from "./clients/registry.ts";
 import type { GatewayConfig } from "./config.ts";
 import { createAdmission } from "./domain/admission.ts";
 import { registerApi } from "./handlers/api.ts";
 import { createCalls } from "./handlers/calls.ts";
-import { createChannels } from "./handlers/channels.ts";
+import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
 import { createLists } from "./handlers/lists.ts";
 import { createMcp } from "./handlers/mcp.ts";
 import { registerMcp } from "./handlers/mcp-http.ts";
+import type { McpTransportOptions } from "./handlers/mcp-request.ts";
 import { registerWebSocket } from "./handlers/mcp-websocket.ts";
 import { registerOauthMetadata } from "./handlers/oauth-metadata.ts";
 import { createRefusals } from "./handlers/refusals.ts";
@@ -117,26 +118,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const app = openHttp(config);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
-  const { allowedOrigins, bodyMaxBytes, authorizationServers, scopes } = config;
-  const publicUrl = config.publicUrl || `http://${config.host}:${config.httpPort}`;
-  const resource = { publicUrl, authorizationServers, scopes };
-  const stopping = life.signal;
-  const transport = {
-    ...around,
-    stopping,
-    mcp,
-    streams,
-    resource,
-    allowedOrigins,
-    bodyMaxBytes,
-    newSessionId,
-    toSession,
-  };
-  await registerMcp(app, transport);
-  // Before the connections of WebSocket are closed: listeners get a final answer.
-  app.addHook("preClose", (done) => (channels.close(), streams.close(), done()));
-  registerWebSocket(app, transport);
-  registerOauthMetadata(app, resource);
+  const transport = { ...around, mcp, streams, newSessionId, toSession, stopping: life.signal };
+  await registerTransports(app, transport, config);
   await registerApi(app, { policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
@@ -146,6 +129,21 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   log.info({ gateway, httpPort }, "listening");
   if (config.welcomeFile !== "") process.stdout.write(await readFile(config.welcomeFile, "utf8"));
   return { httpPort, close: () => life.close() };
+}
+
+type Transport = Omit<McpTransportOptions, "resource" | "allowedOrigins" | "bodyMaxBytes"> & { channels: Channels };
+
+/** Every way in for MCP. */
+async function registerTransports(app: FastifyInstance, transport: Transport, config: GatewayConfig): Promise<void> {
+  const { allowedOrigins, bodyMaxBytes, authorizationServers, scopes } = config;
+  const publicUrl = config.publicUrl || `http://${config.host}:${config.httpPort}`;
+  const resource = { publicUrl, authorizationServers, scopes };
+  const options = { ...transport, resource, allowedOrigins, bodyMaxBytes };
+  await registerMcp(app, options);
+  // Before the connections of WebSocket are closed: listeners get a final answer.
+  app.addHook("preClose", (done) => (transport.channels.close(), transport.streams.close(), done()));
+  registerWebSocket(app, options);
+  registerOauthMetadata(app, resource);
 }
 
 /** A client that is slow to send is cut off, as is one that does not read its answer. */

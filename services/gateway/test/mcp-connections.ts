@@ -135,7 +135,7 @@ export function modernFrame(method: string, params: Record<string, unknown> = {}
 }
 
 /** A request of 2026-07-28 with the headers that belong to it; `headers` change them. */
-export function modernHeaders(method: string, params: Record<string, unknown>): Record<string, string> {
+function modernHeaders(method: string, params: Record<string, unknown>): Record<string, string> {
   const name = params["name"] ?? params["uri"] ?? params["taskId"];
   return {
     "content-type": "application/json",

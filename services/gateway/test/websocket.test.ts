@@ -111,7 +111,7 @@ describe("a legacy client", () => {
     socket.send(cancel("first"));
     await eventually(() => expect(runner.cancelled).toEqual([first.envelope.id]));
     const session = first.envelope.facts.session!;
-    const delete_ = () =>
+    const pingOverHttp = () =>
       fetch(installation.url(), {
         method: "POST",
         headers: {
@@ -122,9 +122,9 @@ describe("a legacy client", () => {
         },
         body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "ping" }),
       });
-    expect((await delete_()).status).toBe(200);
+    expect((await pingOverHttp()).status).toBe(200);
     socket.close();
-    await eventually(async () => expect((await delete_()).status).toBe(404));
+    await eventually(async () => expect((await pingOverHttp()).status).toBe(404));
     expect(runner.cancelled).toHaveLength(1);
     for (const call of runner.calls) runner.answer(call);
   });
