@@ -187,13 +187,13 @@ describe("a legacy client of a modern server", () => {
     const curious = await received(
       legacyClient({
         server: "curious",
-        client: { workspace: "/home/me" },
+        client: { workspace: "workspace-1" },
         meta: { "io.tollgate/session": { user_id: "made up" } },
       }),
     );
     expect(curious).toMatchObject({
       "io.modelcontextprotocol/clientCapabilities": {},
-      "io.tollgate/session": { user_id: "token:dev", tenant_id: "acme", session_id: "s-1", workspace: "/home/me" },
+      "io.tollgate/session": { user_id: "token:dev", tenant_id: "acme", session_id: "s-1", workspace: "workspace-1" },
     });
     const restricted = await received(modernClient({ server: "curious" }));
     expect(restricted["io.modelcontextprotocol/clientCapabilities"]).toEqual({});

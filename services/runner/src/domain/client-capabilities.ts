@@ -11,12 +11,12 @@ const TASKS_EXTENSION = "io.modelcontextprotocol/tasks";
  * tasks are an extension that legacy servers do not know.
  */
 export function usableCapabilities(client: ClientSide, allowed: readonly string[]): Capabilities | undefined {
-  const usable: Record<string, unknown> = {};
+  let usable: Record<string, unknown> | undefined;
   for (const name of USED) {
     if (client.capabilities[name] === undefined || !allowed.includes(name)) continue;
-    if (name !== "tasks" || client.era === "legacy") usable[name] = client.capabilities[name];
+    if (name !== "tasks" || client.era === "legacy") (usable ??= {})[name] = client.capabilities[name];
   }
-  return Object.keys(usable).length === 0 ? undefined : usable;
+  return usable;
 }
 
 /** The client's capabilities without those that this server may not use. The same object when none is taken away. */

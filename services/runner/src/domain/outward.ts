@@ -52,6 +52,13 @@ const URIS: Readonly<Record<string, readonly Path[]>> = {
   "resources/read": [["result", "contents", "*", "uri"]],
 };
 
+export const NO_EDITS: readonly Edit[] = [];
+
+/** Most responses hold nothing that changes on its way out; only texts are looked at. */
+export function passesAsItIs({ text, result }: ResponseFrame, prefixed: boolean): boolean {
+  return !text.includes('"taskId"') && !(prefixed && text.includes('"uri"')) && !isInputRequired(result);
+}
+
 /** The changes that make a response's ids its owner's, and its uris those of the client's route. */
 export function editsOfResponse(frame: ResponseFrame, outward: Outward): Edit[] {
   const { text } = frame;

@@ -28,6 +28,8 @@ const CACHEABLE = new Set([
 /** Who calls, for servers that ask for it. */
 const SESSION_KEY = "io.tollgate/session";
 
+const NOTHING = {};
+
 /** What a request has to say in `_meta` to a server of this era, on behalf of this client. */
 export function requestMeta(
   era: Era,
@@ -35,7 +37,7 @@ export function requestMeta(
   server: { clientCapabilities: readonly string[]; sessionContext: boolean },
 ): { meta?: Meta; owned?: Meta } {
   const context = server.sessionContext ? { [SESSION_KEY]: sessionContext(caller) } : undefined;
-  const owned = context === undefined ? {} : { owned: context };
+  const owned = context === undefined ? NOTHING : { owned: context };
   if (era === "legacy") return owned;
   const { client } = caller;
   const capabilities = allowedCapabilities(client.capabilities, server.clientCapabilities);

@@ -64,7 +64,7 @@ export interface CallState {
   coldStart: boolean;
   upstream: UpstreamCall | undefined;
   /** What is waited for on the call's behalf, and is to be given up when it ends. */
-  readonly givingUp: Set<(reason: string) => void>;
+  givingUp: Set<(reason: string) => void> | undefined;
   ended: boolean;
   /** A frame for the client before the last one: the answer is a stream from now on. */
   emit(text: string, asks: boolean): void;
@@ -101,24 +101,25 @@ export function createCallState(
     startedAt: undefined,
     coldStart: false,
     upstream: undefined,
-    givingUp: new Set(),
+    givingUp: undefined,
     ended: false,
     emit(text, asks) {
       if (state.ended) return;
       options.onFrame(text, { place: (place += 1), owner, ...(asks ? { asks } : {}) });
     },
     askClient(giveUp) {
-      if (state.givingUp.size === 0) leftMs = state.deadline - Date.now();
-      state.givingUp.add(giveUp);
+      const givingUp = (state.givingUp ??= new Set());
+      if (givingUp.size === 0) leftMs = state.deadline - Date.now();
+      givingUp.add(giveUp);
       state.deadline = Date.now() + QUESTION_TIMEOUT_MS;
       return () => {
-        if (state.givingUp.delete(giveUp) && state.givingUp.size === 0) state.deadline = Date.now() + leftMs;
+        if (givingUp.delete(giveUp) && givingUp.size === 0) state.deadline = Date.now() + leftMs;
       };
     },
     end(ending, text) {
       if (state.ended) return;
       state.ended = true;
-      for (const giveUp of state.givingUp) giveUp("the call has ended");
+      for (const giveUp of state.givingUp ?? []) giveUp("the call has ended");
       const { startedAt, coldStart, upstream } = state;
       upstream?.release();
       const started = startedAt === undefined ? {} : { startedAt };

@@ -77,7 +77,7 @@ export function createCallHandler(options: CallHandlerOptions): CallHandler {
 
   const sweeping = setInterval(() => {
     const at = Date.now();
-    for (const call of running.values()) if (at >= call.deadline) call.expire();
+    for (const call of running.values()) if (at >= call.deadline()) call.expire();
   }, DEADLINE_SWEEP_MS);
   life.onClose("deadline timer", 100, () => clearInterval(sweeping));
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { CallFacts } from "@tollgate/contracts";
+import { type CallFacts, streamOwner } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Sealers } from "@tollgate/mcp";
 import type { RunnerConfig } from "../config.ts";
@@ -50,12 +50,7 @@ export function createParkedCalls(options: { runner: string; sealers: Sealers; l
       const id = randomUUID();
       const timer = setTimeout(() => expire(id), parkedMs);
       parked.set(id, { upstream, facts, timer });
-      upstream.handTo({
-        // Kept for whoever takes it over.
-        onAnswer: () => undefined,
-        onNotice: () => undefined,
-        onQuestion: (question) => void upstream.keep(question),
-      });
+      upstream.park(streamOwner(facts));
       const expiresAt = Date.now() + parkedMs;
       return sealers.state.seal({ tenant, principal, server, runner, expiresAt, method, name: tool, parked: id });
     },

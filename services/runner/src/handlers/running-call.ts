@@ -12,22 +12,23 @@ import { isAnsweredHere } from "../domain/answered-here.ts";
 import { inputRequiredText, inputResponsesOf, isInputRequired } from "../domain/input-required.ts";
 import { wantsLog } from "../domain/log-levels.ts";
 import { classifyResponse, errorFrame, idTextOf } from "../domain/outcome.ts";
-import { editsOfMessage, editsOfResponse, type Outward } from "../domain/outward.ts";
+import { editsOfMessage, editsOfResponse, NO_EDITS, type Outward, passesAsItIs } from "../domain/outward.ts";
 import { requestMeta, responseForClient } from "../domain/translation.ts";
+import type { CallSink } from "../upstream/connection.ts";
 import type { Lease } from "../upstream/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
 import type { Answer } from "../upstream/wire.ts";
 import { type Call, type CallOptions, type CallState, createCallState, type Ended, now } from "./call-state.ts";
 import { answerInputRequest } from "./input-rounds.ts";
 import { relayQuestion } from "./questions.ts";
-import { callServer, type Taker } from "./upstream-call.ts";
+import { callServer } from "./upstream-call.ts";
 
 /** What a server asks within this time goes to a modern client in one answer. */
 const GATHER_MS = 20;
 
 export interface RunningCall {
-  /** Unix milliseconds. */
-  readonly deadline: number;
+  /** Unix milliseconds; it moves while the client is asked something. */
+  deadline(): number;
   readonly ended: Promise<Ended>;
   /** The client does not want it any more. */
   cancel(): void;
@@ -63,9 +64,7 @@ export function startCall(call: Call, options: CallOptions): RunningCall {
   else if (envelope.parked !== undefined) goOn(state, attempts, envelope.parked);
   else void handOver(state, attempts);
   return {
-    get deadline() {
-      return state.deadline;
-    },
+    deadline: () => state.deadline,
     ended: promise,
     cancel: () => cancel(state),
     expire: () => expire(state),
@@ -87,14 +86,10 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
     if (client.logLevel !== undefined) await setLogLevel(client.logLevel);
     if (isAnsweredHere(facts.method, { era, shared: lease.kind === "shared" })) return answerHere(state, frame, lease);
     if (state.ended) return lease.release();
-    state.upstream = callServer(lease, frame, {
-      owner: streamOwner(facts),
-      extras: {
-        ...requestMeta(era, { client, facts }, pool.spec),
-        paramHeaders: era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined,
-      },
-      taker: takerOf(state, attempts),
-    });
+    const meta = requestMeta(era, { client, facts }, pool.spec);
+    const paramHeaders = era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined;
+    const extras = paramHeaders === undefined ? meta : { ...meta, paramHeaders };
+    state.upstream = callServer(lease, frame, sinkOf(state, attempts), extras);
   } catch (error) {
     state.fail(toAppError(error));
   }
@@ -109,8 +104,9 @@ async function answerHere(state: CallState, frame: RequestFrame, lease: Lease): 
   state.end({ outcome: "ok" }, `{"jsonrpc":"2.0","id":${state.idText},"result":{}}`);
 }
 
-function takerOf(state: CallState, attempts: Attempts): Taker {
+function sinkOf(state: CallState, attempts: Attempts): CallSink {
   return {
+    owner: streamOwner(state.envelope.facts),
     onAnswer: (answer) => takeAnswer(state, attempts, answer),
     onNotice: (frame) => takeNotice(state, frame),
     onQuestion: (question) => takeQuestion(state, attempts, question),
@@ -120,7 +116,7 @@ function takerOf(state: CallState, attempts: Attempts): Taker {
 function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void {
   if (answer.kind === "lost") return lose(state, attempts, answer);
   const { frame } = answer;
-  const { facts, client } = state.envelope;
+  const { facts, client, prefixed } = state.envelope;
   const { era } = state.upstream!.lease.connection;
   if (era === "modern" && client.era === "legacy" && isInputRequired(frame.result)) {
     state.upstream!.release();
@@ -139,7 +135,7 @@ function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void 
     method: facts.method,
     from: era,
     to: client.era,
-    edits: editsOfResponse(frame, outwardOf(state)),
+    edits: passesAsItIs(frame, prefixed) ? NO_EDITS : editsOfResponse(frame, outwardOf(state)),
   });
   state.end(classifyResponse(frame), text);
 }
@@ -186,8 +182,8 @@ function park(state: CallState, attempts: Attempts): void {
   attempts.parking = undefined;
   const { upstream, options, envelope, idText } = state;
   // It has ended, or its server has taken back all that it wanted to know.
-  if (state.ended || !upstream || upstream.waiting.length === 0) return;
-  const requests = upstream.waiting;
+  const requests = upstream?.waiting() ?? [];
+  if (state.ended || !upstream || requests.length === 0) return;
   try {
     const requestState = options.parked.hold(upstream, envelope.facts);
     state.upstream = undefined;
@@ -207,10 +203,10 @@ function goOn(state: CallState, attempts: Attempts, parkedId: string): void {
   }
   state.upstream = upstream;
   state.startedAt = now();
-  const keys = upstream.waiting.map(({ key }) => key);
+  const keys = upstream.waiting().map(({ key }) => key);
   for (const [key, result] of inputResponsesOf(state.frame, keys)) upstream.answer(key, result);
-  upstream.handTo(takerOf(state, attempts));
-  if (upstream.waiting.length > 0) attempts.parking ??= setTimeout(() => park(state, attempts), GATHER_MS);
+  upstream.handTo(sinkOf(state, attempts));
+  if (upstream.waiting().length > 0) attempts.parking ??= setTimeout(() => park(state, attempts), GATHER_MS);
 }
 
 /** What may run again, or has not run, is sent again; of the rest nobody knows whether it ran. */

@@ -11,6 +11,8 @@ import type { Transport, TransportEvents } from "./transport.ts";
 import { type Answer, openWire, type Wire } from "./wire.ts";
 
 export interface CallHandle {
+  /** From now on another one waits for the call. */
+  handTo(sink: CallSink): void;
   /** Tells the server that nobody waits any more, and drops what it may still answer. */
   cancel(reason: string): void;
 }
@@ -207,11 +209,13 @@ function handOver(line: Line, frame: RequestFrame, sink: CallSink, extras: CallE
   calls.set(id, sink);
   const { method, params } = frame;
   wire.send({ id, text, method, params, paramHeaders: extras.paramHeaders }, (answer) => {
+    const waiting = calls.get(id) ?? sink;
     calls.delete(id);
     if (smellsOfOtherEra(handshake.era, answer)) events.onOtherEra();
-    sink.onAnswer(answer);
+    waiting.onAnswer(answer);
   });
   return {
+    handTo: (next) => void (calls.has(id) && calls.set(id, next)),
     cancel(reason) {
       if (!calls.delete(id)) return;
       const modern = handshake.era === "modern" ? { _meta: MODERN_META } : {};

@@ -176,10 +176,8 @@ export function openPool(options: PoolOptions): Pool {
     });
   }
 
-  async function audienceFor(caller: Caller): Promise<Audience> {
-    const shared = sharedBy(caller.facts.tenant);
-    const own = ownAudience(caller, spec, options.listenerOf);
-    if (own === undefined) return shared;
+  /** Where a server could ask the client something: its own connection, unless the server is modern. */
+  async function ownUnlessModern(own: Audience, shared: Audience): Promise<Audience> {
     const known = era.era ?? (await opened(processes.find(shared) ?? startFor(shared))).era;
     return known === "modern" ? shared : own;
   }
@@ -221,7 +219,9 @@ export function openPool(options: PoolOptions): Pool {
     },
     async acquire(caller) {
       if (closed) throw unavailable("it is being stopped or replaced");
-      const audience = await audienceFor(caller);
+      const shared = sharedBy(caller.facts.tenant);
+      const own = ownAudience(caller, spec, options.listenerOf);
+      const audience = own === undefined ? shared : await ownUnlessModern(own, shared);
       return enter(processes.find(audience) ?? startFor(audience));
     },
     hearOf(now) {
