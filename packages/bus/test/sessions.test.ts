@@ -97,11 +97,11 @@ describe("sessions", () => {
     const add = (store: SessionStore<Session>, letter: string) =>
       store.update(id, (session) => ({ ...session, level: `${session.level}${letter}` }));
     await Promise.all(
-      Array.from({ length: 60 }, (_, at) => add(at % 2 === 0 ? here : there, at % 2 === 0 ? "h" : "t")),
+      Array.from({ length: 200 }, (_, at) => add(at % 2 === 0 ? here : there, at % 2 === 0 ? "h" : "t")),
     );
     for (const store of [here, there])
       await eventually(async () =>
-        expect([...(await store.get(id))!.level!].toSorted().join("")).toMatch(/^h{30}t{30}$/),
+        expect([...(await store.get(id))!.level!].toSorted().join("")).toMatch(/^h{100}t{100}$/),
       );
   });
 
