@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
 import type { McpClientOptions } from "./mcp-client.ts";
 
 /** Where a frame came: on the response to a request (its id), or "standing", on what is open beside. */
@@ -42,7 +41,7 @@ async function readEvents(response: Response, onEvent: (event: SseEvent) => void
     const blocks = (rest + chunk).split(/\r?\n\r?\n/);
     rest = blocks.pop()!;
     for (const block of blocks) {
-      const fields = block.split(/\r?\n/).map((line) => /^(\w+): ?(.*)$/.exec(line) ?? []);
+      const fields = block.split(/\r?\n/).map((line) => /^(\w+): ?([^]*)$/.exec(line) ?? []);
       const valuesOf = (name: string) => fields.filter(([, field]) => field === name).map(([, , value]) => value!);
       onEvent({ event: valuesOf("event")[0] ?? "message", data: valuesOf("data").join("\n"), id: valuesOf("id")[0] });
     }
@@ -187,7 +186,13 @@ export interface ProgramOptions {
 /** A program that speaks MCP on its standard input and output, as clients start it: the bridge, or a server itself. */
 export function programLink({ command, args, env }: ProgramOptions, { onFrame }: LinkEvents): Link {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, ...env } });
-  createInterface({ input: child.stdout }).on("line", (line) => onFrame(line, "standing", undefined));
+  // By line feeds alone: readline takes U+2028 for a line's end, too, which may stand in a JSON string.
+  let rest = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) onFrame(line, "standing", undefined);
+  });
   const exited = once(child, "exit");
   return {
     session: undefined,

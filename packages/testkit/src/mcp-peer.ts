@@ -127,8 +127,8 @@ export class Peer {
   }
 
   /** Sends a text as it is. */
-  send(text: string, { id, signal }: { id?: string | number; signal?: AbortSignal } = {}): Promise<number | undefined> {
-    return this.#link.send({ text, headers: this.#headers(), id, signal });
+  send(text: string, { id, signal, headers }: RequestOptions = {}): Promise<number | undefined> {
+    return this.#link.send({ text, headers: { ...this.#headers(), ...headers }, id, signal });
   }
 
   /** 2026-07-28: opens a subscription; settles when it is acknowledged, and gives how to end it. */
