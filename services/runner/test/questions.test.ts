@@ -115,6 +115,18 @@ describe("a legacy server's questions to a legacy client", () => {
     expect(await traffic.answer(slow)).toMatchObject({ result: { content: [{ text: "slept" }] } });
   });
 
+  test("outlive a younger call, which they may have been taken for", async () => {
+    const id = await traffic.send("ask", asking("s-1", { args: { methods: ["roots/list"], rounds: 2 } }));
+    const [first] = await askedOne(id);
+    const younger = await traffic.send("progress", asking("s-1", { args: { steps: 60 }, meta: { progressToken: 1 } }));
+    await eventually(() => expect(traffic.replied(younger)).not.toHaveLength(0));
+    answer("s-1", first.id, { result: { roots: [] } });
+    const [question] = await askedOne(younger);
+    await traffic.answer(younger);
+    answer("s-1", question.id, { result: { roots: ["in time"] } });
+    expect(await textOf(id)).toEqual([{ roots: [] }, { roots: ["in time"] }]);
+  });
+
   test("while none of its calls runs go to the session", async () => {
     const said: any[] = [];
     const onFrame = (frame: string) => said.push(JSON.parse(frame));

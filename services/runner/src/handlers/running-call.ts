@@ -174,7 +174,8 @@ function takeQuestion(state: CallState, attempts: Attempts, question: Question):
     send: (text, asks) => state.emit(text, asks),
     onSettled: () => settled(),
   });
-  if (giveUp) settled = state.askClient(giveUp);
+  // What another call may be waiting for outlives this one.
+  if (giveUp) settled = state.askClient((reason) => void (question.mayBeOfAnother() || giveUp(reason)));
 }
 
 /** The client learns what is wanted from it and comes back with that in another call, which goes on with the request. */

@@ -47,6 +47,8 @@ export interface Connection extends Handshake {
   readonly ended: string | undefined;
   listOffer(): Promise<Offer>;
   call(frame: RequestFrame, sink: CallSink, extras?: CallExtras): CallHandle;
+  /** What its client tells a legacy server unasked, such as that its roots have changed. */
+  pass(this: void, frame: NotificationFrame): void;
   /** Has a legacy server log from this level on. Undefined when there is nothing to wait for. */
   setLogLevel(this: void, level: string): Promise<unknown> | undefined;
   /** The resources whose updates are wanted here: these, and no others. */
@@ -97,6 +99,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
         const question = questions.receive(frame);
         if (!question) return;
         if (!events.client || !canBeAsked(options.client.capabilities, frame.method)) return refuse(question);
+        if (during === undefined) question.mayBeOfAnother = () => calls.size > 0;
         (addressee(calls, during, events.client) ?? events.client).onQuestion(question);
       },
       onNotification: (frame, during) => notify({ frame, during, calls, questions, events, log }),
@@ -124,6 +127,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       },
       listOffer: () => listOffer(wire, handshake, { timeoutMs: startupTimeoutMs, log }),
       call: (frame, sink, extras = {}) => handOver({ wire, handshake, calls, events }, frame, sink, extras),
+      pass: wire.pass,
       setLogLevel: createLogLevel(wire, { handshake, shared: events.client === undefined }),
       hearOf: subscriptions.want,
       end: () => wire.end(),

@@ -11,6 +11,11 @@ export interface Question {
   /** Sends the response, which bears `idText`. */
   answer(text: string): void;
   refuse(code: number, message: string): void;
+  /**
+   * Whether it may be for a call that is still under way: over stdio servers do not say for which call they ask, and of
+   * several the newest is taken.
+   */
+  mayBeOfAnother: () => boolean;
   /** The server has taken it back (its notice), or its connection has ended: no answer is wanted any more. */
   onClosed: ((notice: NotificationFrame | undefined) => void) | undefined;
 }
@@ -45,7 +50,7 @@ export function createServerQuestions(respond: (text: string) => void): ServerQu
       const refuse = (code: number, message: string) =>
         answer(`{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify({ code, message })}}`);
       if (open.has(key)) return undefined;
-      const question: Question = { frame, idText, answer, refuse, onClosed: undefined };
+      const question: Question = { frame, idText, answer, refuse, mayBeOfAnother: () => false, onClosed: undefined };
       open.set(key, question);
       if (open.size <= OPEN_MAX) return question;
       return void refuse(RPC.internalError, `${OPEN_MAX} questions are open already`);
