@@ -69,7 +69,20 @@ const odd = fc.oneof(
   fc.jsonValue(),
   fc.constantFrom<unknown>({ toString: 1 }, { valueOf: 1 }, [], {}, null, "", -0, 1e308),
 );
-const methods = ["initialize", "ping", "tools/list", "tools/call", "server/discover", "notifications/cancelled"];
+const methods = [
+  "initialize",
+  "ping",
+  "tools/list",
+  "tools/call",
+  "prompts/get",
+  "resources/read",
+  "resources/subscribe",
+  "completion/complete",
+  "logging/setLevel",
+  "tasks/get",
+  "server/discover",
+  "notifications/cancelled",
+];
 const members = (...names: string[]) => fc.dictionary(fc.constantFrom(...names), odd, { maxKeys: 4 });
 
 const text = fc
@@ -112,7 +125,7 @@ const anything: fc.Arbitrary<Sent> = fc.record({
 /** Right in what is checked first, so that what is odd gets far. */
 const params = fc
   .tuple(
-    members("name", "arguments", "cursor", "requestId", "protocolVersion", "clientInfo", "constructor"),
+    members("name", "uri", "ref", "taskId", "level", "arguments", "cursor", "requestId", "requestState", "clientInfo"),
     members("progressToken", "traceparent", CLIENT, "__proto__"),
     fc.constantFrom({}, { name: "one__echo" }, { name: "one__echo", arguments: { a: 1 } }, { name: "one__" }),
     fc.constantFrom({}, { clientInfo: { name: "n", version: { toString: 1 } } }, { requestId: { toString: 1 } }),

@@ -47,7 +47,9 @@ export async function readEvents(
     headers: response.headers,
     events,
     get messages() {
-      return events.filter(({ event }) => event === "message").map(({ data }) => JSON.parse(data) as unknown);
+      return events
+        .filter(({ event, data }) => event === "message" && data !== "")
+        .map(({ data }) => JSON.parse(data) as unknown);
     },
     get ids() {
       return events.map(({ id }) => id);
@@ -84,7 +86,7 @@ export interface ClientSession {
   /** Any text, such as a notification, an answer or a batch. */
   post(message: unknown, replica?: number): Promise<McpReply>;
   /** A request whose answer is read as a stream. */
-  stream(method: string, params: object, replica?: number): Promise<EventReader>;
+  stream(method: string, params: object, more?: { replica?: number; accept?: string }): Promise<EventReader>;
   /** The session's own stream, or the rest of another. */
   listen(more?: { replica?: number; lastEventId?: string; token?: string }): Promise<EventReader>;
   end(replica?: number): Promise<number>;
@@ -110,11 +112,11 @@ export async function beginSession(
     request: (method, given = {}, more = {}) =>
       post({ jsonrpc: "2.0", id: more.id ?? nextId++, method, params: given }, more.replica),
     post,
-    stream: (method, given, replica) =>
+    stream: (method, given, { replica, accept } = {}) =>
       readEvents(at(replica).url, {
         method: "POST",
         token,
-        headers: { ...headers, "content-type": "application/json" },
+        headers: { ...headers, "content-type": "application/json", ...(accept === undefined ? {} : { accept }) },
         body: JSON.stringify({ jsonrpc: "2.0", id: nextId++, method, params: given }),
       }),
     listen: ({ replica, lastEventId, token: other = token } = {}) =>

@@ -112,7 +112,7 @@ describe("an update", () => {
     const rivals = await streamModern(
       installation.url(SINGLE),
       "subscriptions/listen",
-      { notifications: { resourceSubscriptions: ["file:///a"] } },
+      { notifications: { resourceSubscriptions: ["file:///a", "file:///b"] } },
       { token: "rival-token" },
     );
     const uninterested = await (await begin(SINGLE)).listen();
@@ -129,7 +129,12 @@ describe("an update", () => {
     });
     expect(urisIn(uninterested)).toEqual([]);
     await untilHeard(rivals, "file:///a", () => update("file:///a", { tenant: "rival" }));
-    expect(urisIn(rivals)).toEqual(["file:///a"]);
+    // Listening by now, it hears nothing of what others do.
+    const [heard, rivalsHeard] = [urisIn(listener).length, urisIn(rivals).length];
+    for (let at = 0; at < 5; at++) update("file:///a");
+    await eventually(() => expect(urisIn(listener)).toHaveLength(heard + 5));
+    await untilHeard(rivals, "file:///b", () => update("file:///b", { tenant: "rival" }));
+    expect(urisIn(rivals).filter((uri) => uri === "file:///a")).toHaveLength(rivalsHeard);
   });
 
   test("has, on a route of several, the uri as its client knows it, and is of that server alone", async () => {

@@ -104,6 +104,47 @@ describe("the stream of a call", () => {
   });
 });
 
+describe("a call whose client prefers a stream", () => {
+  const prefer = async (whose: ClientSession) => {
+    const { runner } = installation;
+    const before = runner.calls.length;
+    const reader = await whose.stream("tools/call", CALL, { accept: "text/event-stream, application/json" });
+    const call = await eventually(() => (expect(runner.calls).toHaveLength(before + 1), runner.calls[before]!));
+    return { reader, call, id: call.envelope.id };
+  };
+
+  test("can be resumed from its beginning, and the connection is not held for it", async () => {
+    const { reader, call, id } = await prefer(session);
+    expect(call.envelope.stream).toBe(true);
+    await eventually(() => expect(reader.events).toEqual([{ id: `${id}.0`, event: "message", data: "" }]));
+    await eventually(() => expect(reader.ended).toBe(true));
+    expect(installation.runner.cancelled).toEqual([]);
+    const rest = await session.listen({ replica: 1, lastEventId: `${id}.0` });
+    installation.runner.answer(call, { done: true }, { place: 1 });
+    await eventually(() => expect(rest.ended).toBe(true));
+    expect(rest.ids).toEqual([`${id}.1`]);
+    expect(rest.messages[0].result).toEqual({ done: true });
+  });
+
+  test("has its answer on the stream, and no ids of a beginning in a revision that knows none", async () => {
+    installation.runner.onCall = (call) => installation.runner.answer(call, { done: true });
+    const { reader } = await prefer(await beginSession(installation, { protocol: "2025-03-26" }));
+    await eventually(() => expect(reader.ended).toBe(true));
+    expect(reader.messages.map(({ result }) => result)).toEqual([{ done: true }]);
+    expect(reader.events).toHaveLength(1);
+  });
+
+  test("so it is for one that merely takes long", async () => {
+    const streaming = session.stream("tools/call", CALL);
+    const reader = await streaming;
+    const { envelope } = installation.runner.calls.at(-1)!;
+    expect(reader.headers.get("content-type")).toBe("text/event-stream");
+    await eventually(() => expect(reader.ids).toEqual([`${envelope.id}.0`]));
+    installation.runner.answer(installation.runner.calls.at(-1)!, {}, { place: 1 });
+    await eventually(() => expect(reader.ids).toEqual([`${envelope.id}.0`, `${envelope.id}.1`]));
+  });
+});
+
 describe("the stream of a session", () => {
   const hear = async (reader: EventReader, ...expected: number[]) =>
     eventually(() => expect(progressIn(reader)).toEqual(expected));
