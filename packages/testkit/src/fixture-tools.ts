@@ -120,11 +120,12 @@ export async function callTool(message: Message): Promise<void> {
 }
 
 async function askInRequests({ id, params }: Message, args: Record<string, any>): Promise<void> {
-  const { methods, rounds = 1, progress } = args;
+  const { methods, rounds = 1, progress, strict } = args;
   const got: unknown[] = [];
   for (let round = 0; round < rounds; round++) {
     const answers = await Promise.all(methods.map((method: string) => ask(method, ASKED[method]).answer));
     got.push(...answers.map(({ result, error }: Message) => result ?? { error }));
+    if (strict && answers.some(({ error }) => error !== undefined)) return text(id, "stuck", { isError: true });
     const { progressToken } = params?._meta ?? {};
     if (progress) send({ method: "notifications/progress", params: { progressToken, progress: round } });
   }

@@ -95,6 +95,7 @@ function call(connection: Connection, frame: RequestFrame, to: Era = "legacy") {
       if (token !== undefined) heard.progress.push(JSON.parse(rewriteProgress(notice, token)!));
     },
     onQuestion: () => undefined,
+    onCannotAsk: () => undefined,
   };
   const client = { era: to, capabilities: { roots: {} }, info: INFO };
   const caller = { client, facts: { tenant: "acme", principal: "p" } };

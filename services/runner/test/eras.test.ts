@@ -117,6 +117,20 @@ describe("a modern client of a legacy server", () => {
     expect(pids).not.toContain(other.pid);
   });
 
+  test("that lacks what the server needs is told which capability that is", async () => {
+    const args = { methods: ["sampling/createMessage"], strict: true };
+    const id = await traffic.send("ask", modernClient({ args, client: { capabilities: {} } }));
+    expect((await traffic.answer(id)).error).toMatchObject({
+      code: -32021,
+      data: { requiredCapabilities: { sampling: {} } },
+    });
+    expect(await traffic.outcome(id)).toMatchObject({ outcome: "error", errorCode: -32021 });
+    // One that can do without gets its result, and a legacy client what the server says.
+    const modest = { args: { ...args, strict: false }, client: { capabilities: {} } };
+    expect(await call("ask", modernClient(modest))).toMatchObject([{ error: { code: -32601 } }]);
+    expect(await ask("ask", { args })).toMatchObject({ result: { isError: true } });
+  });
+
   test("gets what its revision wants to see in results, and its codes", async () => {
     const read = (uri: string) => ask(uri, modernClient({ method: "resources/read", params: { uri } }));
     expect((await read("fixture://one")).result).toMatchObject({

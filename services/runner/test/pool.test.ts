@@ -71,6 +71,7 @@ function callTool({ connection }: Lease, name: string, args: object = {}): Promi
       owner: "",
       onNotice: () => undefined,
       onQuestion: () => undefined,
+      onCannotAsk: () => undefined,
       onAnswer: (got) => resolve(got.kind === "lost" ? `lost: ${got.reason}` : textOf(got.frame)),
     });
   });

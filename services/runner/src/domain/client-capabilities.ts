@@ -31,8 +31,13 @@ export function allowedCapabilities(capabilities: Capabilities, allowed: readonl
   return { ...Object.fromEntries(left), extensions: others };
 }
 
+/** The capability that a client needs to be asked this. */
+export function capabilityFor(method: string): string {
+  return method.slice(0, method.indexOf("/"));
+}
+
 /** Whether a client with these capabilities can be asked this. What is not known here is the client's to judge. */
 export function canBeAsked(capabilities: Capabilities, method: string): boolean {
-  const needed = USED.find((name) => method.startsWith(`${name}/`));
+  const needed = USED.find((name) => name === capabilityFor(method));
   return needed === undefined || capabilities[needed] !== undefined;
 }

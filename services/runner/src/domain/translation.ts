@@ -12,7 +12,7 @@ import {
   rewriteResponse,
   RPC,
 } from "@tollgate/mcp";
-import { allowedCapabilities } from "./client-capabilities.ts";
+import { allowedCapabilities, capabilityFor } from "./client-capabilities.ts";
 
 type Meta = Readonly<Record<string, unknown>>;
 
@@ -76,6 +76,14 @@ export function responseForClient(
     ? { resultType: "complete", ttlMs: 0, cacheScope: "private" }
     : { resultType: "complete" };
   return rewriteResponse(frame, { idText, members, edits: [...edits, ...modernErrorCode(frame)] });
+}
+
+/** What a modern client gets whose request needs what it has not declared (2026-07-28, MissingRequiredClientCapability). */
+export function missingCapabilityText(idText: string, method: string): string {
+  const requiredCapabilities = { [capabilityFor(method)]: {} };
+  const message = `the server needs to ask for ${method}, which the client has not declared`;
+  const error = { code: RPC.missingClientCapability, message, data: { requiredCapabilities } };
+  return `{"jsonrpc":"2.0","id":${idText},"error":${JSON.stringify(error)}}`;
 }
 
 /** Since 2026-07-28 a resource that is not there is an invalid parameter. */

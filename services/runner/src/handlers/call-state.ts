@@ -63,6 +63,8 @@ export interface CallState {
   startedAt: number | undefined;
   coldStart: boolean;
   upstream: UpstreamCall | undefined;
+  /** What its server wanted to ask the client, who cannot be asked that. */
+  cannotAsk: string | undefined;
   /** What is waited for on the call's behalf, and is to be given up when it ends. */
   givingUp: Set<(reason: string) => void> | undefined;
   ended: boolean;
@@ -101,6 +103,7 @@ export function createCallState(
     startedAt: undefined,
     coldStart: false,
     upstream: undefined,
+    cannotAsk: undefined,
     givingUp: undefined,
     ended: false,
     emit(text, asks) {

@@ -6,6 +6,7 @@ import {
   progressTokenOf,
   type RequestFrame,
   rewriteProgress,
+  RPC,
   splice,
 } from "@tollgate/mcp";
 import { isAnsweredHere } from "../domain/answered-here.ts";
@@ -13,7 +14,7 @@ import { inputRequiredText, inputResponsesOf, isInputRequired } from "../domain/
 import { wantsLog } from "../domain/log-levels.ts";
 import { classifyResponse, errorFrame, idTextOf } from "../domain/outcome.ts";
 import { editsOfMessage, editsOfResponse, NO_EDITS, type Outward, passesAsItIs } from "../domain/outward.ts";
-import { requestMeta, responseForClient } from "../domain/translation.ts";
+import { missingCapabilityText, requestMeta, responseForClient } from "../domain/translation.ts";
 import type { CallSink } from "../upstream/connection.ts";
 import type { Lease } from "../upstream/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
@@ -110,6 +111,9 @@ function sinkOf(state: CallState, attempts: Attempts): CallSink {
     onAnswer: (answer) => takeAnswer(state, attempts, answer),
     onNotice: (frame) => takeNotice(state, frame),
     onQuestion: (question) => takeQuestion(state, attempts, question),
+    onCannotAsk: (method) => {
+      state.cannotAsk = method;
+    },
   };
 }
 
@@ -130,6 +134,12 @@ function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void 
     );
     return;
   }
+  const ending = classifyResponse(frame);
+  if (state.cannotAsk !== undefined && ending.outcome !== "ok" && era === "legacy" && client.era === "modern") {
+    const errorCode = RPC.missingClientCapability;
+    const reason = `the server could not go on without asking the client for ${state.cannotAsk}`;
+    return state.end({ outcome: "error", reason, errorCode }, missingCapabilityText(state.idText, state.cannotAsk));
+  }
   const text = responseForClient(frame, {
     idText: state.idText,
     method: facts.method,
@@ -137,7 +147,7 @@ function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void 
     to: client.era,
     edits: passesAsItIs(frame, prefixed) ? NO_EDITS : editsOfResponse(frame, outwardOf(state)),
   });
-  state.end(classifyResponse(frame), text);
+  state.end(ending, text);
 }
 
 function takeNotice(state: CallState, frame: NotificationFrame): void {

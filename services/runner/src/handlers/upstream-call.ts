@@ -66,6 +66,7 @@ export function callServer(lease: Lease, frame: RequestFrame, sink: CallSink, ex
           early = answer;
         },
         onNotice: () => undefined,
+        onCannotAsk: () => undefined,
         onQuestion: (question) => void keep(question),
       }),
     handTo(next) {

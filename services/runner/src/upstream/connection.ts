@@ -27,6 +27,8 @@ export interface Listener {
 export interface CallSink extends Listener {
   /** Whose call it is (`streamOwner`). */
   readonly owner: string;
+  /** The server wanted to ask its client this, who cannot be asked. */
+  readonly onCannotAsk: (method: string) => void;
   /** Once, unless the call is cancelled before. */
   readonly onAnswer: (answer: Answer) => void;
 }
@@ -98,7 +100,10 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       onRequest(frame, during) {
         const question = questions.receive(frame);
         if (!question) return;
-        if (!events.client || !canBeAsked(options.client.capabilities, frame.method)) return refuse(question);
+        if (!events.client || !canBeAsked(options.client.capabilities, frame.method)) {
+          certainCall(calls, during)?.onCannotAsk(frame.method);
+          return refuse(question);
+        }
         if (during === undefined) question.mayBeOfAnother = () => calls.size > 0;
         (addressee(calls, during, events.client) ?? events.client).onQuestion(question);
       },
@@ -197,6 +202,13 @@ function addressee(
     newest = each;
   }
   return newest;
+}
+
+/** The call that something belongs to beyond doubt. */
+function certainCall(calls: ReadonlyMap<number, CallSink>, during: number | undefined): CallSink | undefined {
+  if (during !== undefined) return calls.get(during);
+  const [only, ...others] = calls.values();
+  return others.length === 0 ? only : undefined;
 }
 
 interface Line {
