@@ -37,7 +37,6 @@ export {
   splice,
 } from "./spans.ts";
 export {
-  batchItems,
   progressTokenOf,
   resultItems,
   resultMember,

@@ -112,16 +112,6 @@ export function resultItems(frame: Frame, list: string): string[] {
   return span ? elementSpans(frame.text, span.start).map((each) => textOf(frame.text, each)) : [];
 }
 
-/** The messages of a batch (2025-03-26), each as it stands in the text; none where the text is no JSON array. */
-export function batchItems(text: string): string[] {
-  try {
-    if (!Array.isArray(JSON.parse(text))) return [];
-  } catch {
-    return [];
-  }
-  return elementSpans(text, 0).map((each) => textOf(text, each));
-}
-
 /** A member of the result as it stands in the text. */
 export function resultMember(frame: Frame, name: string): string | undefined {
   const result = frame.members.spans["result"];

@@ -7,7 +7,7 @@
  */
 import { createInterface } from "node:readline";
 import { fail, type Message, modern, reply, send, takeAnswer } from "./fixture-protocol.ts";
-import { answerTask, callTool, cancel, rememberClient, TOOLS } from "./fixture-tools.ts";
+import { answerTask, callTool, cancel, hear, rememberClient, TOOLS } from "./fixture-tools.ts";
 
 const serverInfo = { name: "fixture", version: "1.0.0" };
 const CAPABILITIES = {
@@ -105,7 +105,7 @@ async function handle(message: Message): Promise<void> {
     listening.delete(params?.["requestId"]);
     return cancel(params?.["requestId"]);
   }
-  if (id === undefined) return;
+  if (id === undefined) return hear(message);
   if (modern && params?._meta?.["io.modelcontextprotocol/protocolVersion"] !== "2026-07-28")
     return fail(id, method === "initialize" ? -32601 : -32602, "the _meta envelope is missing");
   if (method.startsWith("tasks/")) return answerTask(message);

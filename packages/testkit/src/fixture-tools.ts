@@ -23,6 +23,7 @@ export const TOOLS = [
   },
   { name: "ask_later", description: "Answers, and asks the client for `method` `ms` later; see `answers`." },
   { name: "answers", description: "What came of what ask_later has asked." },
+  { name: "heard", description: "What its client has told it unasked." },
   { name: "withdraw", description: "Asks the client for `method`, and takes that back after `ms`." },
   { name: "links", annotations: READ_ONLY, description: "Answers with a resource and a link to one." },
   { name: "task", description: "Answers with a task, done after `ms`.", execution: { taskSupport: "optional" } },
@@ -96,6 +97,7 @@ const RUN: Record<string, (message: Message, args: Record<string, any>) => unkno
     late.push(await ask(method, ASKED[method]).answer);
   },
   answers: ({ id }) => text(id, JSON.stringify(late)),
+  heard: ({ id }) => text(id, JSON.stringify(heard)),
   async withdraw({ id }, { method, ms }) {
     const question = ask(method, ASKED[method]);
     await pause(ms);
@@ -163,4 +165,9 @@ export function answerTask({ id, method, params }: Message): void {
   if (method !== "tasks/result") return reply(id, task);
   const _meta = { "io.modelcontextprotocol/related-task": { taskId: task.taskId } };
   text(id, "the task's result", { _meta });
+}
+
+const heard: Message[] = [];
+export function hear(notice: Message): void {
+  heard.push(notice);
 }

@@ -62,7 +62,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   ops.checks.set("nats", () => bus.problem());
 
   const registry = connectRegistry(config, { runner, life, log });
-  const questions = createQuestions({ runner, log });
+  const questions = createQuestions({ runner, onNotice: (session, frame) => pools.tell(session, frame), log });
   life.onClose("open questions", 100, () => questions.close());
   const pools = createPools({
     config,

@@ -71,6 +71,20 @@ describe("a legacy server's questions to a legacy client", () => {
     expect(await traffic.outcome(id)).toMatchObject({ outcome: "ok" });
   });
 
+  test("are not all that it hears: what its own session tells it unasked arrives as it was sent", async () => {
+    const heard = async (session: string) => textOf(await traffic.send("heard", asking(session)));
+    const methods = async (session: string) => (await heard(session)).map(({ method }: { method: string }) => method);
+    expect(await methods("s-told")).toEqual(["notifications/initialized"]);
+    expect(await methods("s-other")).toEqual(["notifications/initialized"]);
+    const frame = '{"jsonrpc":"2.0","method":"notifications/roots/list_changed","params":{"x":1.0}}';
+    const bound = await traffic.send("heard", asking("s-told"));
+    await traffic.answer(bound);
+    const holder = traffic.replied(bound).at(-1)!.envelope.runner!;
+    publishAnswer(traffic.bus, holder, { envelope: { session: "s-told" }, frame });
+    await eventually(async () => expect((await heard("s-told")).at(-1)).toEqual(JSON.parse(frame)));
+    expect(await methods("s-other")).toEqual(["notifications/initialized"]);
+  });
+
   test("may be answered with an error, and asked again and again", async () => {
     const id = await traffic.send("ask", asking("s-1", { args: { methods: ["roots/list"], rounds: 2 } }));
     const [first] = await askedOne(id);

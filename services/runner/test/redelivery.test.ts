@@ -69,7 +69,7 @@ function createHandler(bus: Bus): CallHandler {
     events: createEventPublisher(bus, { waitingMax: 100, timeoutMs: 5_000 }),
     replies: createReplySender(bus),
     poolOf: () => pool,
-    questions: createQuestions({ runner: "r-test", log: testLog }),
+    questions: createQuestions({ onNotice: () => undefined, runner: "r-test", log: testLog }),
     parked: createParkedCalls({ runner: "r-test", sealers, limits: config }),
     sealers,
     onEnded: () => undefined,

@@ -1,5 +1,6 @@
 import { registryV1 } from "@tollgate/contracts";
 import { toAppError } from "@tollgate/errors";
+import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import type { CommandResolver } from "../upstream/command.ts";
@@ -13,6 +14,8 @@ type Report = Omit<registryV1.ReportServerRequest, "runner">;
 export interface Pools {
   readonly processes: number;
   get(server: string): Pool | undefined;
+  /** What a client's session tells its servers unasked. */
+  tell(session: string, frame: NotificationFrame): void;
   /** Makes the pools those of a new set of assignments: a changed server gets a new pool, the old one finishes and ends. */
   apply(assignments: readonly registryV1.Assignment[]): void;
   /** Ends all processes now. */
@@ -86,6 +89,9 @@ export function createPools(options: {
       return count;
     },
     get: (server) => pools.get(server)?.pool,
+    tell(session, frame) {
+      for (const { pool } of pools.values()) pool.tell(session, frame);
+    },
     apply(assignments) {
       if (stopping.signal.aborted) return;
       const wanted = new Map(assignments.map((each) => [each.serverId, each]));

@@ -19,7 +19,7 @@ export interface Asking {
 export interface Questions {
   /** Gives a question an id, hands it to its client, and waits. Undefined when too many wait already. */
   ask(toFrame: (id: string) => string, asking: Asking): OpenQuestion | undefined;
-  /** A client's answer, whoever's it says to be. */
+  /** A client's answer, whoever's it says to be; or what it tells its servers unasked. */
   receive(envelope: AnswerEnvelope, frame: string): void;
   close(): void;
 }
@@ -30,7 +30,11 @@ export interface OpenQuestion {
   drop(): void;
 }
 
-export function createQuestions(options: { runner: string; log: Log }): Questions {
+export function createQuestions(options: {
+  runner: string;
+  onNotice: (session: string, frame: NotificationFrame) => void;
+  log: Log;
+}): Questions {
   const { runner, log } = options;
   const open = new Map<string, Asking & { readonly timer: NodeJS.Timeout }>();
   let asked = 0;
@@ -54,8 +58,9 @@ export function createQuestions(options: { runner: string; log: Log }): Question
     },
     receive({ session }, text) {
       const parsed = parseFrame(text);
-      if (!parsed.ok || parsed.frame.kind !== "response") return log.warn("an answer that is none");
+      if (!parsed.ok || parsed.frame.kind === "request") return log.warn("an answer that is none");
       const { frame } = parsed;
+      if (frame.kind === "notification") return options.onNotice(session, frame);
       const id = String(frame.id);
       const asking = open.get(id);
       if (!asking) return log.debug({ id, ours: runnerOfQuestion(id) === runner }, "an answer that nobody waits for");

@@ -65,6 +65,8 @@ export interface Pool {
   acquire(caller: Caller): Promise<Lease>;
   /** These updates are wanted from now on, for this tenant no others. */
   hearOf(wanted: WantedUpdates): void;
+  /** What a session tells the server unasked: for its own connection, where there is one. */
+  tell(session: string, frame: NotificationFrame): void;
   /** Takes no more calls, and ends the processes when theirs have ended. */
   close(): Promise<void>;
 }
@@ -231,6 +233,9 @@ export function openPool(options: PoolOptions): Pool {
       const shared = sharedBy(now.tenant);
       if (now.uris.size > 0 && restarts.problem === undefined && !processes.find(shared)) startIfRoom(shared);
       for (const slot of processes.all()) if (slot.audience.tenant === now.tenant) subscribe(slot);
+    },
+    tell(session, frame) {
+      for (const slot of processes.all()) if (slot.audience.session === session) slot.connection?.pass(frame);
     },
     async close() {
       closed = true;

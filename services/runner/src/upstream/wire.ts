@@ -1,6 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import {
-  batchItems,
+  batchOf,
   type Era,
   type NotificationFrame,
   parseFrame,
@@ -42,6 +42,8 @@ export interface Wire {
   /** Drops what may still be answered. False when nothing was awaited any more. */
   drop(id: number): boolean;
   notify(method: string, params?: object): void;
+  /** A client's notification, as it stands. */
+  pass(frame: NotificationFrame): void;
   /** Answers a request of the server. */
   respond(text: string): void;
   /** @throws {AppError} `unavailable` with the reason and the last of standard error */
@@ -91,8 +93,8 @@ export function openWire(options: {
   function receive(text: string, during: number | undefined): void {
     const parsed = parseFrame(text);
     if (!parsed.ok) {
-      const batch = batchItems(text);
-      if (batch.length > 0) return batch.forEach((each) => receiveOne(each, during));
+      const batch = batchOf(text);
+      if (batch) return batch.forEach((each) => receiveOne(each, during));
       return log.warn({ reason: parsed.reason }, "the server wrote what is no JSON-RPC message");
     }
     const { frame } = parsed;
@@ -136,6 +138,9 @@ export function openWire(options: {
     listen: () => transport.listen(),
     send,
     drop,
+    pass({ text, method, params }) {
+      if (ended === undefined) put(text, { kind: "notification", method, params });
+    },
     notify(method, params) {
       const text = JSON.stringify({ jsonrpc: "2.0", method, params });
       if (ended === undefined) put(text, { kind: "notification", method, params: params as WireRequest["params"] });
