@@ -1,5 +1,4 @@
-import { postMcp } from "@tollgate/testkit";
-import { eventually } from "@tollgate/testkit";
+import { eventually, postMcp } from "@tollgate/testkit";
 import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import { useInstallation } from "./installation.ts";

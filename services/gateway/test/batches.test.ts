@@ -1,4 +1,4 @@
-import { eventually } from "@tollgate/testkit";
+import { eventually, postMcp } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
 import { useInstallation } from "./installation.ts";
 import { beginSession, type ClientSession, cutStreamsAfterEach, modernFrame } from "./mcp-connections.ts";
@@ -87,10 +87,17 @@ describe("a batch", () => {
   });
 
   test("holds no request that opens a stream: it is told so, and the others are answered", async () => {
+    const discover = modernFrame("server/discover", {}, "discover");
     const listen = modernFrame("subscriptions/listen", { notifications: {} }, "listen");
-    const { last } = await session.post([request(1, "ping"), listen]);
-    expect(byId(last).get("listen").error).toBeDefined();
-    expect(byId(last).get(1).result).toEqual({});
+    const headers = {
+      "mcp-session-id": session.id,
+      "mcp-protocol-version": "2026-07-28",
+      "mcp-method": "subscriptions/listen",
+    };
+    const at = { url: installation.url(), token: "token" };
+    const answers = byId((await postMcp(at, JSON.stringify([listen, discover]), { headers })).last);
+    expect(answers.get("listen").error).toMatchObject({ code: -32600, message: expect.stringContaining("stream") });
+    expect(answers.get("discover")).toBeDefined();
   });
 
   test.each([0, 101])("of %i messages is refused", async (length) => {

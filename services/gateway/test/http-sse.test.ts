@@ -1,5 +1,4 @@
-import { postMcp } from "@tollgate/testkit";
-import { eventually } from "@tollgate/testkit";
+import { eventually, postMcp } from "@tollgate/testkit";
 import { describe, expect, test } from "vitest";
 import { useInstallation } from "./installation.ts";
 import { cutStreamsAfterEach, modernFrame, readEvents } from "./mcp-connections.ts";
