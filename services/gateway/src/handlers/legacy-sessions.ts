@@ -19,12 +19,11 @@ import {
 import type { Log } from "@tollgate/service";
 import type { Principal } from "../clients/policy.ts";
 import type { Calls, CallSink } from "./calls.ts";
-import { clientName, type McpAnswer, type McpContext } from "./mcp-exchange.ts";
+import { clientName, type McpAnswer, type McpContext, workspaceOf } from "./mcp-exchange.ts";
 import type { CallServer } from "./server-calls.ts";
 
 const SUBSCRIPTIONS_MAX = 1_000;
 const CLIENT_MAX_CHARS = 65_536;
-const WORKSPACE_MAX_CHARS = 1_024;
 
 /** A legacy client's session, as it stands in NATS KV. */
 export interface Session {
@@ -122,7 +121,6 @@ export function createLegacySessions(options: {
       const info = asObject(frame.params?.["clientInfo"]);
       const capabilities = asObject(frame.params?.["capabilities"]) ?? {};
       if (JSON.stringify([info, capabilities]).length > CLIENT_MAX_CHARS) return undefined;
-      const workspace = headers["tollgate-workspace"];
       const session: Session = {
         principal: principal.id,
         tenant: principal.tenant,
@@ -132,7 +130,7 @@ export function createLegacySessions(options: {
           era: "legacy",
           capabilities,
           ...(info === undefined ? {} : { info }),
-          ...(typeof workspace === "string" ? { workspace: workspace.slice(0, WORKSPACE_MAX_CHARS) } : {}),
+          ...workspaceOf(headers),
         },
         subscriptions: [],
         runners: {},

@@ -78,3 +78,16 @@ export function toRefusal(error: unknown): Refusal {
   const retry = known.code === "overloaded" ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {};
   return { status, code, message, data: { ...retry, ...data } };
 }
+
+const WORKSPACE_MAX_CHARS = 1_024;
+
+/** Where the client works, as the bridge says it: percent-encoded, since folders are not ASCII. */
+export function workspaceOf({ "tollgate-workspace": given }: McpContext["headers"]): { workspace?: string } {
+  if (typeof given !== "string") return {};
+  try {
+    return { workspace: decodeURIComponent(given).slice(0, WORKSPACE_MAX_CHARS) };
+  } catch {
+    // Not encoded: as it is.
+    return { workspace: given.slice(0, WORKSPACE_MAX_CHARS) };
+  }
+}

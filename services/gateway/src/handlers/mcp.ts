@@ -25,7 +25,14 @@ import type { Channels } from "./channels.ts";
 import { createLegacySessions, type OpenSession, type Session } from "./legacy-sessions.ts";
 import type { Lists } from "./lists.ts";
 import { listen } from "./listen.ts";
-import { clientName, invalidParams, type McpAnswer, type McpContext, unknownMethod } from "./mcp-exchange.ts";
+import {
+  clientName,
+  invalidParams,
+  type McpAnswer,
+  type McpContext,
+  unknownMethod,
+  workspaceOf,
+} from "./mcp-exchange.ts";
 import type { Refuse } from "./refusals.ts";
 import { createServerCalls, type McpClient } from "./server-calls.ts";
 
@@ -161,7 +168,6 @@ function modernClient(frame: RequestFrame, { headers }: McpContext): McpClient {
   const meta = frame.params!["_meta"] as Record<string, unknown>;
   const info = meta[CLIENT_INFO_KEY];
   const logLevel = meta[LOG_LEVEL_KEY];
-  const workspace = headers["tollgate-workspace"];
   return {
     era: "modern",
     protocol: MODERN_REVISION,
@@ -171,7 +177,7 @@ function modernClient(frame: RequestFrame, { headers }: McpContext): McpClient {
       capabilities: meta[CLIENT_CAPABILITIES_KEY] as Record<string, unknown>,
       ...(typeof info === "object" && info !== null ? { info: info as Record<string, unknown> } : {}),
       ...(typeof logLevel === "string" ? { logLevel } : {}),
-      ...(typeof workspace === "string" ? { workspace } : {}),
+      ...workspaceOf(headers),
     },
   };
 }
