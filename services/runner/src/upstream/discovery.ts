@@ -49,7 +49,8 @@ async function listIfPossible(listing: Listing, method: string, member: string):
 }
 
 async function list({ wire, era, timeoutMs, log }: Listing, method: string, member: string): Promise<string[]> {
-  const items: string[] = [];
+  /** A server whose cursor leads back to its beginning gives the same once more. */
+  const items = new Set<string>();
   const cursors = new Set<string>();
   for (;;) {
     const cursor = [...cursors].at(-1);
@@ -58,14 +59,14 @@ async function list({ wire, era, timeoutMs, log }: Listing, method: string, memb
     if (frame.error?.code === RPC.methodNotFound) return [];
     if (frame.error !== undefined)
       throw new AppError("unavailable", `${method} failed: ${JSON.stringify(frame.error.message)}`);
-    items.push(...resultItems(frame, member));
-    if (items.length > ITEMS_MAX)
+    for (const item of resultItems(frame, member)) items.add(item);
+    if (items.size > ITEMS_MAX)
       throw new AppError("unavailable", `the server offers more than ${ITEMS_MAX} ${member}`);
     const next = (frame.result as { nextCursor?: unknown } | null)?.nextCursor;
-    if (typeof next !== "string") return items;
+    if (typeof next !== "string") return [...items];
     if (cursors.has(next)) {
       log.warn({ method }, "the server gives a cursor again; its list ends there");
-      return items;
+      return [...items];
     }
     cursors.add(next);
     if (cursors.size >= PAGES_MAX) throw new AppError("unavailable", `${method} did not end within ${PAGES_MAX} pages`);
