@@ -145,9 +145,11 @@ export function streamOwner({
   return `${tenant}\n${principal}\n${session ?? ""}`;
 }
 
-/** A client's answer to what a server asked it, for the runner that asked. */
+/** What a client sends to the runner that holds its connections: an answer, a notice, or that its session has ended. */
 export interface AnswerEnvelope {
   readonly session: string;
+  /** There is no frame: the connections of the session are needed no more. */
+  readonly ended?: true;
 }
 
 /** What some clients of one gateway want to hear of: renewed as long as they do. */

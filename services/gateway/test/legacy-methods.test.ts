@@ -215,7 +215,10 @@ describe("what a client has said of itself", () => {
 
   test("its capabilities and its workspace, to what a workspace may be", async () => {
     const capabilities = { sampling: {}, elicitation: { url: {} }, roots: { listChanged: true } };
-    const session = await begin(ONE, { capabilities, headers: { "tollgate-workspace": `%C3%A4/${"w".repeat(2_000)}` } });
+    const session = await begin(ONE, {
+      capabilities,
+      headers: { "tollgate-workspace": `%C3%A4/${"w".repeat(2_000)}` },
+    });
     await session.request("tools/call", { name: "echo" });
     expect(received().envelope.client).toEqual({
       era: "legacy",

@@ -117,6 +117,11 @@ test("what a client tells its servers reaches the runners that hold its connecti
   expect(runner.bound).toHaveLength(1);
   await session.request("tools/call", { name: "two__echo" }, { replica: 1 });
   expect(runner.bound).toHaveLength(1);
+  // When it ends its connections are needed no more.
+  expect(await session.end(1)).toBe(200);
+  await eventually(() =>
+    expect(runner.answers.at(-1)).toEqual({ envelope: { session: session.id, ended: true }, frame: "{}" }),
+  );
 });
 
 test("a call is cancelled through another replica than took it, by its own session only", async () => {

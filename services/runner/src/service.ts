@@ -93,7 +93,10 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   });
   life.onClose("calls under way", FINISH_TIMEOUT_MS, () => calls.idle());
 
-  subscribeAnswers(bus, runner, ({ envelope, frame }) => questions.receive(envelope, frame));
+  subscribeAnswers(bus, runner, ({ envelope, frame }) => {
+    if (envelope.ended) pools.endSession(envelope.session);
+    else questions.receive(envelope, frame);
+  });
   const interests = createInterests({ bus, poolOf: (server) => pools.get(server), life });
   const consumers = createConsumers({
     runner,

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunningRunner } from "../src/service.ts";
 import { assignment, type AssigningRegistry, startRegistry } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
+import { isRunning } from "./processes.ts";
 import { startTestRunner } from "./test-runner.ts";
 import { type CallOptions, useTraffic } from "./traffic.ts";
 
@@ -83,6 +84,18 @@ describe("a legacy server's questions to a legacy client", () => {
     publishAnswer(traffic.bus, holder, { envelope: { session: "s-told" }, frame });
     await eventually(async () => expect((await heard("s-told")).at(-1)).toEqual(JSON.parse(frame)));
     expect(await methods("s-other")).toEqual(["notifications/initialized"]);
+  });
+
+  test("end with its session: the process of its own is there no more, and another's is", async () => {
+    const pidOf = async (session: string) => (await textOf(await traffic.send("client", asking(session)))).pid;
+    const [ending, staying] = [await pidOf("s-ending"), await pidOf("s-staying")];
+    expect(await pidOf("s-ending")).toBe(ending);
+    const id = await traffic.send("client", asking("s-ending"));
+    await traffic.answer(id);
+    const holder = traffic.replied(id).at(-1)!.envelope.runner!;
+    publishAnswer(traffic.bus, holder, { envelope: { session: "s-ending", ended: true }, frame: "{}" });
+    await eventually(() => expect(isRunning(ending)).toBe(false));
+    expect(await pidOf("s-staying")).toBe(staying);
   });
 
   test("may be answered with an error, and asked again and again", async () => {

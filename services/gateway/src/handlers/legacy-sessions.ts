@@ -139,8 +139,12 @@ export function createLegacySessions(options: {
       return session;
     },
     async end(id, principal) {
-      if (!(await find(id, principal))) return false;
+      const open = await find(id, principal);
+      if (!open) return false;
       await sessions.delete(id);
+      // Its servers' processes are of no use to anybody else.
+      for (const runner of new Set(Object.values(open.session.runners)))
+        publishAnswer(bus, runner, { envelope: { session: id, ended: true }, frame: "{}" });
       return true;
     },
     async setLogLevel({ id }, logLevel) {

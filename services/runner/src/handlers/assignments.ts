@@ -16,6 +16,8 @@ export interface Pools {
   get(server: string): Pool | undefined;
   /** What a client's session tells its servers unasked. */
   tell(session: string, frame: NotificationFrame): void;
+  /** The connections that a session has had for itself end when their calls have. */
+  endSession(session: string): void;
   /** Makes the pools those of a new set of assignments: a changed server gets a new pool, the old one finishes and ends. */
   apply(assignments: readonly registryV1.Assignment[]): void;
   /** Ends all processes now. */
@@ -91,6 +93,9 @@ export function createPools(options: {
     get: (server) => pools.get(server)?.pool,
     tell(session, frame) {
       for (const { pool } of pools.values()) pool.tell(session, frame);
+    },
+    endSession(session) {
+      for (const { pool } of pools.values()) pool.endSession(session);
     },
     apply(assignments) {
       if (stopping.signal.aborted) return;

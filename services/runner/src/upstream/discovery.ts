@@ -60,8 +60,7 @@ async function list({ wire, era, timeoutMs, log }: Listing, method: string, memb
     if (frame.error !== undefined)
       throw new AppError("unavailable", `${method} failed: ${JSON.stringify(frame.error.message)}`);
     for (const item of resultItems(frame, member)) items.add(item);
-    if (items.size > ITEMS_MAX)
-      throw new AppError("unavailable", `the server offers more than ${ITEMS_MAX} ${member}`);
+    if (items.size > ITEMS_MAX) throw new AppError("unavailable", `the server offers more than ${ITEMS_MAX} ${member}`);
     const next = (frame.result as { nextCursor?: unknown } | null)?.nextCursor;
     if (typeof next !== "string") return [...items];
     if (cursors.has(next)) {

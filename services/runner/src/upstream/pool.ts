@@ -67,6 +67,8 @@ export interface Pool {
   hearOf(wanted: WantedUpdates): void;
   /** What a session tells the server unasked: for its own connection, where there is one. */
   tell(session: string, frame: NotificationFrame): void;
+  /** Its own connection is needed no more. */
+  endSession(session: string): void;
   /** Takes no more calls, and ends the processes when theirs have ended. */
   close(): Promise<void>;
 }
@@ -236,6 +238,9 @@ export function openPool(options: PoolOptions): Pool {
     },
     tell(session, frame) {
       for (const slot of processes.all()) if (slot.audience.session === session) slot.connection?.pass(frame);
+    },
+    endSession(session) {
+      for (const slot of processes.all()) if (slot.audience.session === session) processes.end(slot);
     },
     async close() {
       closed = true;
