@@ -88,6 +88,11 @@ describe("calls of a runner that is gone", () => {
     const [taken, adopter] = [await publish("r-gone"), await connect()];
     await eventually(() => expect(idsOf(had)).toEqual([taken]));
     await die(dying);
+    // From when the server knows that nobody asks any more: until then it may send to nobody.
+    const { streams, runnerDurable } = bus.subjects;
+    await eventually(async () =>
+      expect((await bus.jsm.consumers.info(streams.calls, runnerDurable(group, "r-gone"))).num_waiting).toBe(0),
+    );
     const left = await publish("r-gone");
     const adopted = await adopting(adopter, "r-heir");
     await eventually(() => expect(new Set(idsOf(adopted))).toEqual(new Set([taken, left])), {
