@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeHeader, encodeHeader, findParamHeaders, paramValue } from "./headers.ts";
+import { decodeHeader, encodeHeader, findParamHeaders, paramHeaderProblem, paramValue } from "./headers.ts";
 
 test("values are encoded as in the specification's table", () => {
   expect(encodeHeader("us-west1")).toBe("us-west1");
@@ -35,6 +35,25 @@ test("marks are found below properties only, and only where the specification al
     { header: "mcp-param-n", path: ["deep", "n"] },
   ]);
   expect(findParamHeaders('{"name":"t","inputSchema":{"type":"object"}}')).toEqual([]);
+});
+
+test("a tool with a mark that is not allowed is told from one whose marks are, or are none", () => {
+  const problem = (properties: object, more: object = {}) =>
+    paramHeaderProblem(JSON.stringify({ name: "t", inputSchema: { type: "object", properties, ...more } }));
+  const mark = { type: "string", "x-mcp-header": "Region" };
+  const deep = { type: "object", properties: { inner: mark } };
+  expect(problem({ a: mark, b: { ...mark, "x-mcp-header": "Other" } })).toBeUndefined();
+  expect(problem({ deep, "x-mcp-header": { type: "string" } })).toBeUndefined();
+  expect(problem({ a: { type: "object", default: { "x-mcp-header": "a b" } } })).toBeUndefined();
+  for (const bad of ["", "a b", "Region:Primary", "Région", "Region\t1", 7])
+    expect(problem({ a: { ...mark, "x-mcp-header": bad } })).toMatch("may not");
+  for (const type of ["object", "array", "null", "number"])
+    expect(problem({ a: { ...mark, type } })).toMatch("may not");
+  expect(problem({ a: { type: "array", items: mark } })).toMatch("may not");
+  expect(problem({}, { $defs: { a: mark } })).toMatch("may not");
+  expect(problem({ a: mark, deep: { ...deep, properties: { b: { ...mark, "x-mcp-header": "region" } } } })).toMatch(
+    "same",
+  );
 });
 
 test("an argument's text, or none", () => {

@@ -47,6 +47,36 @@ function collect(schema: unknown, path: readonly string[], found: ParamHeader[])
   for (const [key, each] of Object.entries(properties)) collect(each, [...path, key], found);
 }
 
+/** In these, keys are names of somebody's choice, and each value is a schema. */
+const NAMED_SCHEMAS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
+/** What these hold is data and marks nothing. */
+const DATA = new Set(["default", "const", "enum", "examples"]);
+
+/** Why a client on HTTP has to leave this tool out of its lists: it has marks that the specification does not allow. */
+export function paramHeaderProblem(definition: string): string | undefined {
+  if (!definition.includes("x-mcp-header")) return undefined;
+  const { inputSchema } = JSON.parse(definition) as { inputSchema?: unknown };
+  const allowed = findParamHeaders(definition).map(({ header }) => header);
+  if (countMarks(inputSchema) !== allowed.length) return "x-mcp-header stands where it may not, or is no header name";
+  return new Set(allowed).size === allowed.length ? undefined : "two arguments have the same x-mcp-header";
+}
+
+function countMarks(inputSchema: unknown): number {
+  let count = 0;
+  // A list of what is left to look at instead of recursion: a schema may be nested as deep as it likes.
+  const open = [{ node: inputSchema, named: false }];
+  for (let next = open.pop(); next; next = open.pop()) {
+    const { node, named } = next;
+    if (typeof node !== "object" || node === null) continue;
+    for (const [key, child] of Object.entries(node)) {
+      if (named) open.push({ node: child, named: false });
+      else if (key === "x-mcp-header") count += 1;
+      else if (!DATA.has(key)) open.push({ node: child, named: NAMED_SCHEMAS.has(key) });
+    }
+  }
+  return count;
+}
+
 /** The text of an argument as its header has it; undefined where there is none, and so must be no header. */
 export function paramValue(args: unknown, path: readonly string[]): string | undefined {
   let value = args;

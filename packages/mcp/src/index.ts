@@ -7,7 +7,14 @@ export {
   type RequestId,
   type ResponseFrame,
 } from "./frame.ts";
-export { decodeHeader, encodeHeader, findParamHeaders, type ParamHeader, paramValue } from "./headers.ts";
+export {
+  decodeHeader,
+  encodeHeader,
+  findParamHeaders,
+  type ParamHeader,
+  paramHeaderProblem,
+  paramValue,
+} from "./headers.ts";
 export { prefixedName, prefixedUri, splitName, splitUri } from "./names.ts";
 export {
   CLIENT_CAPABILITIES_KEY,

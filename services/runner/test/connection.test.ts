@@ -138,6 +138,12 @@ describe("shaking hands", () => {
     expect(connection.era).toBe("legacy");
   });
 
+  test("with one that answers what it does not know with an empty result", async () => {
+    const empty = '{"jsonrpc":"2.0","id":$id,"result":{}}';
+    const connection = await open(odd({ ...LEGACY, "server/discover": [empty] }));
+    expect(connection.era).toBe("legacy");
+  });
+
   test("with one that says which legacy revisions it speaks", async () => {
     const unsupported = UNSUPPORTED.replace("$list", '["2027-01-01","2025-06-18"]');
     const connection = await open(odd({ ...LEGACY, "server/discover": [unsupported] }));

@@ -156,9 +156,30 @@ describe("order", () => {
     expect(server.asked.map(({ method, message }) => message?.method ?? method)).toEqual([
       "initialize",
       "notifications/initialized",
-      "tools/call",
       "GET",
+      "tools/call",
     ]);
+  });
+
+  test("nothing overtakes the stream of what the server says unasked, unless the server is slow to open it", async () => {
+    let open = () => {};
+    const server = await sessionServer(({ method, message }, response) => {
+      if (method === "GET")
+        open = () => response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
+      else if (message?.id === undefined) response.writeHead(202).end();
+      else answerJson(response, result(message.id));
+    });
+    const asked = () => server.asked.map(({ method, message }) => message?.method ?? method);
+    for (const opens of [true, false]) {
+      server.asked.length = 0;
+      const { transport, heard } = await connectWithSession(server);
+      transport.send(notificationOf("notifications/initialized"));
+      transport.listen();
+      transport.send(requestOf(2));
+      await eventually(() => expect(asked()).toEqual(["initialize", "notifications/initialized", "GET"]));
+      if (opens) open();
+      await eventually(() => expect(heard.messages).toHaveLength(1));
+    }
   });
 
   test("our answers do not wait behind requests that use all connections", async () => {

@@ -43,6 +43,8 @@ function mcpServer(): McpServer {
   server.registerTool("echo", { inputSchema }, async ({ region }) => ({
     content: [{ type: "text" as const, text: `"${region}"` }],
   }));
+  const wrong = z.object({ region: z.string().meta({ "x-mcp-header": "My Region" }) });
+  server.registerTool("wrong", { inputSchema: wrong }, async () => ({ content: [] }));
   server.registerTool("roots", {}, async (context: any) => {
     const { roots } = await context.mcpReq.send({ method: "roots/list" });
     return { content: [{ type: "text" as const, text: JSON.stringify(roots) }] };
@@ -114,6 +116,15 @@ describe("a remote server", () => {
     const { headers } = requests.findLast(({ message }) => message?.method === "tools/call")!;
     expect(headers).toMatchObject({ "mcp-method": "tools/call", "mcp-name": "echo" });
     expect(headers["mcp-param-region"]).toBe(`=?base64?${Buffer.from("süd").toString("base64")}?=`);
+  });
+
+  test("that is modern loses tools whose marks for headers are wrong, and no others", async () => {
+    const toolsOf = (server: string) => {
+      const { toolDefinitions = [] } = registry().reports.find(({ serverId }) => serverId === server) ?? {};
+      return toolDefinitions.map((each) => JSON.parse(each).name);
+    };
+    expect(toolsOf("modern")).toEqual(["echo", "roots"]);
+    expect(toolsOf("legacy")).toEqual(["echo", "wrong", "roots"]);
   });
 
   test("asks a session's client on the call's own stream", async () => {

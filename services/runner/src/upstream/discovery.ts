@@ -1,5 +1,5 @@
 import { AppError } from "@tollgate/errors";
-import { type Era, resultItems, RPC } from "@tollgate/mcp";
+import { type Era, paramHeaderProblem, resultItems, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { type Handshake, MODERN_META } from "./handshake.ts";
 import type { Wire } from "./wire.ts";
@@ -37,7 +37,25 @@ export async function listOffer(
     has("resources") ? listIfPossible(listing, "resources/list", "resources") : [],
     has("resources") ? listIfPossible(listing, "resources/templates/list", "resourceTemplates") : [],
   ]);
-  return { ...handshake, tools, prompts, resources, resourceTemplates };
+  return {
+    ...handshake,
+    tools: listing.era === "modern" ? usableTools(listing, tools) : tools,
+    prompts,
+    resources,
+    resourceTemplates,
+  };
+}
+
+/** Of a remote server: a client on HTTP has to leave out tools whose marks for headers are wrong (2026-07-28, Tools). */
+function usableTools({ wire, log }: Listing, tools: readonly string[]): readonly string[] {
+  if (wire.pid !== 0) return tools;
+  return tools.filter((tool) => {
+    const problem = paramHeaderProblem(tool);
+    if (problem === undefined) return true;
+    const { name } = JSON.parse(tool) as { name?: unknown };
+    log.warn({ tool: name, reason: problem }, "a tool of the server is left out");
+    return false;
+  });
 }
 
 /** A server is worth having for its tools alone. */

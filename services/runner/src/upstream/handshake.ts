@@ -86,7 +86,8 @@ async function probe(wire: Wire, startupTimeoutMs: number): Promise<ResponseFram
   const supported = refused
     ? data?.data?.supported
     : (frame.result as { supportedVersions?: unknown } | null)?.supportedVersions;
-  if (!Array.isArray(supported)) return refused ? undefined : frame;
+  // Some old servers answer what they do not know with an empty result.
+  if (!Array.isArray(supported)) return undefined;
   if (supported.includes(MODERN_REVISION)) return frame;
   if (LEGACY_REVISIONS.some((each) => supported.includes(each))) return undefined;
   throw new AppError("unavailable", `the server speaks MCP ${JSON.stringify(supported)}, none of which is supported`);

@@ -7,6 +7,8 @@ import { followUnasked } from "./unasked-stream.ts";
 
 /** How long what comes after `initialized` waits for the server to take that. */
 const INITIALIZED_MAX_MS = 5_000;
+/** How long the first requests wait for the server to open the stream of what it says unasked. */
+const LISTEN_MAX_MS = 500;
 /** How long the requests that are under way have when the session has expired: most will say so too, and can then be sent again. */
 const EXPIRY_DRAIN_MS = 1_000;
 const DELETE_MAX_MS = 1_000;
@@ -15,9 +17,10 @@ const DELETE_MAX_MS = 1_000;
  * Streamable HTTP, both eras: a POST for each message, whose response carries what belongs to it (MCP 2025-03-26 to
  * 2026-07-28, Transports).
  *
- * Messages are held back twice, since each travels on a connection of its own and may overtake another: behind
- * `notifications/initialized`, before which servers refuse what comes; and when the session has expired, until the
- * requests under way are settled and all of them can be reported at once.
+ * Messages are held back, since each travels on a connection of its own and may overtake another: behind
+ * `notifications/initialized`, before which servers refuse what comes; behind the stream of what the server says unasked,
+ * since some ask on it what they want to know for a call, and what they ask before it is open is lost; and when the
+ * session has expired, until the requests under way are settled and all of them can be reported at once.
  */
 export class HttpTransport implements Transport {
   readonly pid = 0;
@@ -54,7 +57,7 @@ export class HttpTransport implements Transport {
       return this.abort(Number(frame.params?.["requestId"]));
     }
     const initialized = isInitialized(message);
-    if (initialized) this.#holding = setTimeout(() => this.#release(), INITIALIZED_MAX_MS);
+    if (initialized) this.#holding = setTimeout(() => this.#initialized(), INITIALIZED_MAX_MS);
     return this.#tell(message, initialized);
   }
 
@@ -121,17 +124,23 @@ export class HttpTransport implements Transport {
         if (end === "expired") this.#expire();
         else if (end !== "done")
           this.#log.debug({ reason: end.reason }, "the server has not taken a notification or response");
-        if (initialized && this.#expired === undefined) this.#release();
+        if (initialized && this.#expired === undefined) this.#initialized();
       },
     });
     this.#others.add(post);
+  }
+
+  #initialized(): void {
+    clearTimeout(this.#holding);
+    if (!this.#listenWanted) return this.#release();
+    this.#holding = setTimeout(() => this.#release(), LISTEN_MAX_MS);
+    this.#listen();
   }
 
   #release(): void {
     clearTimeout(this.#holding);
     this.#holding = undefined;
     for (const message of this.#held.splice(0)) this.send(message);
-    if (this.#listenWanted) this.#listen();
   }
 
   #listen(): void {
@@ -141,6 +150,9 @@ export class HttpTransport implements Transport {
       dataMaxBytes: this.#dataMaxBytes,
       log: this.#log,
       onMessage: (text) => this.#events.onMessage(text, undefined),
+      onSettled: () => {
+        if (this.#expired === undefined && this.#holding !== undefined) this.#release();
+      },
       onExpired: () => {
         this.#expire();
         this.#settled();

@@ -19,9 +19,11 @@ export function followUnasked(options: {
   dataMaxBytes: number;
   log: Log;
   onMessage: (text: string) => void;
+  /** It is open, or it is clear that it is not; more than once. */
+  onSettled: () => void;
   onExpired: () => void;
 }): () => void {
-  const { endpoint, dataMaxBytes, log } = options;
+  const { endpoint, dataMaxBytes, log, onSettled } = options;
   let exchange: Exchange | undefined;
   let waiting: NodeJS.Timeout | undefined;
   let lastEventId: string | undefined;
@@ -32,6 +34,7 @@ export function followUnasked(options: {
 
   function again(reason: string): void {
     if (stopped) return;
+    onSettled();
     exchange?.abort();
     const waitMs = Math.min(Math.max(retryMs ?? RETRY_MS, RETRY_MIN_MS) * 2 ** inVain, RETRY_MAX_MS);
     inVain = Math.min(inVain + 1, DOUBLINGS_MAX);
@@ -46,6 +49,7 @@ export function followUnasked(options: {
       onResponse: (response) => {
         const status = response.statusCode ?? 0;
         if (status === 200 && response.headers["content-type"]?.startsWith("text/event-stream")) {
+          onSettled();
           return readEvents(response, dataMaxBytes, {
             onId: (id) => {
               lastEventId = id === "" ? undefined : id;
@@ -71,7 +75,8 @@ export function followUnasked(options: {
     exchange?.abort();
     // 405 says that there is none (2025-03-26, Listening for Messages); what else is said here changes by itself no more.
     log.debug({ status }, "the server offers no stream of what it says unasked");
-    if (endpoint.session !== "" && saysSessionIsGone(status, body)) options.onExpired();
+    if (endpoint.session !== "" && saysSessionIsGone(status, body)) return options.onExpired();
+    onSettled();
   }
 
   open();
