@@ -101,7 +101,11 @@ describe("sessions", () => {
     );
     for (const store of [here, there])
       await eventually(async () =>
-        expect([...(await store.get(id))!.level!].toSorted().join("")).toMatch(/^h{100}t{100}$/),
+        expect(
+          Array.from((await store.get(id))!.level!)
+            .toSorted()
+            .join(""),
+        ).toMatch(/^h{100}t{100}$/),
       );
   });
 

@@ -97,7 +97,7 @@ describe("a remote server", () => {
     ],
     [
       "type: remote, url: 'https://h/', transport: http",
-      [`3:68: transport ${'Invalid option: expected one of "auto"|"streamable-http"|"sse"|"websocket"'}`],
+      ['3:68: transport Invalid option: expected one of "auto"|"streamable-http"|"sse"|"websocket"'],
     ],
     [
       "type: remote, url: 'https://h/', headers: { X-Key: 7, 'a b': x, Mcp-Session-Id: x, Host: x }",

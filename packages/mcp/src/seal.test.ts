@@ -17,7 +17,7 @@ test("one changed character makes it void, and nothing that a client sends throw
   const sealers = createSealers("key");
   const sealed = sealers.task.seal(task);
   fc.assert(
-    fc.property(fc.nat(sealed.length - 1), fc.constantFrom(..."AZaz09-_."), (at, character) => {
+    fc.property(fc.nat(sealed.length - 1), fc.constantFrom(...Array.from("AZaz09-_.")), (at, character) => {
       const changed = sealed.slice(0, at) + character + sealed.slice(at + 1);
       const opened = sealers.task.open(changed);
       // The last character of base64url holds bits that mean nothing.

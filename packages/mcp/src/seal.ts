@@ -17,7 +17,7 @@ export interface Sealer<T extends object> {
   open(text: unknown): T | undefined;
 }
 
-export function createSealer<T extends object>(key: string, purpose: string): Sealer<T> {
+function createSealer<T extends object>(key: string, purpose: string): Sealer<T> {
   const macOf = (body: string) =>
     createHmac("sha256", key).update(`${purpose}\n${body}`).digest().subarray(0, MAC_BYTES);
   return {

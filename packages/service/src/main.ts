@@ -3,7 +3,7 @@ import { createLog, type Log } from "./log.ts";
 
 /** A started service. `close` gives everything back and settles within the sum of its steps' limits. */
 export interface Service {
-  close(): Promise<void>;
+  close(this: void): Promise<void>;
 }
 
 /** How long a service that is told to stop while it starts waits for its start. */

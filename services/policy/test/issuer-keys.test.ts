@@ -1,5 +1,5 @@
 import { eventually, testLog } from "@tollgate/testkit";
-import { decodeProtectedHeader, type FlattenedJWSInput, jwtVerify, type JWTHeaderParameters } from "jose";
+import { decodeProtectedHeader, type FlattenedJWSInput, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type IssuerKeysBounds, openIssuerKeys } from "../src/clients/issuer-keys.ts";
 import { newKey, startIssuer, type TestIssuer } from "./issuer.ts";
@@ -22,7 +22,7 @@ function open(bounds: Partial<IssuerKeysBounds> = {}, from: { issuer: string; jw
   return {
     verify: async (token: string) => (await jwtVerify(token, keys)).payload.sub,
     /** Looks a key up without a token. */
-    find: (header: { kid: string; alg: string }) => keys(header as JWTHeaderParameters, {} as FlattenedJWSInput),
+    find: (header: { kid: string; alg: string }) => keys(header, {} as FlattenedJWSInput),
   };
 }
 

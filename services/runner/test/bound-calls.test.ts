@@ -44,8 +44,8 @@ describe("with several runners", () => {
 
   test("calls that wait go on in the one that holds them", async () => {
     const waiting = await Promise.all([park(), park({ tenant: "rival" })]);
-    expect(await call("ask", goOn(waiting[0]!))).toEqual([{ roots: [] }]);
-    expect(await call("ask", { ...goOn(waiting[1]!), tenant: "rival" })).toEqual([{ roots: [] }]);
+    expect(await call("ask", goOn(waiting[0]))).toEqual([{ roots: [] }]);
+    expect(await call("ask", { ...goOn(waiting[1]), tenant: "rival" })).toEqual([{ roots: [] }]);
   });
 });
 

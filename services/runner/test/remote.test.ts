@@ -20,14 +20,15 @@ const urls: Record<string, string> = {};
 async function listen(
   handle: (request: IncomingMessage, response: ServerResponse, message: any) => unknown,
 ): Promise<string> {
-  const server = createServer(async (request, response) => {
+  async function receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString();
     const message = body === "" ? undefined : JSON.parse(body);
     requests.push({ headers: request.headers, message });
-    void handle(request, response, message);
-  });
+    await handle(request, response, message);
+  }
+  const server = createServer((request, response) => void receive(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = () => (
     server.closeAllConnections(),
@@ -74,7 +75,7 @@ async function handleLegacy(request: IncomingMessage, response: ServerResponse, 
 
 beforeAll(async () => {
   urls["legacy"] = await listen(handleLegacy);
-  const modern = toNodeHandler(createMcpHandler(() => mcpServer()) as any);
+  const modern = toNodeHandler(createMcpHandler(() => mcpServer()));
   urls["modern"] = await listen((request, response, message) => modern(request as any, response, message));
   // What it is, it changes while it runs.
   urls["changing"] = await listen((request, response, message) =>

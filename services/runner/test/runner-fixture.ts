@@ -11,12 +11,12 @@ import { type CallOptions, type Traffic, useTraffic } from "./traffic.ts";
 export interface RunnerFixture {
   readonly traffic: Traffic;
   readonly serviceKey: string;
-  registry(): AssigningRegistry;
-  startRunner(settings?: Record<string, number>): Promise<RunningRunner>;
+  registry(this: void): AssigningRegistry;
+  startRunner(this: void, settings?: Record<string, number>): Promise<RunningRunner>;
   /** The JSON in the text of a tool's answer. */
-  call(tool: string, options?: CallOptions): Promise<any>;
+  call(this: void, tool: string, options?: CallOptions): Promise<any>;
   /** The whole answer. */
-  ask(tool: string, options?: CallOptions): Promise<any>;
+  ask(this: void, tool: string, options?: CallOptions): Promise<any>;
 }
 
 /** One runner with these servers, and the gateway's side of its streams. */

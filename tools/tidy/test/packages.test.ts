@@ -129,6 +129,15 @@ test.each<[string, Files, string[]]>([
     { "tools/report/test/report.test.ts": `import "vitest";\nimport "@tollgate/testkit";\nimport "pg";\n` },
     ["tools/report/test/report.test.ts:3 undeclared-dependency"],
   ],
+  [
+    "a driver's import that the package of programs to try does not declare",
+    {
+      "test/clients/package.json": JSON.stringify({ name: "clients", dependencies: { "mcp-client": "1.0.0" } }),
+      "test/clients/driver.mjs": `import "mcp-client";\nimport "other-client";\n`,
+      "test/other.test.ts": `import "mcp-client";\nrun("clients/driver.mjs");\n`,
+    },
+    ["test/clients/driver.mjs:2 undeclared-dependency", "test/other.test.ts:1 undeclared-dependency"],
+  ],
 ])("dependencies: finds %s", (_, changes, expected) => {
   expect(found(changes)).toEqual(expected);
 });

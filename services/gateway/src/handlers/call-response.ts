@@ -79,7 +79,7 @@ export function openResponse(
   }
 
   function waitForSession(callId: string): void {
-    if (!wantsStream) return void onlyWhileOpen(setTimeout(() => prime(callId), STREAM_AFTER_MS + CLOCKS_DIFFER_MS));
+    if (!wantsStream) return onlyWhileOpen(setTimeout(() => prime(callId), STREAM_AFTER_MS + CLOCKS_DIFFER_MS));
     prime(callId);
     // Its client will ask for the rest; nobody has to hold a connection for a call that takes its time.
     onlyWhileOpen(setTimeout(() => stream?.close(), POLL_AFTER_MS));

@@ -24,7 +24,7 @@ export interface McpContext {
 
 /** A place for what a client is told outside of any call. */
 export interface Outlet {
-  send(frame: string, eventId?: string): void;
+  send(this: void, frame: string, eventId?: string): void;
   /** Nothing comes any more. */
   close(): void;
 }

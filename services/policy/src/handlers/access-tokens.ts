@@ -1,6 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
-import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from "jose";
+import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTVerifyGetKey } from "jose";
 import { openIssuerKeys } from "../clients/issuer-keys.ts";
 import { type OauthSettings, toUser, type User } from "../domain/access-token.ts";
 
@@ -56,7 +56,7 @@ function decode(token: string) {
 }
 
 function verify(token: string, settings: OauthSettings, keys: JWTVerifyGetKey) {
-  return jwtVerify<JWTPayload>(token, keys, {
+  return jwtVerify(token, keys, {
     issuer: settings.issuer,
     algorithms: [...settings.algorithms],
     clockTolerance: settings.clockSkewSeconds,

@@ -26,8 +26,8 @@ export function allowedCapabilities(capabilities: Capabilities, allowed: readonl
   const forbidden = USED.filter((name) => capabilities[name] !== undefined && !allowed.includes(name));
   if (forbidden.length === 0 && !withTasks) return capabilities;
   const left = Object.entries(capabilities).filter(([name]) => !forbidden.some((each) => each === name));
-  if (!withTasks) return Object.fromEntries(left);
-  const { [TASKS_EXTENSION]: _tasks, ...others } = extensions!;
+  if (!withTasks || extensions === undefined) return Object.fromEntries(left);
+  const { [TASKS_EXTENSION]: _tasks, ...others } = extensions;
   return { ...Object.fromEntries(left), extensions: others };
 }
 

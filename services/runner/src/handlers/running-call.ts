@@ -85,7 +85,8 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
     state.startedAt ??= now();
     const { era, setLogLevel } = lease.connection;
     if (client.logLevel !== undefined) await setLogLevel(client.logLevel);
-    if (isAnsweredHere(facts.method, { era, shared: lease.kind === "shared" })) return answerHere(state, frame, lease);
+    if (isAnsweredHere(facts.method, { era, shared: lease.kind === "shared" }))
+      return await answerHere(state, frame, lease);
     if (state.ended) return lease.release();
     const meta = requestMeta(era, { client, facts }, pool.spec);
     const paramHeaders = era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined;

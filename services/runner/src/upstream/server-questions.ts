@@ -10,7 +10,7 @@ export interface Question {
   readonly idText: string;
   /** Sends the response, which bears `idText`. */
   answer(text: string): void;
-  refuse(code: number, message: string): void;
+  refuse(this: void, code: number, message: string): void;
   /**
    * Whether it may be for a call that is still under way: over stdio servers do not say for which call they ask, and of
    * several the newest is taken.
@@ -43,7 +43,10 @@ export function createServerQuestions(respond: (text: string) => void): ServerQu
       const key = JSON.stringify(frame.id);
       const span = frame.members.spans["id"]!;
       const idText = frame.text.slice(span.start, span.end);
-      if (frame.method === "ping") return void respond(`{"jsonrpc":"2.0","id":${idText},"result":{}}`);
+      if (frame.method === "ping") {
+        respond(`{"jsonrpc":"2.0","id":${idText},"result":{}}`);
+        return undefined;
+      }
       const answer = (text: string) => {
         if (open.delete(key)) respond(text);
       };
@@ -53,7 +56,8 @@ export function createServerQuestions(respond: (text: string) => void): ServerQu
       const question: Question = { frame, idText, answer, refuse, mayBeOfAnother: () => false, onClosed: undefined };
       open.set(key, question);
       if (open.size <= OPEN_MAX) return question;
-      return void refuse(RPC.internalError, `${OPEN_MAX} questions are open already`);
+      refuse(RPC.internalError, `${OPEN_MAX} questions are open already`);
+      return undefined;
     },
     withdraw: (notice) => close(JSON.stringify(notice.params?.["requestId"]), notice),
     close() {

@@ -9,7 +9,7 @@ const RELISTEN_MAX_MS = 60_000;
 /** What one connection is to hear of beside answers. */
 export interface Subscriptions {
   /** The resources whose updates are wanted: these, and no others. */
-  want(uris: ReadonlySet<string>): void;
+  want(this: void, uris: ReadonlySet<string>): void;
   close(): void;
 }
 

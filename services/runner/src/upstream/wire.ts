@@ -43,7 +43,7 @@ export interface Wire {
   drop(id: number): boolean;
   notify(method: string, params?: object): void;
   /** A client's notification, as it stands. */
-  pass(frame: NotificationFrame): void;
+  pass(this: void, frame: NotificationFrame): void;
   /** Answers a request of the server. */
   respond(text: string): void;
   /** @throws {AppError} `unavailable` with the reason and the last of standard error */

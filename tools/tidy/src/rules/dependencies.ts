@@ -4,6 +4,8 @@ import { packageOf } from "../specifier.ts";
 import { lineOf, type SourceFile, type Tree, type Workspace } from "../tree.ts";
 
 const TESTKIT = "@tollgate/testkit";
+/** Programs of others that tests run, and drivers for them: no workspace, but a package with dependencies of its own. */
+const CLIENTS = "test/clients/";
 
 export function* checkDependencies(tree: Tree): Generator<Finding> {
   const root = tree.workspaces.find(({ kind }) => kind === "root");
@@ -11,7 +13,8 @@ export function* checkDependencies(tree: Tree): Generator<Finding> {
     const sources = [...tree.sources.values()].filter((source) => source.workspace === workspace);
     const generated = tree.generated.filter((source) => source.workspace === workspace);
     const declared = declaredIn(tree, workspace, root);
-    for (const source of sources) yield* undeclared(source, declared);
+    for (const source of sources)
+      yield* undeclared(source, source.path.startsWith(CLIENTS) ? withClients(tree, declared) : declared);
     if (workspace !== root) yield* unused(workspace, [...sources, ...generated]);
   }
 }
@@ -37,6 +40,13 @@ function declaredIn(tree: Tree, workspace: Workspace, root: Workspace | undefine
     forTypes: new Set(types),
     forTests: new Set(tests),
   };
+}
+
+function withClients(tree: Tree, declared: Declared): Declared {
+  const manifest = tree.texts.find(({ path }) => path === `${CLIENTS}package.json`);
+  const { dependencies = {} } = JSON.parse(manifest?.text ?? "{}") as { dependencies?: Record<string, string> };
+  const all = new Set([...declared.forTests, ...Object.keys(dependencies)]);
+  return { forRunning: all, forTypes: all, forTests: all };
 }
 
 /** What runs is a bundle that carries its dependencies, so they are needed only to build it. */
