@@ -41,6 +41,19 @@ const SERVERS = [
   })),
 ];
 
+/** Processes of servers, which are gone when the system has stopped. */
+const started: number[] = [];
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+// Hooks run in reverse: this one comes after those of the system.
+afterAll(() => eventually(() => expect(started.filter(isAlive)).toEqual([])));
 const infra = useInfrastructure();
 const system = useSystem(infra, { yaml: yamlOf([...SERVERS, NESTED]) });
 
@@ -344,17 +357,14 @@ describe("upstream", () => {
   });
 
   test("no process of a server is left when it is taken away, those of its children included", async () => {
+    const staying = JSON.parse(textOf(await call(await connect("/mcp/demo/odd"), "env")));
+    started.push(staying.pid, staying.child);
     const client = await connect("/mcp/demo/nested");
     const { pid, child } = JSON.parse(textOf(await call(client, "env")));
-    const alive = (each: number) => {
-      try {
-        return process.kill(each, 0);
-      } catch {
-        return false;
-      }
-    };
-    expect([pid, child].map(alive)).toEqual([true, true]);
+    expect([pid, child].map(isAlive)).toEqual([true, true]);
     await system.configure(yamlOf(SERVERS));
-    await eventually(() => expect([pid, child].map(alive)).toEqual([false, false]));
+    await eventually(() => expect([pid, child].map(isAlive)).toEqual([false, false]));
+    // The others go on, until the system stops.
+    expect(started.map(isAlive)).toEqual([true, true]);
   });
 });
