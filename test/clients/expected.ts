@@ -31,6 +31,7 @@ const FIXED = {
   elicitation: result(`User response: action=accept, content=${ELICITED}`),
   sampling: result("LLM response: Four."),
   roots: result('[{"uri":"file:///project","name":"Project"}]'),
+  logging: ["Tool execution started", "Tool processing data", "Tool execution completed"],
   cancel: "given up, and the server was told",
 };
 
@@ -66,6 +67,7 @@ export function expectedReport(
     ...lists,
     ...FIXED,
     resource: resource("test://static-text", "text/plain", "This is the content of the static text resource."),
+    updates: [`${uriPrefix}test://watched-resource`],
     template: resource("test://template/123/data", "application/json", DATA_123),
   };
   return Object.fromEntries(steps.map((step) => [step, all[step]]));

@@ -8,6 +8,8 @@ import {
   CreateMessageRequestSchema,
   ElicitRequestSchema,
   ListRootsRequestSchema,
+  LoggingMessageNotificationSchema,
+  ResourceUpdatedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { allPages, ANSWERS, drive } from "./steps.mjs";
 
@@ -19,6 +21,9 @@ await drive(async (task) => {
   client.setRequestHandler(ElicitRequestSchema, () => ANSWERS.elicitation);
   client.setRequestHandler(CreateMessageRequestSchema, () => ANSWERS.sampling);
   client.setRequestHandler(ListRootsRequestSchema, () => ANSWERS.roots);
+  const notices = [];
+  for (const schema of [LoggingMessageNotificationSchema, ResourceUpdatedNotificationSchema])
+    client.setNotificationHandler(schema, (notice) => void notices.push(notice));
   const transport = openTransport(task);
   let revision;
   const remember = transport.setProtocolVersion?.bind(transport);
@@ -37,6 +42,9 @@ await drive(async (task) => {
     prompt: (name, args) => client.getPrompt({ name, arguments: args }),
     read: (uri) => client.readResource({ uri }),
     complete: (ref, argument) => client.complete({ ref, argument }),
+    notices,
+    logLevel: (level) => client.setLoggingLevel(level),
+    subscribe: (uri) => client.subscribeResource({ uri }),
     close: async () => {
       await transport.terminateSession?.();
       await client.close();

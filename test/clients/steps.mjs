@@ -8,7 +8,11 @@ const CLOSE_TIMEOUT_MS = 5_000;
 /** By then a call of the tool that waits for half a minute has reached it. */
 const BEFORE_CANCEL_MS = 500;
 const CANCEL_TIMEOUT_MS = 10_000;
+const NOTICE_TIMEOUT_MS = 10_000;
 const CHECK_MS = 50;
+const WATCHED = "test://watched-resource";
+/** What clients keep of what servers tell them unasked. */
+export const NOTICES = ["notifications/message", "notifications/resources/updated"];
 
 /** What clients answer when servers ask. */
 export const ANSWERS = {
@@ -58,21 +62,46 @@ const STEPS = {
     return (await client.complete(ref, { name: "arg1", value: "test" })).completion.values;
   },
   progress: async (client, task) => {
-    const heard = [];
-    const onprogress = ({ progress, total, message }) => heard.push({ progress, total, message });
+    const seen = [];
+    const onprogress = ({ progress, total, message }) => seen.push({ progress, total, message });
     await call(client, task, "test_tool_with_progress", {}, { onprogress });
     // The last one comes together with the answer, and then the first line of the SDK does not show it.
-    return heard.slice(0, 2);
+    return seen.slice(0, 2);
   },
   elicitation: (client, task) => call(client, task, "test_elicitation", { message: "Who are you?" }),
   sampling: (client, task) => call(client, task, "test_sampling", { prompt: "What is 2 + 2?" }),
   roots: (client, task) => call(client, task, "test_list_roots"),
+  logging: async (client, task) => {
+    await client.logLevel("info");
+    await call(client, task, "test_tool_with_logging");
+    return heard(client, "notifications/message", 3, ({ data }) => data);
+  },
+  /**
+   * Who has subscribed is told of the resource under the uri that it knows. It changes until that is heard: a subscription may
+   * be on its way still when it is answered.
+   */
+  updates: async (client, task) => {
+    await client.subscribe(`${task.uriPrefix}${WATCHED}`);
+    const trigger = () => call(client, task, "test_trigger_resource_update", { uri: WATCHED });
+    return heard(client, "notifications/resources/updated", 1, ({ uri }) => uri, trigger);
+  },
   cancel,
 };
 
 async function call(client, { toolPrefix }, name, args = {}, options = {}) {
   const { content, isError = false } = await client.call(`${toolPrefix}${name}`, args, options);
   return { content, isError };
+}
+
+/** What the first of the client's notifications of this method say, once there are so many. */
+async function heard(client, method, count, read, meanwhile) {
+  const until = Date.now() + NOTICE_TIMEOUT_MS;
+  for (;;) {
+    await meanwhile?.();
+    const values = client.notices.filter((notice) => notice.method === method).map(({ params }) => read(params));
+    if (values.length >= count || Date.now() > until) return values.slice(0, count);
+    await pause(CHECK_MS);
+  }
 }
 
 async function cancel(client, task) {
