@@ -1,18 +1,22 @@
+import { join } from "node:path";
 import { startAuthorizingProxy } from "./authorizing-proxy.ts";
 import { type FixtureProcess, startFixture } from "./fixture-process.ts";
 import { routeOf, startInstallation } from "./installation.ts";
 import type { Row } from "./report.ts";
-import { type Revision, runSuite, type Subject, type SuiteRun } from "./suite.ts";
+import { type Revision, runClientSuite, runServerSuite, type SuiteRun } from "./suite.ts";
 import { countChecks, countScenarios, failures, scoredScenarios, shortfalls } from "./verdict.ts";
 
-export const PARTS = ["direct", "stdio", "http", "client"] as const;
+/** The client that the suite tries: the runner's way to a remote server. */
+const UPSTREAM_CLIENT = join(import.meta.dirname, "../../../services/runner/test/upstream-client.ts");
+/** Servers are reached with static headers: the runner does not sign in anywhere. */
+const NOT_OFFERED = "auth/";
+
+export const PARTS = ["direct", "stdio", "http", "bridge", "client"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface ConformanceOptions {
   readonly parts: readonly Part[];
   readonly revisions: readonly Revision[];
-  /** The client under test; see the README. */
-  readonly clientCommand: string | undefined;
   readonly onRow: (row: Row) => void;
 }
 
@@ -33,20 +37,19 @@ export async function runConformance(options: ConformanceOptions): Promise<void>
   const direct = new Map<Revision, SuiteRun>();
   for (const revision of options.revisions) direct.set(revision, await runDirect(fixtures, revision, options));
 
-  const kinds = (["stdio", "http"] as const).filter((kind) => options.parts.includes(kind));
+  const kinds = (["stdio", "http", "bridge"] as const).filter((kind) => options.parts.includes(kind));
   if (kinds.length > 0) {
-    const urls = { legacy: fixtures.legacy.url, modern: fixtures.modern.url };
-    const installation = await keep(startInstallation(urls));
+    const httpUrls = { legacy: fixtures.legacy.url, modern: fixtures.modern.url };
+    const installation = await keep(startInstallation({ httpUrls, withBridges: kinds.includes("bridge") }));
     const proxy = await keep(startAuthorizingProxy(installation.gatewayUrl, installation.token));
     for (const kind of kinds)
       for (const [revision, expected] of direct)
         for (const era of ["legacy", "modern"] as const) {
           const target = `conformance-${kind}-${era}`;
-          await runThrough({ url: proxy.url + routeOf(target) }, { target, era, revision, expected }, options);
+          await runThrough(proxy.url + routeOf(target), { target, era, revision, expected }, options);
         }
   }
-  if (options.parts.includes("client") && options.clientCommand !== undefined)
-    for (const revision of options.revisions) await runClient(options.clientCommand, revision, options);
+  if (options.parts.includes("client")) for (const revision of options.revisions) await runClient(revision, options);
 }
 
 async function runDirect(
@@ -54,7 +57,7 @@ async function runDirect(
   revision: Revision,
   { onRow, parts }: ConformanceOptions,
 ): Promise<SuiteRun> {
-  const { run, seconds } = await timed({ url: fixtures[ERA_OF[revision]].url }, revision);
+  const { run, seconds } = await timed(() => runServerSuite(fixtures[ERA_OF[revision]].url, revision));
   const scenarios = countScenarios(run, scoredScenarios(run));
   const row = { revision, target: "direct", binding: true, scenarios, checks: countChecks(run), seconds };
   if (parts.includes("direct")) onRow({ ...row, shortfalls: failures(run), timedOut: run.timedOut });
@@ -67,12 +70,12 @@ async function runDirect(
  * are shown and decide nothing.
  */
 async function runThrough(
-  subject: Subject,
+  url: string,
   compared: { target: string; era: "legacy" | "modern"; revision: Revision; expected: SuiteRun },
   { onRow }: ConformanceOptions,
 ): Promise<void> {
   const { target, era, revision, expected } = compared;
-  const { run, seconds } = await timed(subject, revision);
+  const { run, seconds } = await timed(() => runServerSuite(url, revision));
   onRow({
     revision,
     target,
@@ -86,15 +89,17 @@ async function runThrough(
 }
 
 /** The suite plays the server, and the upstream side is its client; there is nothing to compare with. */
-async function runClient(command: string, revision: Revision, { onRow }: ConformanceOptions): Promise<void> {
-  const { run, seconds } = await timed({ command }, revision);
+async function runClient(revision: Revision, { onRow }: ConformanceOptions): Promise<void> {
+  const command = `${process.execPath} ${UPSTREAM_CLIENT}`;
+  const { run, seconds } = await timed(() => runClientSuite({ command, revision, without: NOT_OFFERED }));
   const scenarios = countScenarios(run, scoredScenarios(run));
-  const row = { revision, target: "upstream client", binding: true, scenarios, checks: countChecks(run), seconds };
+  const target = `upstream client (${run.left.length} of ${NOT_OFFERED}* not offered)`;
+  const row = { revision, target, binding: true, scenarios, checks: countChecks(run), seconds };
   onRow({ ...row, shortfalls: failures(run), timedOut: run.timedOut });
 }
 
-async function timed(subject: Subject, revision: Revision): Promise<{ run: SuiteRun; seconds: number }> {
+async function timed<T>(work: () => Promise<T>): Promise<{ run: T; seconds: number }> {
   const since = performance.now();
-  const run = await runSuite(subject, revision);
+  const run = await work();
   return { run, seconds: (performance.now() - since) / 1000 };
 }

@@ -6,11 +6,9 @@ import { type Revision, REVISIONS } from "./suite.ts";
 
 const { values } = parseArgs({
   options: {
-    /** direct, stdio, http, client; may be given several times. Direct runs in any case, to compare with. */
+    /** direct, stdio, http, bridge, client; may be given several times. Direct runs in any case, to compare with. */
     part: { type: "string", multiple: true, default: [...PARTS] },
     revision: { type: "string", multiple: true, default: [...REVISIONS] },
-    /** The command of a client that the client suite tries; it gets the server's URL as its last argument. */
-    client: { type: "string" },
     /** Writes JSON instead of a table. */
     json: { type: "boolean", default: false },
   },
@@ -26,14 +24,11 @@ const rows: Row[] = [];
 await runConformance({
   parts: chosen<Part>("part", values.part, PARTS),
   revisions: chosen<Revision>("revision", values.revision, REVISIONS),
-  clientCommand: values.client,
   onRow: (row) => {
     rows.push(row);
     const { revision, target, scenarios } = row;
     process.stderr.write(`${revision} ${target}: ${scenarios.passed}/${scenarios.total} required scenarios\n`);
   },
 });
-if (values.part.includes("client") && values.client === undefined)
-  process.stderr.write("the client scenarios were not run: they need --client COMMAND\n");
 process.stdout.write(values.json ? `${JSON.stringify(rows, null, 2)}\n` : `\n${renderTable(rows)}`);
 process.exitCode = rows.every(isGood) ? 0 : 1;

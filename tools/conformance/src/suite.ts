@@ -29,25 +29,72 @@ export interface SuiteRun {
   readonly timedOut: boolean;
 }
 
-/** What is tried: a server at its URL, or the program of a client. */
-export type Subject = { readonly url: string } | { readonly command: string };
+/** Runs what the revision requires of a server, and what the suite runs without counting it. */
+export async function runServerSuite(url: string, revision: Revision): Promise<SuiteRun> {
+  return withOutput(async (outputDir) => {
+    const args = ["server", "--url", url, "--requirements", revision, "--output-dir", outputDir];
+    const { output, code } = await runProgram(args, RUN_TIMEOUT_MS);
+    return { scenarios: await readChecks(outputDir), unscored: unscoredIn(output), timedOut: code === undefined };
+  });
+}
 
-/** Runs what the revision requires, and what the suite runs without counting it. */
-export async function runSuite(subject: Subject, revision: Revision): Promise<SuiteRun> {
+/** The same of a client, which gets the server's URL as its last argument; without scenarios that begin with `without`. */
+export async function runClientSuite(options: {
+  command: string;
+  revision: Revision;
+  without: string;
+}): Promise<SuiteRun & { readonly left: readonly string[] }> {
+  const { command, revision, without } = options;
+  const list = await runProgram(["list", "--requirements", revision], SCENARIO_TIMEOUT_MS);
+  const { scored, unscored } = clientScenariosIn(list.output);
+  const [left, wanted] = [scored.filter((name) => name.startsWith(without)), [...scored, ...unscored]];
+  const scenarios = new Map<string, readonly Check[]>();
+  let timedOut = false;
+  // One by one: the suite itself starts all clients at once, which takes a small machine longer than it gives them.
+  for (const name of wanted.filter((each) => !each.startsWith(without))) {
+    const { checks, inTime } = await runClientScenario(name, command, revision);
+    scenarios.set(name, checks);
+    timedOut ||= !inTime;
+  }
+  return { scenarios, unscored: new Set(unscored), timedOut, left };
+}
+
+async function runClientScenario(name: string, command: string, revision: Revision) {
+  return withOutput(async (outputDir) => {
+    const bounds = ["--timeout", String(SCENARIO_TIMEOUT_MS), "--output-dir", outputDir];
+    const args = ["client", "--command", command, "--scenario", name, "--spec-version", revision, ...bounds];
+    const { code } = await runProgram(args, 2 * SCENARIO_TIMEOUT_MS);
+    const checks = [...(await readChecks(outputDir)).values()].flat();
+    // What a client does when it fails itself is in no check.
+    const failed = code !== 0 && !checks.some(({ status }) => status === "FAILURE" || status === "WARNING");
+    const end: Check = { id: "client-ended", status: "FAILURE", errorMessage: "the client failed" };
+    return { checks: failed ? [...checks, end] : checks, inTime: code !== undefined };
+  });
+}
+
+async function withOutput<T>(use: (outputDir: string) => Promise<T>): Promise<T> {
   const outputDir = await mkdtemp(join(tmpdir(), "tollgate-conformance-suite-"));
   try {
-    const on = "url" in subject ? ["server", "--url", subject.url] : ["client", "--command", subject.command];
-    const bounds = ["--timeout", String(SCENARIO_TIMEOUT_MS), "--output-dir", outputDir];
-    const child = spawn(process.execPath, [SUITE, ...on, "--requirements", revision, ...bounds], {
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    const timer = setTimeout(() => child.kill("SIGKILL"), RUN_TIMEOUT_MS);
-    const [output, [, signal]] = await Promise.all([text(child.stdout), once(child, "exit")]);
-    clearTimeout(timer);
-    return { scenarios: await readChecks(outputDir), unscored: unscoredIn(output), timedOut: signal !== null };
+    return await use(outputDir);
   } finally {
     await rm(outputDir, { recursive: true, force: true });
   }
+}
+
+/** `code` is undefined when it was stopped. */
+async function runProgram(args: string[], timeoutMs: number): Promise<{ output: string; code: number | undefined }> {
+  const child = spawn(process.execPath, [SUITE, ...args], { stdio: ["ignore", "pipe", "ignore"] });
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  const [output, [code]] = await Promise.all([text(child.stdout), once(child, "exit") as Promise<[number | null]>]);
+  clearTimeout(timer);
+  return { output, code: code ?? undefined };
+}
+
+/** `  - tools_call` below a headline; those that do not count are marked: `    - tools_call [client]`. */
+function clientScenariosIn(output: string): { scored: string[]; unscored: string[] } {
+  const [, section = ""] = /^Client scenarios.*\n((?: {2}- .*\n)*)/m.exec(output) ?? [];
+  const named = (text: string, line: RegExp): string[] => [...text.matchAll(line)].map(([, name]) => name!);
+  return { scored: named(section, /^ {2}- (\S+)$/gm), unscored: named(output, /^ {4}- (\S+) \[client\]$/gm) };
 }
 
 /** The suite leaves `[server-]<scenario>-<time>/checks.json`; a scenario's name may hold slashes. */
