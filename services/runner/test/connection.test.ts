@@ -136,6 +136,17 @@ describe("shaking hands", () => {
   test("with one that does not answer what it does not know", async () => {
     const connection = await open(odd({ ...LEGACY, "server/discover": [] }), { startupTimeoutMs: 4_000 });
     expect(connection.era).toBe("legacy");
+    // What was asked first is still open then, and fails for nobody.
+    await connection.end();
+  });
+
+  test("with one that is slow to start, and speaks both eras: the newer one", async () => {
+    const discovered = answer({ supportedVersions: ["2026-07-28", "2025-11-25"], capabilities: {} });
+    const { command, args, ...slow } = odd({ ...LEGACY, "server/discover": [discovered] });
+    const shell = ["-c", 'sleep 2.3; exec "$0" "$@"', command, ...args];
+    const connection = await open({ ...slow, command: "sh", args: shell });
+    expect(connection.era).toBe("modern");
+    await eventually(() => expect(read().map((each) => each.method)).toContain("initialize"));
   });
 
   test("with one that answers what it does not know with an empty result", async () => {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTick, setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@tollgate/errors";
 import {
   CLIENT_CAPABILITIES_KEY,
@@ -16,6 +17,7 @@ import type { Wire } from "./wire.ts";
 
 /** How long a server may take to say that it does not know `server/discover`, before it is taken for a legacy one. */
 const PROBE_TIMEOUT_MS = 2_000;
+const LATE = Symbol("late");
 const INSTRUCTIONS_MAX_CHARS = 100_000;
 const OWN_INFO = { name: "tollgate", version: "0.1.0" };
 
@@ -61,8 +63,22 @@ export async function shakeHands(
   options: { era: Era | undefined; client: LegacyClient; startupTimeoutMs: number },
 ): Promise<Handshake> {
   const { era, client, startupTimeoutMs } = options;
-  const discovered = era === "legacy" ? undefined : await probe(wire, startupTimeoutMs);
-  if (discovered === undefined) return initialize(wire, client, startupTimeoutMs);
+  const initialize = () => requestInitialize(wire, client, startupTimeoutMs);
+  if (era === "legacy") return asLegacy(wire, await initialize());
+  const remote = wire.pid === 0;
+  const probing = probe(wire, remote ? Math.min(PROBE_TIMEOUT_MS, startupTimeoutMs) : startupTimeoutMs);
+  // It may fail after the handshake is over, when the server ends.
+  probing.catch(() => undefined);
+  const early = await (remote ? probing : Promise.race([probing, delay(PROBE_TIMEOUT_MS, LATE, { ref: false })]));
+  if (early !== LATE) return early === undefined ? asLegacy(wire, await initialize()) : asModern(wire, early);
+  // Silent, or a program that is slow to start: that reads the probe first, and what it says to it counts.
+  const initializing = initialize();
+  const afterwards = () => nextTick(undefined);
+  const discovered = await Promise.race([probing, initializing.then(afterwards, afterwards)]);
+  return discovered === undefined ? asLegacy(wire, await initializing) : asModern(wire, discovered);
+}
+
+function asModern(wire: Wire, discovered: ResponseFrame): Handshake {
   wire.speak("modern", MODERN_REVISION);
   const meta = (discovered.result as { _meta?: Record<string, unknown> } | null)?._meta;
   const serverInfo = JSON.stringify(meta?.[SERVER_INFO_KEY] ?? {});
@@ -70,11 +86,10 @@ export async function shakeHands(
 }
 
 /** The modern server's own description; undefined when it is none. @throws {AppError} of a revision that is not ours */
-async function probe(wire: Wire, startupTimeoutMs: number): Promise<ResponseFrame | undefined> {
+async function probe(wire: Wire, timeoutMs: number): Promise<ResponseFrame | undefined> {
   wire.speak("modern", MODERN_REVISION);
   let frame: ResponseFrame;
   try {
-    const timeoutMs = Math.min(PROBE_TIMEOUT_MS, startupTimeoutMs);
     frame = await wire.request("server/discover", { _meta: MODERN_META }, timeoutMs);
   } catch (error) {
     if (wire.ended !== undefined) throw error;
@@ -93,10 +108,13 @@ async function probe(wire: Wire, startupTimeoutMs: number): Promise<ResponseFram
   throw new AppError("unavailable", `the server speaks MCP ${JSON.stringify(supported)}, none of which is supported`);
 }
 
-async function initialize(wire: Wire, client: LegacyClient, startupTimeoutMs: number): Promise<Handshake> {
+function requestInitialize(wire: Wire, client: LegacyClient, timeoutMs: number): Promise<ResponseFrame> {
   wire.speak("legacy", "");
   const params = { protocolVersion: client.protocol, capabilities: client.capabilities, clientInfo: client.info };
-  const frame = await wire.request("initialize", params, startupTimeoutMs);
+  return wire.request("initialize", params, timeoutMs);
+}
+
+function asLegacy(wire: Wire, frame: ResponseFrame): Handshake {
   const { result, error } = frame;
   if (error !== undefined)
     throw new AppError("unavailable", `the server refused initialize: ${JSON.stringify(error.message)}`);
