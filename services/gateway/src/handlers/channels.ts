@@ -1,7 +1,15 @@
 import { type Bus, publishInterest, subscribeUpdates } from "@tollgate/bus";
 import type { ResourceUpdate } from "@tollgate/contracts";
 import { toAppError } from "@tollgate/errors";
-import { changeStrings, parseFrame, prefixedUri, splice, splitUri } from "@tollgate/mcp";
+import {
+  changeStrings,
+  findMembers,
+  parseFrame,
+  prefixedUri,
+  splice,
+  splitUri,
+  SUBSCRIPTION_ID_KEY,
+} from "@tollgate/mcp";
 import type { Life, Log } from "@tollgate/service";
 import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
@@ -143,7 +151,7 @@ export function createChannels(options: {
   subscribeUpdates(bus, ({ envelope, frame }) => {
     for (const entry of entries) {
       const text = updateFor(entry, envelope, frame);
-      if (text !== undefined) entry.options.outlet.send((entry.options.tag ?? same)(text));
+      if (text !== undefined) entry.options.outlet.send((entry.options.tag ?? unmarked)(text));
     }
   });
 
@@ -175,6 +183,16 @@ export function createChannels(options: {
 }
 
 const same = (frame: string) => frame;
+
+/** A modern server marks what it says with the id of the runner's own subscription, which no legacy client has made. */
+function unmarked(frame: string): string {
+  const params = findMembers(frame, 0, ["params"])?.spans["params"];
+  const meta = params && findMembers(frame, params.start, ["_meta"])?.spans["_meta"];
+  if (!meta || !findMembers(frame, meta.start, [SUBSCRIPTION_ID_KEY])?.spans[SUBSCRIPTION_ID_KEY]) return frame;
+  const others = JSON.parse(frame.slice(meta.start, meta.end)) as Record<string, unknown>;
+  delete others[SUBSCRIPTION_ID_KEY];
+  return splice(frame, [{ ...meta, text: JSON.stringify(others) }]);
+}
 
 async function resolve(context: McpContext, policy: Policy) {
   const { revision } = policy;
