@@ -110,8 +110,13 @@ async function installClients() {
 }
 
 async function runConformance(node) {
-  const code = await installClients();
+  const code = await makeReady(node);
   return code === 0 ? run(node, ["tools/conformance/src/main.ts", ...words]) : code;
+}
+
+/** What tests run beside the services: programs of others, and the bridge. */
+async function makeReady(node) {
+  return (await installClients()) || (await run(node, ["tools/bridge/build.mjs"]));
 }
 
 function findNode() {
@@ -127,7 +132,7 @@ function findNode() {
 
 async function runTests(node) {
   const vitest = [join(modules, "vitest", "vitest.mjs"), "run"];
-  const ready = (await installClients()) || (await run(node, ["tools/bridge/build.mjs"]));
+  const ready = await makeReady(node);
   if (ready !== 0) return ready;
   const code = await run(node, [...vitest, ...words]);
   if (code !== 0 || words.length > 0 || !docker(["info"])) return code;

@@ -93,7 +93,7 @@ async function runProgram(args: string[], timeoutMs: number): Promise<{ output: 
 /** `  - tools_call` below a headline; those that do not count are marked: `    - tools_call [client]`. */
 function clientScenariosIn(output: string): { scored: string[]; unscored: string[] } {
   const [, section = ""] = /^Client scenarios.*\n((?: {2}- .*\n)*)/m.exec(output) ?? [];
-  const named = (text: string, line: RegExp): string[] => [...text.matchAll(line)].map(([, name]) => name!);
+  const named = (lines: string, line: RegExp): string[] => [...lines.matchAll(line)].map(([, name]) => name!);
   return { scored: named(section, /^ {2}- (\S+)$/gm), unscored: named(output, /^ {4}- (\S+) \[client\]$/gm) };
 }
 

@@ -16,6 +16,8 @@ import {
 import { elicit, elicited } from "./input-required.ts";
 
 const FAILING_MS = 1_000;
+/** Of a call that is no task: who waits for a task's minute there waits for nothing. */
+const PLAIN_MAX_SECONDS = 2;
 
 const greet: ToolFixture = {
   definition: {
@@ -48,21 +50,23 @@ function required(definition: ToolDefinition, task: Omit<TaskTool, "support">): 
   };
 }
 
-const slowCompute = optional(
-  {
+const slowCompute: ToolFixture = {
+  definition: {
     name: "slow_compute",
-    description: "Answers after some seconds.",
+    description: `Answers after some seconds; when it is no task, after ${PLAIN_MAX_SECONDS} at the most.`,
     inputSchema: {
       type: "object",
       properties: { seconds: { type: "number", minimum: 0 }, label: { type: "string" } },
     },
   },
-  async (args, signal) => {
-    const seconds = numberOf(args, "seconds");
-    await pause(seconds * 1000, undefined, { signal });
-    return textResult(`slow_compute ${stringOf(args, "label")} took ${seconds} s`);
-  },
-);
+  call: (args, { request }) => compute(args, Math.min(numberOf(args, "seconds"), PLAIN_MAX_SECONDS), request.signal),
+  task: { support: "optional", run: (args, { signal }) => compute(args, numberOf(args, "seconds"), signal) },
+};
+
+async function compute(args: ToolArguments, seconds: number, signal: AbortSignal) {
+  await pause(seconds * 1000, undefined, { signal });
+  return textResult(`slow_compute ${stringOf(args, "label")} took ${seconds} s`);
+}
 
 const testTask = optional(
   {
