@@ -39,7 +39,7 @@ export async function connectWebSocket(installation: Installation, options: Sock
     socket.once("open", resolve);
     socket.once("unexpected-response", (_request, response) => {
       response.resume();
-      reject(new Error(String(response.statusCode)));
+      reject(new Error([response.statusCode, response.headers["www-authenticate"]].join(" ").trim()));
     });
     socket.once("error", reject);
   });

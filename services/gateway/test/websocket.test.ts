@@ -38,9 +38,9 @@ const cancel = (requestId: unknown) => ({ jsonrpc: "2.0", method: "notifications
 
 describe("a connection", () => {
   test.each([
-    ["without a token", { token: undefined }, "401"],
-    ["with a token that nobody knows", { token: "nobody's" }, "401"],
-    ["with a token that may not", { token: "useless-token" }, "403"],
+    ["without a token", { token: undefined }, /^401 Bearer$/],
+    ["with a token that nobody knows", { token: "nobody's" }, /^401 Bearer error="invalid_token"/],
+    ["with a token that may not", { token: "useless-token" }, /^403 Bearer error="insufficient_scope"/],
     ["from a page of another site", { headers: { origin: "https://evil.example" } }, "403"],
     ["to a group that there is not", { path: "/mcp/nowhere/ws" }, "404"],
     ["to no place at all", { path: "/ws" }, "404"],

@@ -3,7 +3,12 @@ import { AppError } from "@tollgate/errors";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Scope } from "../domain/catalogue.ts";
 import { bearerToken, isOriginAllowed } from "../domain/http-checks.ts";
-import { routeAccess } from "../domain/protected-resource.ts";
+import {
+  type ProtectedResource,
+  routeAccess,
+  scopeChallenge,
+  unauthorizedChallenge,
+} from "../domain/protected-resource.ts";
 
 /** Whose request it is, and how to find out once more. */
 export interface Caller {
@@ -40,4 +45,17 @@ function checkAccess(principal: Principal, scope: Scope): Principal {
   throw new AppError("permission_denied", `token ${principal.id} lacks the permission "mcp"`, {
     details: { missingScope: "mcp" },
   });
+}
+
+/** What `WWW-Authenticate` says to whoever was refused; undefined where a token would not help. */
+export function challengeFor(
+  error: AppError,
+  { url = "/", headers }: { readonly url?: string | undefined; readonly headers: IncomingHttpHeaders },
+  resource: ProtectedResource,
+): string | undefined {
+  const path = url.split("?")[0]!;
+  // Nothing was wrong with a token that was not sent.
+  const problem = headers.authorization === undefined ? undefined : error.message;
+  if (error.code === "unauthenticated") return unauthorizedChallenge(resource, path, problem);
+  return error.details["missingScope"] === undefined ? undefined : scopeChallenge(resource, path);
 }

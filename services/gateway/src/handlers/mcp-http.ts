@@ -4,12 +4,11 @@ import { AppError, httpStatus } from "@tollgate/errors";
 import { batchOf, parseFrame, RPC } from "@tollgate/mcp";
 import type { Scope } from "../domain/catalogue.ts";
 import { accepts, checkLegacyAccept, type Refusal } from "../domain/http-checks.ts";
-import { scopeChallenge, unauthorizedChallenge } from "../domain/protected-resource.ts";
 import { openBatchResponse } from "./batch-response.ts";
 import { errorText, openResponse, refuse } from "./call-response.ts";
 import { openEventStream } from "./event-stream.ts";
 import { isModern } from "./mcp.ts";
-import { resolveCaller } from "./mcp-caller.ts";
+import { challengeFor, resolveCaller } from "./mcp-caller.ts";
 import { toRefusal } from "./mcp-exchange.ts";
 import { bodyOf, checkRoute, contextOf, type McpTransportOptions, scopeOf } from "./mcp-request.ts";
 import { registerEventStreamTransport } from "./mcp-sse.ts";
@@ -172,7 +171,7 @@ function refusalOf(error: HttpError, request: FastifyRequest, options: McpTransp
     if (error.code === "internal") log.error({ err: error }, "request failed");
     if (error.code === "unauthenticated")
       options.refuse({ tenant: "unknown", code: "unauthenticated", reason: error.message, method: "" });
-    const challenge = challengeFor(error, request, options);
+    const challenge = challengeFor(error, request, options.resource);
     return { ...toRefusal(error), ...(challenge === undefined ? {} : { challenge }) };
   }
   const status = error.statusCode ?? 500;
@@ -182,14 +181,6 @@ function refusalOf(error: HttpError, request: FastifyRequest, options: McpTransp
   if (status < 500) return { status, code: RPC.invalidRequest, message: error.message };
   log.error({ err: error, url: request.url }, "request failed");
   return { ...toRefusal(error), status: 500 };
-}
-
-function challengeFor(error: AppError, request: FastifyRequest, { resource }: McpTransportOptions): string | undefined {
-  const path = request.url.split("?")[0]!;
-  // Nothing was wrong with a token that was not sent.
-  const problem = request.headers.authorization === undefined ? undefined : error.message;
-  if (error.code === "unauthenticated") return unauthorizedChallenge(resource, path, problem);
-  return error.details?.["missingScope"] === undefined ? undefined : scopeChallenge(resource, path);
 }
 
 /**

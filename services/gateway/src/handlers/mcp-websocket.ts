@@ -7,7 +7,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { checkScope, type Scope } from "../domain/catalogue.ts";
 import { errorText } from "./call-response.ts";
 import type { CallSink } from "./calls.ts";
-import { type Caller, resolveCaller } from "./mcp-caller.ts";
+import { challengeFor, type Caller, resolveCaller } from "./mcp-caller.ts";
 import { type McpContext, type Outlet, toRefusal } from "./mcp-exchange.ts";
 import type { McpTransportOptions } from "./mcp-request.ts";
 import { answerOn } from "./mcp-sse.ts";
@@ -33,7 +33,7 @@ export function registerWebSocket(app: FastifyInstance, options: McpTransportOpt
         server.handleUpgrade(request, socket, head, (webSocket) =>
           serve(webSocket, { request, caller, scope }, options),
         ),
-      (error: unknown) => refuseUpgrade(socket, toAppError(error)),
+      (error: unknown) => refuseUpgrade(socket, toAppError(error), { request, options }),
     );
   });
   app.addHook("preClose", (done) => {
@@ -59,10 +59,22 @@ async function admit(
   return { caller, scope };
 }
 
-function refuseUpgrade(socket: Duplex, error: AppError): void {
+function refuseUpgrade(
+  socket: Duplex,
+  error: AppError,
+  { request, options }: { request: IncomingMessage; options: McpTransportOptions },
+): void {
+  if (error.code === "unauthenticated")
+    options.refuse({ tenant: "unknown", code: "unauthenticated", reason: error.message, method: "" });
+  const challenge = challengeFor(error, request, options.resource);
   const body = JSON.stringify({ error: error.message });
-  const head = `HTTP/1.1 ${httpStatus(error.code)} Refused\r\ncontent-type: application/json\r\nconnection: close`;
-  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const headers = [
+    "content-type: application/json",
+    "connection: close",
+    `content-length: ${Buffer.byteLength(body)}`,
+    ...(challenge === undefined ? [] : [`www-authenticate: ${challenge}`]),
+  ];
+  socket.end(`HTTP/1.1 ${httpStatus(error.code)} Refused\r\n${headers.join("\r\n")}\r\n\r\n${body}`);
 }
 
 interface Opened {
