@@ -86,8 +86,10 @@ export function createLegacySessions(options: {
     return session?.principal === principal.id && session.tenant === principal.tenant ? { id, session } : undefined;
   }
 
-  function remember(id: string, change: (session: Session) => Session): void {
-    sessions.update(id, change).catch((error: unknown) => log.warn({ err: error }, "a session could not be changed"));
+  async function remember(id: string, change: (session: Session) => Session): Promise<void> {
+    await sessions
+      .update(id, change)
+      .catch((error: unknown) => log.warn({ err: error }, "a session could not be changed"));
   }
 
   function abandon({ session, requestId }: Abandoned): boolean {
@@ -99,14 +101,14 @@ export function createLegacySessions(options: {
   }
   subscribeAbandoned(bus, abandon);
 
-  /** What an answered request changes in its session. */
-  function onAnswered({ id, session }: OpenSession, frame: RequestFrame, answer: string): void {
+  /** What an answered request changes in its session; the client hears of the answer when that holds. */
+  function onAnswered({ id, session }: OpenSession, frame: RequestFrame, answer: string): Promise<void> | undefined {
     const uri = frame.params?.["uri"];
     const subscribing = frame.method === "resources/subscribe";
-    if (!subscribing && frame.method !== "resources/unsubscribe") return;
-    if (typeof uri !== "string" || (JSON.parse(answer) as { error?: unknown }).error !== undefined) return;
-    if (session.subscriptions.includes(uri) === subscribing) return;
-    remember(id, (current) => {
+    if (!subscribing && frame.method !== "resources/unsubscribe") return undefined;
+    if (typeof uri !== "string" || (JSON.parse(answer) as { error?: unknown }).error !== undefined) return undefined;
+    if (session.subscriptions.includes(uri) === subscribing) return undefined;
+    return remember(id, (current) => {
       const others = current.subscriptions.filter((each) => each !== uri);
       return { ...current, subscriptions: subscribing ? [...others, uri].slice(-SUBSCRIPTIONS_MAX) : others };
     });
@@ -165,7 +167,7 @@ export function createLegacySessions(options: {
       const runnerOf = (server: string) => (Object.hasOwn(runners, server) ? runners[server] : undefined);
       const onRunner = (server: string, runner: string) => {
         if (runnerOf(server) === runner) return;
-        remember(id, (current) => ({ ...current, runners: { ...current.runners, [server]: runner } }));
+        void remember(id, (current) => ({ ...current, runners: { ...current.runners, [server]: runner } }));
       };
       try {
         const answer = await callServer(
@@ -175,7 +177,12 @@ export function createLegacySessions(options: {
           {
             wantsStream: sink.wantsStream ?? false,
             onFrame: (text, eventId) => sink.onFrame(text, eventId),
-            onFinal: (text, eventId) => (forget(), onAnswered(open, frame, text), sink.onFinal(text, eventId)),
+            onFinal(text, eventId) {
+              forget();
+              const changed = onAnswered(open, frame, text);
+              if (changed) void changed.then(() => sink.onFinal(text, eventId));
+              else sink.onFinal(text, eventId);
+            },
             onFailure: (error) => (forget(), sink.onFailure(error)),
           },
         );
