@@ -1,6 +1,7 @@
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
 import { connect, errors, type NatsConnection } from "@nats-io/transport-node";
 import { AppError } from "@tollgate/errors";
+import { type Acknowledgements, openAcknowledgements } from "./acknowledgements.ts";
 import { ensureStreams } from "./streams.ts";
 import { type Subjects, subjectsFor } from "./subjects.ts";
 
@@ -15,6 +16,7 @@ export interface Bus {
   readonly connection: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
+  readonly acknowledgements: Acknowledgements;
   readonly subjects: Subjects;
   readonly log: BusLog;
   /** Unix milliseconds of the last time a lost connection was made again; 0 while the first one holds. */
@@ -83,6 +85,7 @@ async function openBus(options: {
     connection,
     js,
     jsm,
+    acknowledgements: openAcknowledgements(connection),
     subjects,
     log,
     reconnectedAt: () => reconnectedAt,

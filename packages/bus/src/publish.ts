@@ -20,10 +20,9 @@ export async function publishAcknowledged(
   message: { subject: string; payload: string; id: string; untilMs: number },
 ): Promise<void> {
   for (;;) {
-    const timeout = Math.max(50, Math.min(ATTEMPT_TIMEOUT_MS, message.untilMs - Date.now()));
+    const timeoutMs = Math.max(50, Math.min(ATTEMPT_TIMEOUT_MS, message.untilMs - Date.now()));
     try {
-      await bus.js.publish(message.subject, message.payload, { msgID: message.id, timeout });
-      return;
+      return await bus.acknowledgements.publish({ ...message, timeoutMs });
     } catch (error) {
       const text = (error as Error).message;
       if (STREAM_FULL.test(text))

@@ -62,12 +62,11 @@ export function accepts(accept: string | string[] | undefined, type: string): bo
 
 /** A client that names the event stream first gets one, whatever it has asked for. */
 export function prefersStream({ accept }: Headers): boolean {
-  const types = String(accept ?? "")
-    .split(",")
-    .map((each) => each.split(";")[0]!.trim().toLowerCase());
+  const types = String(accept ?? "").toLowerCase();
   const stream = types.indexOf("text/event-stream");
+  if (stream < 0) return false;
   const json = types.indexOf("application/json");
-  return stream >= 0 && (json < 0 || stream < json);
+  return json < 0 || stream < json;
 }
 
 /** A legacy request may name its revision in a header; one that is unknown is refused, none is accepted. */

@@ -51,7 +51,8 @@ export function createServerCalls(options: {
   const { policy, registry, calls, refuse, sealers } = options;
   return async (frame, context, client, sink) => {
     const { scope } = context;
-    const found = findTarget({ ...registry, scope, frame, sealers, principal: context.principal });
+    const { catalogue } = registry;
+    const found = findTarget({ catalogue, scope, frame, sealers, principal: context.principal });
     if (!found.ok) return invalidParams(frame, found.reason);
     const { target } = found;
     const repeated = context.overHttp && client.era === "modern";
