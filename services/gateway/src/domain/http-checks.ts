@@ -80,6 +80,15 @@ export function checkLegacyVersion(headers: Headers): Refusal | undefined {
   };
 }
 
+interface HeaderName {
+  /** As Node gives it. */
+  readonly key: string;
+  readonly name: string;
+}
+const VERSION_HEADER: HeaderName = { key: "mcp-protocol-version", name: "MCP-Protocol-Version" };
+const METHOD_HEADER: HeaderName = { key: "mcp-method", name: "Mcp-Method" };
+const NAME_HEADER: HeaderName = { key: "mcp-name", name: "Mcp-Name" };
+
 /** The member of `params` that the header Mcp-Name repeats. */
 const NAMED_BY: Readonly<Record<string, string>> = {
   "tools/call": "name",
@@ -106,7 +115,7 @@ export function checkModern(
     return { status: 400, code: RPC.invalidParams, message: missing };
   }
   return (
-    (headers && mismatch(headers, "MCP-Protocol-Version", version)) ??
+    (headers && mismatch(headers, VERSION_HEADER, version)) ??
     checkVersion(version) ??
     (headers && checkNames(frame, headers)) ??
     checkTasks(frame, capabilities)
@@ -126,8 +135,8 @@ function checkVersion(version: unknown): Refusal | undefined {
 function checkNames(frame: RequestFrame | NotificationFrame, headers: Headers): Refusal | undefined {
   const named = Object.hasOwn(NAMED_BY, frame.method) ? NAMED_BY[frame.method]! : undefined;
   return (
-    mismatch(headers, "Mcp-Method", frame.method) ??
-    (named === undefined ? undefined : mismatch(headers, "Mcp-Name", frame.params?.[named]))
+    mismatch(headers, METHOD_HEADER, frame.method) ??
+    (named === undefined ? undefined : mismatch(headers, NAME_HEADER, frame.params?.[named]))
   );
 }
 
@@ -162,8 +171,8 @@ function isNumber(text: string | undefined): boolean {
   return text !== undefined && /^-?\d+(\.\d+)?$/.test(text);
 }
 
-function mismatch(headers: Headers, name: string, expected: unknown): Refusal | undefined {
-  const given = headers[name.toLowerCase()];
+function mismatch(headers: Headers, { key, name }: HeaderName, expected: unknown): Refusal | undefined {
+  const given = headers[key];
   if (typeof given === "string" && decodeHeader(given) === expected) return undefined;
   return headerMismatch(name, given, expected);
 }

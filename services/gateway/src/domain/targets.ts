@@ -76,10 +76,10 @@ function findTool(lookup: Lookup): Found {
     return no('"params.arguments" has to be an object');
   const found = findNamed(lookup, { path: ["name"], what: "tool", action: "tools/call" });
   if (!found.ok) return found;
-  const { target } = found;
-  const item = target.server.items.tool.get(target.own);
-  if (!item) return no(`unknown tool: ${String(frame.params?.["name"])}`);
-  return { ok: true, target: { ...target, item, retrySafe: item.retrySafe } };
+  const { server, action, subject, path, own, named } = found.target;
+  const item = server.items.tool.get(own);
+  if (!item) return no(`unknown tool: ${named}`);
+  return { ok: true, target: { server, action, subject, retrySafe: item.retrySafe, path, own, named, item } };
 }
 
 function findNamed(lookup: Lookup, options: { path: Path; what: string; action: Action }): Found {
@@ -129,7 +129,9 @@ function findTask({ catalogue, scope, frame, sealers, principal }: Lookup): Foun
 /** Reading again changes nothing, so all but tools may run again. */
 function targetOf(server: Server, of: { action: Action; path: Path; own: string; named: string }): Found {
   const { group, id } = server.info;
-  return { ok: true, target: { server, subject: { group, server: id, name: of.own }, retrySafe: true, ...of } };
+  const { action, path, own, named } = of;
+  const subject = { group, server: id, name: own };
+  return { ok: true, target: { server, action, subject, retrySafe: true, path, own, named } };
 }
 
 function readParam({ frame }: Lookup, path: Path): string | { readonly reason: string } {

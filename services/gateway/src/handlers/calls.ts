@@ -1,5 +1,6 @@
 import { type CallPublisher, type Framed, publishCancel, type Bus } from "@tollgate/bus";
 import {
+  type CallEnvelope,
   type CallFacts,
   type ClientSide,
   isCallId,
@@ -99,12 +100,9 @@ export function createCalls(options: {
     const id = newCallId(acceptedAt);
     const deadline = acceptedAt + requestTimeoutMs;
     pending.set(id, { request, acceptedAt, deadline });
-    const special = {
-      ...(parked === undefined ? {} : { parked }),
-      ...(request.sink.wantsStream ? { stream: true as const } : {}),
-    };
-    const of = { retrySafe, prefixed, client, ...special, facts: { ...facts, acceptedAt } };
-    const envelope = { id, gateway, deadline, ...of };
+    const plain: CallEnvelope = { id, gateway, deadline, retrySafe, prefixed, client, facts: { ...facts, acceptedAt } };
+    const streamed = request.sink.wantsStream ? { ...plain, stream: true as const } : plain;
+    const envelope = parked === undefined ? streamed : { ...streamed, parked };
     const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant, runner: request.runner };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {
       const reason = toAppError(error);
