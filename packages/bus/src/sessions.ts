@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { Bus } from "./connection.ts";
@@ -6,6 +7,7 @@ const TTL_MS = 24 * 3_600_000;
 const CACHE_MAX = 10_000;
 /** Only replicas compete for a session, and one change of each at a time. */
 const UPDATE_ATTEMPTS_MAX = 50;
+const CONFLICT_PAUSE_MAX_MS = 20;
 const KEY = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** Client sessions in NATS KV, so that any gateway replica serves any session. */
@@ -73,6 +75,8 @@ export async function openSessions<S>(
       } catch (error) {
         // Another replica was faster: its change stays, and ours comes on top.
         if (!isConflict(error) || attempt === UPDATE_ATTEMPTS_MAX) throw error;
+        // By chance, and longer each time: two replicas in step would let the same one win again and again.
+        await delay(Math.random() * Math.min(attempt, CONFLICT_PAUSE_MAX_MS));
       }
     }
   }
