@@ -1,12 +1,11 @@
 import { AckPolicy, type ConsumerMessages, type JsMsg } from "@nats-io/jetstream";
 import type { Subscription } from "@nats-io/transport-node";
-import { type CallEnvelope, isCallId } from "@tollgate/contracts";
+import { type CallEnvelope, isCallId, type Lane } from "@tollgate/contracts";
 import { type Batcher, createBatcher } from "./batcher.ts";
 import type { Bus } from "./connection.ts";
 import { decodeFrames, encodeFrames, type Framed } from "./framing.ts";
 import { publishAcknowledged } from "./publish.ts";
 import { DEAD_TEXT_MAX_CHARS } from "./streams.ts";
-import type { Lane } from "./subjects.ts";
 
 const NANOS_PER_MS = 1_000_000;
 const BATCH_CALLS_MAX = 64;

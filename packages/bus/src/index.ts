@@ -30,5 +30,5 @@ export {
 export { createReplySender, type ReplySender, subscribeReplies } from "./replies.ts";
 export { followSession, followStream, publishToSession } from "./resume.ts";
 export { openSessions, type SessionStore } from "./sessions.ts";
-export { type Lane, LANES, type Subjects, subjectsFor } from "./subjects.ts";
+export { type Subjects, subjectsFor } from "./subjects.ts";
 export { MESSAGE_MAX_BYTES } from "./streams.ts";

@@ -1,7 +1,8 @@
 import { AppError } from "@tollgate/errors";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { LANES, subjectsFor } from "./subjects.ts";
+import { LANES } from "@tollgate/contracts";
+import { subjectsFor } from "./subjects.ts";
 
 const subjects = subjectsFor("");
 const prefixed = subjectsFor("one");

@@ -1,8 +1,5 @@
+import { type Lane, LANES } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-
-/** How soon a call is due. The runner weighs the lanes. */
-export const LANES = ["interactive", "standard", "batch"] as const;
-export type Lane = (typeof LANES)[number];
 
 /** Everything in a subject that comes from outside has to be one token: no dots, blanks or wildcards. */
 const TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
@@ -42,6 +39,8 @@ export function subjectsFor(prefix: string) {
     streamOfCall: (call: string) => `${at}mcp.stream.v1.*.${token(call, "call")}`,
     /** What a server says to a session outside of any call. On REPLIES as well. */
     session: (session: string) => `${at}mcp.session.v1.${token(session, "session")}`,
+    /** Asks every runner of a group how a server of it is. */
+    health: (group: string) => `${at}mcp.health.v1.${token(group, "group")}`,
     answers: (runner: string) => `${at}mcp.answer.v1.${token(runner, "runner")}`,
     abandoned: `${at}mcp.abandoned.v1`,
     interests: (group: string) => `${at}mcp.interest.v1.${token(group, "group")}`,

@@ -19,6 +19,10 @@ export interface Decision {
   readonly reason: string;
 }
 
+/** How soon calls are due, as a tenant's plan says. Runners weigh them. */
+export const LANES = ["interactive", "standard", "batch"] as const;
+export type Lane = (typeof LANES)[number];
+
 /** Who called, as policy resolved it. Never holds a credential. */
 export interface Caller {
   readonly principal: string;
@@ -65,7 +69,16 @@ export interface CallEvent extends CallFacts {
   readonly responseBytes: number;
   readonly runner: string;
   readonly coldStart: boolean;
+  /** How often it was handed to a server, where that was more than once. */
+  readonly attempts?: number;
+  /** Who answered in the place of `server`, which could not. */
+  readonly fallback?: CallFallback;
 }
+
+/** Another server's tool, with the decision that allowed it; or a result that was kept from an earlier call. */
+export type CallFallback =
+  | { readonly server: string; readonly tool: string; readonly decision: Decision }
+  | { readonly cachedAt: number };
 
 /** `audit.v1.<tenant>.refusal`: a request that was not let in. */
 export interface RefusalEvent extends Partial<Caller> {
@@ -114,6 +127,12 @@ export interface CallEnvelope {
   readonly client: ClientSide;
   /** The client has asked for a stream: every frame has a place, however few there are. */
   readonly stream?: true;
+  /** Other tools that may answer when this one cannot, in this order, each allowed to the caller by itself. */
+  readonly fallbacks?: readonly { readonly server: string; readonly tool: string; readonly decision: Decision }[];
+  /** Absent means standard. */
+  readonly lane?: Lane;
+  /** The tenant's share among those of its lane, where it is not 1. */
+  readonly weight?: number;
   /** The call that waits in a runner and goes on with the answers in this frame. */
   readonly parked?: string;
   readonly facts: CallFacts;

@@ -8,7 +8,10 @@ export {
   type CallFacts,
   type ClientSide,
   type Decision,
+  type CallFallback,
   type Interest,
+  type Lane,
+  LANES,
   NAME_PATTERN,
   type Outcome,
   OUTCOMES,
@@ -23,6 +26,15 @@ export {
   STREAM_AFTER_MS,
   streamOwner,
 } from "./events.ts";
+export type {
+  BreakerState,
+  CallCounts,
+  Isolation,
+  LimitsBy,
+  PoolState,
+  ProcessHealth,
+  ServerHealth,
+} from "./server-health.ts";
 export * as auditV1 from "./gen/tollgate/audit/v1/audit.ts";
 export * as meteringV1 from "./gen/tollgate/metering/v1/metering.ts";
 export * as policyV1 from "./gen/tollgate/policy/v1/policy.ts";

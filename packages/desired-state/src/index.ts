@@ -3,6 +3,7 @@ export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { loadDesiredState } from "./load.ts";
 export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
 export { ROUTE_WORDS } from "./schema.ts";
+export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 export {
   type ActionForm,
   ACTIONS,
@@ -26,3 +27,4 @@ export {
   type ServerType,
   SERVER_TYPES,
 } from "./state.ts";
+export type { DesiredTenant } from "./tenants.ts";

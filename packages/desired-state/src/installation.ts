@@ -22,13 +22,13 @@ export const DEFAULT_ALLOW_POLICY = "default-allow";
  * roles. And where the file has no `policies` at all, these tokens, but no others, may use everything.
  */
 export function withInstallation(
-  state: Pick<DesiredState, "controlPlane" | "groups" | "policies">,
+  state: Pick<DesiredState, "controlPlane" | "policies">,
   options: {
     readonly env: Readonly<Record<string, string | undefined>>;
     readonly hasPolicies: boolean;
     readonly mistakes: Mistake[];
   },
-): Pick<DesiredState, "controlPlane" | "groups" | "policies"> {
+): Pick<DesiredState, "controlPlane" | "policies"> {
   const listed = state.controlPlane.tokens;
   const added: DesiredToken[] = [];
   const names: string[] = [];
@@ -49,7 +49,6 @@ export function withInstallation(
   }
   const generated: DesiredPolicy[] = options.hasPolicies || names.length === 0 ? [] : [allowEverything(names)];
   return {
-    ...state,
     controlPlane: {
       ...state.controlPlane,
       publicUrl: state.controlPlane.publicUrl ?? publicUrlFrom(options),
@@ -71,7 +70,8 @@ function publicUrlFrom({ env, mistakes }: { env: Readonly<Record<string, string 
 
 function allowEverything(names: readonly string[]): DesiredPolicy {
   const principals = names.map((name) => `token:${name}`);
-  return { name: DEFAULT_ALLOW_POLICY, effect: "allow", principals, actions: ["*"], resources: ["*"] };
+  const everything = { actions: ["*"], resources: ["*"], requireSandbox: false };
+  return { name: DEFAULT_ALLOW_POLICY, effect: "allow", principals, ...everything };
 }
 
 /** Under which URL clients reach the gateway: the public one, or else the one where it listens. */

@@ -9,7 +9,10 @@ export interface Launch {
 
 const NPM_PACKAGE = /^(?:@[a-z0-9][\w.~-]*\/)?[a-z0-9][\w.~-]*(?:@[\w.+~^-]+)?$/i;
 const EXACT_VERSION = /.@v?\d+\.\d+\.\d+(?:[-+][\w.+-]+)?$/;
-const YES = new Set(["-y", "--yes"]);
+/** What stands between the familiar command and what it starts. */
+const FILLERS: Readonly<Record<string, readonly string[]>> = { npx: ["-y", "--yes"], uv: ["run"] };
+/** With a digest, or a tag that is not the moving one. */
+const PINNED_IMAGE = /@sha256:[0-9a-f]{64}$|:(?!latest$)[\w.-]+$/;
 
 /**
  * One form for the two in which people write it: `command: PACKAGE` and the familiar `command: npx, args: [-y, PACKAGE]`
@@ -21,12 +24,13 @@ export function normaliseLaunch(
   args: readonly string[],
 ): Launch | { readonly key: "command" | "args"; readonly mistake: string } {
   if (type === "command") return { command, args, unpinned: false };
-  const familiar = command === type;
-  const words = familiar ? args.slice(type === "npx" && YES.has(args[0] ?? "") ? 1 : 0) : [command, ...args];
+  if (type === "container") return { command, args, unpinned: !PINNED_IMAGE.test(command) };
+  const familiar = command === type || (type === "python" && command === "python3");
+  const words = familiar ? args.slice(FILLERS[type]?.includes(args[0] ?? "") ? 1 : 0) : [command, ...args];
   const [first, ...rest] = words;
   const key = familiar ? "args" : "command";
   if (first === undefined) return { key, mistake: `names no ${type === "npx" ? "package" : "script"}` };
-  if (type === "node") return { command: first, args: rest, unpinned: false };
+  if (type !== "npx") return { command: first, args: rest, unpinned: false };
   if (!NPM_PACKAGE.test(first))
     return {
       key,

@@ -13,11 +13,12 @@ import {
 import { withInstallation } from "./installation.ts";
 import { toOauth } from "./oauth.ts";
 import { findReferenceMistakes } from "./references.ts";
-import { fileSchema, KNOWN_KEYS, LATER_KEYS, LATER_TYPES, type ParsedFile } from "./schema.ts";
+import { fileSchema, KNOWN_KEYS, LATER_KEYS, type ParsedFile } from "./schema.ts";
 import { findServerKeyMistakes } from "./server-keys.ts";
 import { toServers } from "./servers.ts";
 import { type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
 import { nearest } from "./suggestion.ts";
+import { toTenants } from "./tenants.ts";
 
 const MISTAKES_SHOWN_MAX = 50;
 const MIB = 1024 * 1024;
@@ -55,9 +56,10 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
     warnings,
   });
   const hasPolicies = "policies" in whole || !sections.includes("policies");
+  const sectioned = toSections(parsed.data);
   const rest = sections.includes("control_plane")
-    ? withInstallation(toSections(parsed.data), { env: options.env, hasPolicies, mistakes })
-    : toSections(parsed.data);
+    ? { ...sectioned, ...withInstallation(sectioned, { env: options.env, hasPolicies, mistakes }) }
+    : sectioned;
   if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
   return {
     ...rest,
@@ -75,7 +77,7 @@ function selectSections(values: Record<string, unknown>, wanted: readonly Sectio
   );
 }
 
-function toSections(parsed: ParsedFile): Pick<DesiredState, "controlPlane" | "groups" | "policies"> {
+function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warnings"> {
   const { host, port, public_url: publicUrl, auth, limits } = parsed.control_plane;
   return {
     controlPlane: {
@@ -93,8 +95,12 @@ function toSections(parsed: ParsedFile): Pick<DesiredState, "controlPlane" | "gr
         maxResponseBytes: Math.round(limits.max_response_size_mb * MIB),
       },
     },
+    tenants: toTenants(parsed.plans, parsed.tenants),
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
-    policies: parsed.policies,
+    policies: parsed.policies.map(({ conditions, ...policy }) => ({
+      ...policy,
+      requireSandbox: conditions.require_sandbox,
+    })),
   };
 }
 
@@ -113,7 +119,7 @@ function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unk
   }
   const value = path.reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], values);
   if (value === undefined) return [{ path, message: "is missing" }];
-  if (place === "mcp_servers.type") return [{ path, message: explainType(value) }];
+  if (place === "mcp_servers.type") return [{ path, message: explainType() }];
   if (issue.code === "invalid_type")
     return [{ path, message: `has to be ${issue.expected}${quoteHint(issue.expected, value)}` }];
   // A key of a record is told by the path itself.
@@ -134,11 +140,8 @@ function explainKey(place: string, key: string): string {
     : `is not a known key; is "${meant}" meant?`;
 }
 
-function explainType(value: unknown): string {
-  const supported = `supported are ${SERVER_TYPES.join(", ")}`;
-  return LATER_TYPES.includes(String(value))
-    ? `"${String(value)}" is not supported yet; ${supported}`
-    : `is not a type of server; ${supported}`;
+function explainType(): string {
+  return `is not a type of server; supported are ${SERVER_TYPES.join(", ")}`;
 }
 
 function mistaken(mistakes: readonly Mistake[], source: SourceDocument, file: string): AppError {

@@ -15,17 +15,53 @@ export function findReferenceMistakes(values: unknown, sections: readonly Sectio
   const mistakes = [
     ...findRepeated(entriesOf(values, ["groups"], "id"), "is the id of another group already"),
     ...findRepeated(entriesOf(values, ["mcp_servers"], "id"), "is the id of another server already"),
+    ...findRepeated(entriesOf(values, ["plans"], "name"), "is the name of another plan already"),
+    ...findRepeated(entriesOf(values, ["tenants"], "id"), "is the id of another tenant already"),
     ...findRepeated(entriesOf(values, ["policies"], "name"), "is the name of another policy already"),
     ...findRepeated(entriesOf(values, tokens, "name"), "is the name of another token already"),
     ...findRepeated(entriesOf(values, tokens, "token"), "is the same secret as another token's"),
   ];
+  const plans = new Set<unknown>(["default", ...entriesOf(values, ["plans"], "name").map(({ value }) => value)]);
+  for (const { path, value } of entriesOf(values, ["tenants"], "plan"))
+    if (!plans.has(value)) mistakes.push({ path, message: `is not the name of a plan; there are ${shown(plans)}` });
+  mistakes.push(...findFallbackMistakes(values));
   if (!sections.includes("groups")) return mistakes;
   const groups = new Set(entriesOf(values, ["groups"], "id").map(({ value }) => value));
-  const known = groups.size === 0 ? "groups: has none" : `there are ${[...groups].slice(0, 10).join(", ")}`;
+  const known = groups.size === 0 ? "groups: has none" : `there are ${shown(groups)}`;
   for (const { path, value } of entriesOf(values, ["mcp_servers"], "group")) {
     if (!groups.has(value)) mistakes.push({ path, message: `is not the id of a group; ${known}` });
   }
   return mistakes;
+}
+
+const SHOWN_MAX = 10;
+const shown = (names: ReadonlySet<unknown>): string => [...names].slice(0, SHOWN_MAX).join(", ");
+
+interface WithFallbacks {
+  readonly id?: unknown;
+  readonly group?: unknown;
+  readonly tools?: Readonly<Record<string, { readonly fallback?: unknown } | null>> | null;
+}
+
+/** A runner has the servers of its groups only, so another group's cannot stand in. */
+function findFallbackMistakes(values: unknown): Mistake[] {
+  const servers = (values as Record<string, unknown>)["mcp_servers"];
+  if (!Array.isArray(servers)) return [];
+  const entries = servers.map((server: unknown) => (server ?? {}) as WithFallbacks);
+  return entries.flatMap(({ id, group, tools }, index) =>
+    Object.entries(tools ?? {}).flatMap(([tool, rule]) => {
+      const fallbacks = Array.isArray(rule?.fallback) ? rule.fallback : [];
+      return fallbacks.flatMap((each: unknown, position) => {
+        const name = (each as { server?: unknown } | null)?.server;
+        const found = entries.find((other) => other.id === name);
+        const path = ["mcp_servers", index, "tools", tool, "fallback", position, "server"];
+        if (typeof name !== "string") return [];
+        if (name === id) return [{ path, message: "is the server itself" }];
+        if (found?.group === group) return [];
+        return [{ path, message: found ? "is of another group" : "is not the id of a server" }];
+      });
+    }),
+  );
 }
 
 function entriesOf(values: unknown, listPath: Path, key: string): Entry[] {

@@ -4,7 +4,9 @@ import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
 import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
 import { boolean, number } from "./scalars.ts";
 import { headersSchema, urlSchema } from "./remote.ts";
+import { limitsSchema, poolSchema, sandboxSchema, toolRuleSchema } from "./server-run.ts";
 import { CLIENT_CAPABILITIES, PERMISSIONS, SERVER_TYPES, TRANSPORTS } from "./state.ts";
+import { planSchema, tenantSchema } from "./tenants.ts";
 
 // Messages never repeat a value: it may have come from the environment and be a secret.
 
@@ -91,6 +93,12 @@ const server = z.strictObject({
   transport: z.enum(TRANSPORTS).default("auto"),
   headers: headersSchema.default({}),
   startup_timeout: seconds.default(60),
+  requirements: text.optional(),
+  health_check_interval: number(z.number().min(0).max(DAY_SECONDS)).default(30),
+  pool: poolSchema.prefault({}),
+  limits: limitsSchema.prefault({}),
+  sandbox: sandboxSchema.prefault({}),
+  tools: z.record(text.max(256), toolRuleSchema).default({}),
   client_capabilities: z
     .array(z.enum(CLIENT_CAPABILITIES))
     .max(LIST_MAX)
@@ -104,10 +112,13 @@ const policy = z.strictObject({
   principals: z.array(form(parsePrincipal)).min(1, "is empty").max(LIST_MAX),
   actions: z.array(form(parseAction)).min(1, "is empty").max(LIST_MAX),
   resources: z.array(form(parseResource)).min(1, "is empty").max(LIST_MAX),
+  conditions: z.strictObject({ require_sandbox: boolean.default(false) }).prefault({}),
 });
 
 export const fileSchema = z.strictObject({
   control_plane: controlPlane.prefault({}),
+  plans: z.array(planSchema).max(ENTRIES_MAX).default([]),
+  tenants: z.array(tenantSchema).max(ENTRIES_MAX).default([]),
   groups: z.array(group).max(ENTRIES_MAX).default([]),
   mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
   policies: z.array(policy).max(ENTRIES_MAX).default([]),
@@ -122,16 +133,20 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "control_plane.auth.tokens": Object.keys(token.shape),
   ...OAUTH_KEYS,
   "control_plane.limits": Object.keys(limits.shape),
+  plans: Object.keys(planSchema.shape),
+  tenants: Object.keys(tenantSchema.shape),
   groups: Object.keys(group.shape),
   mcp_servers: Object.keys(server.shape),
+  "mcp_servers.pool": Object.keys(poolSchema.shape),
+  "mcp_servers.limits": Object.keys(limitsSchema.shape),
+  "mcp_servers.sandbox": Object.keys(sandboxSchema.shape),
   policies: Object.keys(policy.shape),
+  "policies.conditions": Object.keys(policy.shape.conditions.unwrap().shape),
 };
 
-/** Keys and server types that the format has a place for and this version does nothing with: never ignored in silence. */
+/** Keys that the format has a place for and this version does nothing with: never ignored in silence. */
 export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
   control_plane: ["ssl"],
   groups: ["connectors"],
-  mcp_servers: ["requirements", "health_check_interval", "pool", "limits"],
-  policies: ["conditions"],
+  "policies.conditions": ["environment", "time", "weekdays", "network", "risk"],
 };
-export const LATER_TYPES: readonly string[] = ["python", "uv", "container"];

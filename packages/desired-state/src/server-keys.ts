@@ -1,7 +1,7 @@
 import { type Mistake, offsetOfKey, type SourceDocument } from "./document.ts";
 import { SERVER_TYPES } from "./state.ts";
 
-const PROCESS_KEYS = ["command", "args", "env", "working_dir"];
+const PROCESS_KEYS = ["command", "args", "env", "working_dir", "requirements", "sandbox"];
 const REMOTE_KEYS = ["url", "transport", "headers"];
 
 /**
@@ -25,6 +25,13 @@ export function findServerKeyMistakes(values: unknown, source: SourceDocument): 
     const misplaced = (remote ? PROCESS_KEYS : REMOTE_KEYS)
       .filter((key) => given[key] !== undefined)
       .map((key) => ({ path: [...path, key], message, offset: offsetOfKey(source, path, key) ?? 0 }));
+    const elsewhere = "is for the type python only; uv has a lock file, and the others need none";
+    if (!remote && type !== "python" && given["requirements"] !== undefined)
+      misplaced.push({
+        path: [...path, "requirements"],
+        message: elsewhere,
+        offset: offsetOfKey(source, path, "requirements") ?? 0,
+      });
     return [...missing, ...misplaced];
   });
 }

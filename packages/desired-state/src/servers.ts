@@ -3,7 +3,11 @@ import type { Mistake } from "./document.ts";
 import { normaliseLaunch } from "./launch.ts";
 import { normaliseConnection } from "./remote.ts";
 import type { ParsedFile } from "./schema.ts";
+import { toLimits, toPool, toSandbox, toToolRules } from "./server-run.ts";
 import { CLIENT_CAPABILITIES, type DesiredServer } from "./state.ts";
+
+/** Their command is a file in a folder. */
+const SCRIPT_TYPES: ReadonlySet<string> = new Set(["node", "python", "uv"]);
 
 type Entry = ParsedFile["mcp_servers"][number];
 /** How a server is reached: the keys that depend on its type, and what is unwise about them. */
@@ -29,13 +33,13 @@ export function toServers(
     }
     const { warning, ...reached } = way;
     if (warning !== undefined) warnings.push({ path: [...path, warning.key], message: warning.message });
-    return [toServer(entry, { way: reached, written: written[index]! })];
+    return [toServer(entry, { file, way: reached, written: written[index]! })];
   });
 }
 
 function toServer(
   entry: Entry,
-  { way, written }: { way: Omit<Way, "warning">; written: Record<string, unknown> },
+  { file, way, written }: { file: string; way: Omit<Way, "warning">; written: Record<string, unknown> },
 ): DesiredServer {
   return {
     id: entry.id,
@@ -46,6 +50,12 @@ function toServer(
     env: entry.env,
     headers: entry.headers,
     startupTimeoutMs: Math.round(entry.startup_timeout * 1_000),
+    requirements: entry.requirements === undefined ? "" : resolve(dirname(resolve(file)), entry.requirements),
+    healthCheckIntervalMs: Math.round(entry.health_check_interval * 1_000),
+    pool: toPool(entry.pool, { remote: entry.type === "remote" }),
+    limits: toLimits(entry.limits),
+    sandbox: toSandbox(entry.sandbox, file),
+    toolRules: toToolRules(entry.tools),
     // One order, whatever the file's: it is part of what a server's spec is compared by.
     clientCapabilities: CLIENT_CAPABILITIES.filter((each) => entry.client_capabilities.includes(each)),
     sessionContext: entry.session_context,
@@ -60,7 +70,7 @@ function toLaunch(entry: Entry, file: string): Way | { readonly key: string; rea
   const { command, args } = launch;
   const folder = dirname(resolve(file));
   // A relative program or script means something only in a folder: then it is the file's own.
-  const isRelative = !isAbsolute(command) && (entry.type === "node" || /^\.{1,2}\//.test(command));
+  const isRelative = !isAbsolute(command) && (SCRIPT_TYPES.has(entry.type) || /^\.{1,2}\//.test(command));
   const workingDir =
     entry.working_dir === undefined ? (isRelative ? folder : undefined) : resolve(folder, entry.working_dir);
   const message = "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";

@@ -1,9 +1,11 @@
 import type { DesiredOauth } from "./oauth.ts";
+import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
+import type { DesiredTenant } from "./tenants.ts";
 
-export const SECTIONS = ["control_plane", "groups", "mcp_servers", "policies"] as const;
+export const SECTIONS = ["control_plane", "plans", "tenants", "groups", "mcp_servers", "policies"] as const;
 export type Section = (typeof SECTIONS)[number];
 
-export const SERVER_TYPES = ["npx", "node", "command", "remote"] as const;
+export const SERVER_TYPES = ["npx", "node", "python", "uv", "command", "container", "remote"] as const;
 export type ServerType = (typeof SERVER_TYPES)[number];
 
 export const TRANSPORTS = ["auto", "streamable-http", "sse", "websocket"] as const;
@@ -55,7 +57,10 @@ export interface DesiredServer {
   readonly name: string;
   readonly group: string;
   readonly type: ServerType;
-  /** npx: the package, with its version; node: the script; command: the program; remote: empty. */
+  /**
+   * npx: the package, with its version; node and python: the script; uv: the script or the project's own command;
+   * command: the program; container: the image; remote: empty.
+   */
   readonly command: string;
   /** May hold secrets. */
   readonly args: readonly string[];
@@ -69,6 +74,14 @@ export interface DesiredServer {
   /** May hold secrets. */
   readonly headers: Readonly<Record<string, string>>;
   readonly startupTimeoutMs: number;
+  /** Of python: an absolute file; else empty. */
+  readonly requirements: string;
+  /** 0 means never. */
+  readonly healthCheckIntervalMs: number;
+  readonly pool: DesiredPool;
+  readonly limits: DesiredLimits;
+  readonly sandbox: DesiredSandbox;
+  readonly toolRules: readonly DesiredToolRule[];
   /** What of a client's own capabilities the server may use. */
   readonly clientCapabilities: readonly ClientCapability[];
   /** The server is told who calls. */
@@ -85,11 +98,15 @@ export interface DesiredPolicy {
   readonly principals: readonly string[];
   readonly actions: readonly string[];
   readonly resources: readonly string[];
+  /** What it allows, it allows where the server is in a sandbox; what it denies, where it is in none. */
+  readonly requireSandbox: boolean;
 }
 
 /** What the user's file asks for. Resolved values live in memory only: nothing of this is to be stored but `written`. */
 export interface DesiredState {
   readonly controlPlane: DesiredControlPlane;
+  /** The first stands for all that are not listed. */
+  readonly tenants: readonly DesiredTenant[];
   readonly groups: readonly DesiredGroup[];
   readonly servers: readonly DesiredServer[];
   readonly policies: readonly DesiredPolicy[];

@@ -25,6 +25,10 @@ export function registryServer(fields: Partial<registryV1.Server> & { id: string
     protocol: "",
     clientCapabilities: [],
     sessionContext: false,
+    isolation: "none",
+    limitsBy: "prlimit",
+    toolRules: [],
+    generation: 0n,
     ...fields,
   };
 }
@@ -79,5 +83,5 @@ export function snapshotOf(
   groups: readonly string[] = ["demo"],
   revision = 1n,
 ): registryV1.WatchCatalogueResponse {
-  return { revision, groups: groups.map((id) => ({ id, name: id })), servers: [...servers] };
+  return { revision, groups: groups.map((id) => ({ id, name: id })), servers: [...servers], tenants: [] };
 }

@@ -30,7 +30,42 @@ export function assignment(fields: Partial<registryV1.Assignment> = {}): registr
     headers: {},
     clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
     sessionContext: false,
+    requirements: "",
+    healthCheckIntervalMs: 0,
+    pool: poolOf(),
+    limits: limitsOf(),
+    sandbox: { mode: "off", network: true, read: [], write: [] },
+    toolRules: [],
+    generation: 0n,
     specHash: JSON.stringify(fields.env ?? {}),
+    ...fields,
+  };
+}
+
+export function poolOf(fields: Partial<registryV1.Pool> = {}): registryV1.Pool {
+  return {
+    mode: "multiplexed",
+    shared: false,
+    min: 1,
+    max: 16,
+    maxPerTenant: 16,
+    idleTimeoutMs: 600_000,
+    callsPerProcess: 256,
+    queue: 2_000,
+    queueTimeoutMs: 30_000,
+    ...fields,
+  };
+}
+
+export function limitsOf(fields: Partial<registryV1.Limits> = {}): registryV1.Limits {
+  return {
+    memoryBytes: 0n,
+    cpuMillis: 0,
+    openFiles: 0,
+    processes: 0,
+    outputBytes: 6n * 1024n * 1024n,
+    callTimeoutMs: 0,
+    concurrency: 0,
     ...fields,
   };
 }

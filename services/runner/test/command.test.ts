@@ -3,7 +3,9 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFile
 import { dirname, join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
-import { createCommandResolver, type ServerSpec } from "../src/upstream/command.ts";
+import { toServerSpec } from "../src/domain/server-spec.ts";
+import { createCommandResolver, type LaunchSpec } from "../src/upstream/command.ts";
+import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const INSTALLED = "@modelcontextprotocol/server-everything";
@@ -48,8 +50,8 @@ const noNpm = () => npmThat("exit 1");
 function resolver(path: string, env: Record<string, string> = {}) {
   const baseEnv = { HOME: process.env["HOME"], PATH: path, ...env };
   const resolve = createCommandResolver({ installDir, baseEnv });
-  return (spec: Partial<ServerSpec>, signal = neverAborted) =>
-    resolve({ serverId: "s", type: "npx", command: "", args: [], env: {}, workingDir: "", ...spec }, signal);
+  return (spec: Partial<LaunchSpec>, signal = neverAborted) =>
+    resolve({ ...toServerSpec(assignment({ serverId: "s", type: "npx", command: "" })), ...spec }, signal);
 }
 
 /** A package as npm packs it; installing it needs no network. */

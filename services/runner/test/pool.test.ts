@@ -5,9 +5,11 @@ import { parseFrame, type RequestFrame, type ResponseFrame } from "@tollgate/mcp
 import { eventually, fixtureServer, testLog } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { configSchema } from "../src/config.ts";
+import { toServerSpec } from "../src/domain/server-spec.ts";
 import { createCommandResolver } from "../src/upstream/command.ts";
 import { type Lease, openPool, type Pool, type ServerReport } from "../src/upstream/pool.ts";
 import { openLedger } from "../src/upstream/process-ledger.ts";
+import { assignment } from "./assigning-registry.ts";
 import { isRunning } from "./processes.ts";
 import { answer, LEGACY, oddCommand } from "./scripts.ts";
 import { useTempDir } from "./temp-dir.ts";
@@ -39,9 +41,8 @@ function open(options: Options = {}): Pool {
   const { clientCapabilities = ["sampling", "elicitation", "roots", "tasks"] } = options;
   const required = { serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" };
   const config = { ...configSchema.parse({ ...required, ...settings }), baseEnv: process.env };
-  const spec = { serverId: "fixture", type: "node", command, args: [], env, workingDir: "" };
   const pool = openPool({
-    spec: { ...spec, specHash: "1", startupTimeoutMs, clientCapabilities, ...LOCAL },
+    spec: toServerSpec(assignment({ command, env, startupTimeoutMs, clientCapabilities })),
     config,
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     ledger,
@@ -55,7 +56,6 @@ function open(options: Options = {}): Pool {
   return pool;
 }
 
-const LOCAL = { sessionContext: false, url: "", transport: "", headers: {} };
 const ready = () => eventually(() => expect(reports.at(-1)).toMatchObject({ status: "ready" }));
 
 const textOf = ({ result, text }: ResponseFrame): string => (result as any)?.content?.[0].text ?? text;

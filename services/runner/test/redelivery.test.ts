@@ -3,15 +3,17 @@ import { join } from "node:path";
 import { type Bus, connectBus, createEventPublisher, createReplySender, type Delivery } from "@tollgate/bus";
 import { createSealers } from "@tollgate/mcp";
 import { openLife } from "@tollgate/service";
-import { eventually, fixtureServer, testLog, useInfrastructure } from "@tollgate/testkit";
+import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { configSchema } from "../src/config.ts";
+import { toServerSpec } from "../src/domain/server-spec.ts";
 import { type CallHandler, createCallHandler } from "../src/handlers/calls.ts";
 import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
 import { createCommandResolver } from "../src/upstream/command.ts";
 import { openPool, type Pool } from "../src/upstream/pool.ts";
 import { openLedger } from "../src/upstream/process-ledger.ts";
+import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
 import { type CallOptions, useTraffic } from "./traffic.ts";
 
@@ -27,20 +29,11 @@ let handler: CallHandler;
 
 const config = configSchema.parse({ serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" });
 
-const LOCAL = { sessionContext: false, url: "", transport: "", headers: {} };
 const sealers = createSealers("0123456789abcdef");
 
 beforeAll(() => {
-  const spec = { serverId: "fixture", type: "node", command: fixtureServer, args: [], workingDir: "" };
   pool = openPool({
-    spec: {
-      ...spec,
-      env: { FIXTURE_COUNT_FILE: countFile },
-      specHash: "1",
-      startupTimeoutMs: 10_000,
-      clientCapabilities: [],
-      ...LOCAL,
-    },
+    spec: toServerSpec(assignment({ env: { FIXTURE_COUNT_FILE: countFile }, clientCapabilities: [] })),
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     ledger: openLedger(dir).ledger,

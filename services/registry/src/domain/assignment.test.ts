@@ -2,6 +2,27 @@ import type { DesiredServer } from "@tollgate/desired-state";
 import { describe, expect, test } from "vitest";
 import { assignmentsFor, assignmentsOf, isSameWork, toAssignment } from "./assignment.ts";
 
+const POOL: DesiredServer["pool"] = {
+  mode: "multiplexed",
+  shared: false,
+  min: 1,
+  max: 16,
+  maxPerTenant: 12,
+  idleTimeoutMs: 600_000,
+  callsPerProcess: 256,
+  queue: 2_000,
+  queueTimeoutMs: 30_000,
+};
+const LIMITS: DesiredServer["limits"] = {
+  memoryBytes: 2 ** 31,
+  cpuMillis: 0,
+  openFiles: 4_096,
+  processes: 128,
+  outputBytes: 6_291_456,
+  callTimeoutMs: 0,
+  concurrency: 0,
+};
+
 const SERVER: DesiredServer = {
   id: "files",
   name: "Files",
@@ -14,6 +35,12 @@ const SERVER: DesiredServer = {
   transport: "",
   headers: {},
   startupTimeoutMs: 60_000,
+  requirements: "",
+  healthCheckIntervalMs: 30_000,
+  pool: POOL,
+  limits: LIMITS,
+  sandbox: { mode: "auto", network: true, read: [], write: [] },
+  toolRules: [],
   clientCapabilities: ["sampling", "roots"],
   sessionContext: false,
   enabled: true,
@@ -44,6 +71,15 @@ describe("the hash of a spec", () => {
     ["a header", { headers: { A: "1", B: "2" } }],
     ["client_capabilities", { clientCapabilities: ["sampling"] }],
     ["session_context", { sessionContext: true }],
+    ["requirements", { requirements: "/r.txt" }],
+    ["health_check_interval", { healthCheckIntervalMs: 0 }],
+    ["pool", { pool: { ...POOL, mode: "exclusive" } }],
+    ["limits", { limits: { ...LIMITS, memoryBytes: 2 ** 30 } }],
+    ["sandbox", { sandbox: { mode: "required", network: true, read: [], write: [] } }],
+    [
+      "a tool's rule",
+      { toolRules: [{ tool: "t", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 }] },
+    ],
   ])("changes with %s", (_name, change) => {
     expect(toAssignment({ ...SERVER, ...change }).specHash).not.toBe(specHash);
   });
@@ -69,7 +105,7 @@ describe("the hash of a spec", () => {
 describe("assignments", () => {
   const all = assignmentsOf(
     desiredOf([SERVER, { ...SERVER, id: "off", enabled: false }, { ...SERVER, id: "notes", group: "office" }]),
-    7n,
+    { revision: 7n, generationOf: (server) => (server === "notes" ? 2n : 0n) },
   );
   const ids = (groups: string[]): string[] => assignmentsFor(all, groups).assignments.map(({ serverId }) => serverId);
 
@@ -85,5 +121,7 @@ describe("assignments", () => {
     expect(isSameWork(all, { ...all, revision: 8n })).toBe(true);
     expect(isSameWork(all, { ...all, assignments: all.assignments.slice(1) })).toBe(false);
     expect(isSameWork(all, { ...all, groups: [...all.groups, "new"] })).toBe(false);
+    const restarted = all.assignments.map((each) => ({ ...each, generation: each.generation + 1n }));
+    expect(isSameWork(all, { ...all, assignments: restarted })).toBe(false);
   });
 });

@@ -19,12 +19,26 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     headers: { ...server.headers },
     clientCapabilities: [...server.clientCapabilities],
     sessionContext: server.sessionContext,
+    requirements: server.requirements,
+    healthCheckIntervalMs: server.healthCheckIntervalMs,
+    pool: { ...server.pool },
+    limits: {
+      ...server.limits,
+      memoryBytes: BigInt(server.limits.memoryBytes),
+      outputBytes: BigInt(server.limits.outputBytes),
+    },
+    sandbox: { ...server.sandbox, read: [...server.sandbox.read], write: [...server.sandbox.write] },
+    toolRules: toToolRules(server),
   };
-  return { ...spec, specHash: hashSpec(spec) };
+  return { ...spec, specHash: hashSpec(spec), generation: 0n };
+}
+
+export function toToolRules({ toolRules }: Pick<DesiredServer, "toolRules">): registryV1.ToolRule[] {
+  return toolRules.map((rule) => ({ ...rule, fallbacks: [...rule.fallbacks] }));
 }
 
 /** SHA-256, hex, over all that decides how the server runs; the order of variables and of headers does not. */
-function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
+function hashSpec(spec: Omit<registryV1.Assignment, "specHash" | "generation">): string {
   const parts = [
     spec.serverId,
     spec.name,
@@ -40,8 +54,15 @@ function hashSpec(spec: Omit<registryV1.Assignment, "specHash">): string {
     sortedEntries(spec.headers),
     spec.clientCapabilities,
     spec.sessionContext,
+    spec.requirements,
+    spec.healthCheckIntervalMs,
+    spec.pool,
+    spec.limits,
+    spec.sandbox,
+    spec.toolRules,
   ];
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  const text = JSON.stringify(parts, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+  return createHash("sha256").update(text).digest("hex");
 }
 
 function sortedEntries(map: Readonly<Record<string, string>>): [string, string][] {
@@ -55,11 +76,15 @@ export interface Assignments {
   readonly assignments: readonly registryV1.Assignment[];
 }
 
-export function assignmentsOf(desired: Pick<DesiredState, "groups" | "servers">, revision: bigint): Assignments {
+export function assignmentsOf(
+  desired: Pick<DesiredState, "groups" | "servers">,
+  { revision, generationOf }: { revision: bigint; generationOf: (server: string) => bigint },
+): Assignments {
+  const enabled = desired.servers.filter((server) => server.enabled);
   return {
     revision,
     groups: desired.groups.map(({ id }) => id),
-    assignments: desired.servers.filter(({ enabled }) => enabled).map(toAssignment),
+    assignments: enabled.map((server) => ({ ...toAssignment(server), generation: generationOf(server.id) })),
   };
 }
 
@@ -77,6 +102,6 @@ export function assignmentsFor(all: Assignments, groups: readonly string[]): reg
 /** Whether both give every runner the same to do. */
 export function isSameWork(a: Assignments, b: Assignments): boolean {
   const work = ({ groups, assignments }: Assignments): string =>
-    JSON.stringify([groups, assignments.map(({ specHash }) => specHash)]);
+    JSON.stringify([groups, assignments.map(({ specHash, generation }) => [specHash, String(generation)])]);
   return work(a) === work(b);
 }

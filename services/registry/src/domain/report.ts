@@ -8,6 +8,7 @@ const ITEMS_MAX_BYTES = 16 * 1024 * 1024;
 const ERAS: ReadonlySet<string> = new Set(["legacy", "modern"]);
 /** A revision of MCP, or nothing yet. */
 const PROTOCOL = /^[\w.-]{0,64}$/;
+const WORD = /^[a-z]{0,32}$/;
 
 /** What a runner found out about a server that runs. */
 export interface Findings {
@@ -18,6 +19,9 @@ export interface Findings {
   /** Likewise. */
   readonly capabilities: string;
   readonly instructions: string;
+  /** How its processes are kept apart, and who holds them to their limits: words of registry.proto. */
+  readonly isolation: string;
+  readonly limitsBy: string;
   /** Kind by kind, each in the server's order. */
   readonly items: readonly Item[];
 }
@@ -42,7 +46,7 @@ export function parseReport(request: registryV1.ReportServerRequest, hide: (text
 }
 
 function parseFindings(request: registryV1.ReportServerRequest): Parsed<Findings> {
-  const { era, protocol, serverInfo, capabilities, instructions } = request;
+  const { era, protocol, serverInfo, capabilities, instructions, isolation, limitsBy } = request;
   if (!ERAS.has(era)) return refuse(`era is "${era}"; it has to be "legacy" or "modern"`);
   if (!PROTOCOL.test(protocol)) return refuse("protocol is not a revision of MCP such as 2025-11-25");
   for (const [name, text] of Object.entries({ server_info: serverInfo, capabilities })) {
@@ -51,9 +55,13 @@ function parseFindings(request: registryV1.ReportServerRequest): Parsed<Findings
   if (instructions.length > TEXT_MAX_CHARS || instructions.includes("\0")) {
     return refuse(`instructions are not a text of at most ${TEXT_MAX_CHARS} characters without NUL`);
   }
+  if (!WORD.test(isolation) || !WORD.test(limitsBy)) return refuse("isolation and limits_by have to be words");
   const items = parseOffer(request);
   if (!items.ok) return items;
-  return { ok: true, value: { era, protocol, serverInfo, capabilities, instructions, items: items.value } };
+  return {
+    ok: true,
+    value: { era, protocol, serverInfo, capabilities, instructions, isolation, limitsBy, items: items.value },
+  };
 }
 
 function parseOffer(request: registryV1.ReportServerRequest): Parsed<readonly Item[]> {

@@ -1,7 +1,7 @@
 import { type DesiredServer, type DesiredState, followDesiredState } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Life, Log, Pool } from "@tollgate/service";
-import { type Assignments, assignmentsOf, isSameWork, toAssignment } from "../domain/assignment.ts";
+import { type Assignments, assignmentsOf, isSameWork, toAssignment, toToolRules } from "../domain/assignment.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { applyDesired } from "../store/desired.ts";
 import { type Catalogue, SNAPSHOT_SPACING_MS } from "./catalogue.ts";
@@ -34,15 +34,27 @@ export async function followDesiredFile(options: {
   const assignments = createLatest(NOTHING, { spacingMs: SNAPSHOT_SPACING_MS, signal: life.signal });
   let servers = new Map<string, DesiredServer>();
 
+  let current: Pick<DesiredState, "groups" | "servers"> | undefined;
+
+  /** What the file says, with the restarts that were asked for through any replica. */
+  const assign = (): void => {
+    if (current === undefined) return;
+    const { revision, servers: known } = catalogue.latest.value;
+    const generations = new Map(known.map(({ id, generation }) => [id, generation]));
+    const work = assignmentsOf(current, { revision, generationOf: (server) => generations.get(server) ?? 0n });
+    if (!isSameWork(work, assignments.value)) assignments.set(work);
+  };
+  catalogue.latest.listen(assign);
+
   const apply = async (desired: DesiredState): Promise<void> => {
     const revision = await applyDesired(pool, toRows(desired));
-    const work = assignmentsOf(desired, revision);
     servers = new Map(desired.servers.map((server) => [server.id, server]));
-    if (!isSameWork(work, assignments.value)) assignments.set(work);
+    current = desired;
     metrics.setFileValid(true);
     for (const warning of desired.warnings) log.warn({ warning }, "configuration file");
     log.info({ file: path, revision: String(revision), servers: servers.size }, "configuration file applied");
     await catalogue.refresh();
+    assign();
   };
   const onProblem = (error: unknown): void => {
     metrics.setFileValid(false);
@@ -55,7 +67,7 @@ export async function followDesiredFile(options: {
   await followDesiredState({
     file: path,
     env,
-    sections: ["groups", "mcp_servers"],
+    sections: ["plans", "tenants", "groups", "mcp_servers"],
     signal: life.signal,
     apply,
     onProblem,
@@ -64,8 +76,9 @@ export async function followDesiredFile(options: {
 }
 
 /** What may be stored: the spec as written, and of the resolved one its hash only. */
-function toRows({ groups, servers }: DesiredState): Parameters<typeof applyDesired>[1] {
+function toRows({ groups, servers, tenants }: DesiredState): Parameters<typeof applyDesired>[1] {
   return {
+    tenants,
     groups: groups.map(({ id, name }) => ({ id, name })),
     servers: servers.map((server) => ({
       id: server.id,
@@ -77,6 +90,7 @@ function toRows({ groups, servers }: DesiredState): Parameters<typeof applyDesir
       specHash: toAssignment(server).specHash,
       clientCapabilities: server.clientCapabilities,
       sessionContext: server.sessionContext,
+      toolRules: toToolRules(server),
     })),
   };
 }

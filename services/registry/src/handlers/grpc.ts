@@ -6,6 +6,7 @@ import { parseReport } from "../domain/report.ts";
 import { hideSecrets } from "../domain/secrets.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { type Recorded, recordReport } from "../store/reports.ts";
+import { nextGeneration } from "../store/restarts.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { DesiredFile } from "./desired-file.ts";
 import type { Watches } from "./watch.ts";
@@ -39,6 +40,7 @@ export function createGrpcService(options: Options): {
         watches.open(call, file.assignments, (all) => assignmentsFor(all, groups));
       },
       reportServer: unary(log, (request) => reportServer(request, options)),
+      restartServer: unary(log, (request) => restartServer(request, options)),
     },
   };
 }
@@ -80,6 +82,18 @@ async function reportServer(
     log.warn({ server: serverId, runner, problem: error.message }, "report refused");
     throw error;
   }
+}
+
+async function restartServer(
+  { serverId, actor }: registryV1.RestartServerRequest,
+  { pool, catalogue, log }: Options,
+): Promise<registryV1.RestartServerResponse> {
+  const restarted = await nextGeneration(pool, serverId);
+  if (restarted === undefined) throw new AppError("not_found", `there is no server "${serverId}"`);
+  if (restarted === "disabled") throw new AppError("failed_precondition", `server "${serverId}" is disabled`);
+  log.info({ server: serverId, actor, generation: String(restarted.generation) }, "restart asked for");
+  await catalogue.refresh();
+  return restarted;
 }
 
 function countsOf(request: registryV1.ReportServerRequest): Record<string, number> {

@@ -9,10 +9,11 @@ type Offer = Pick<registryV1.Server, "tools" | "prompts" | "resources" | "resour
 /** Each server's offer as it was at a revision, so that loading again reads only those that have changed. */
 export type OfferCache = Map<string, { readonly revision: string; readonly offer: Offer }>;
 
-interface ServerRow extends Omit<registryV1.Server, keyof Offer | "serverInfo" | "reportedAtMs"> {
+interface ServerRow extends Omit<registryV1.Server, keyof Offer | "serverInfo" | "reportedAtMs" | "generation"> {
   readonly server_info: string;
   readonly reported_at: Date | null;
   readonly items_revision: string;
+  readonly generation: string;
 }
 
 interface ItemRow extends registryV1.Item {
@@ -31,11 +32,20 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
     const servers = await client.query<ServerRow>(
       `SELECT id, name, group_id AS "group", type, enabled, status, reason, era, protocol, server_info, capabilities,
          instructions, client_capabilities AS "clientCapabilities", session_context AS "sessionContext", reported_at,
-         items_revision
+         items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", generation
        FROM registry.servers JOIN registry.server_states ON server_id = id ORDER BY position`,
     );
+    const tenants = await client.query<registryV1.Tenant>(
+      `SELECT id, plan, lane, weight, max_concurrent AS "maxConcurrent", max_waiting AS "maxWaiting"
+       FROM registry.tenants ORDER BY position`,
+    );
     await refreshOffers(client, servers.rows, cache);
-    return { revision, groups: groups.rows, servers: servers.rows.map((row) => toServer(row, cache)) };
+    return {
+      revision,
+      groups: groups.rows,
+      servers: servers.rows.map((row) => toServer(row, cache)),
+      tenants: tenants.rows,
+    };
   });
 }
 
@@ -71,6 +81,12 @@ function toOffer(rows: readonly ItemRow[] = []): Offer {
 }
 
 function toServer(row: ServerRow, cache: OfferCache): registryV1.Server {
-  const { server_info: serverInfo, reported_at: reportedAt, items_revision: _, ...rest } = row;
-  return { ...rest, serverInfo, reportedAtMs: BigInt(reportedAt?.getTime() ?? 0), ...cache.get(row.id)!.offer };
+  const { server_info: serverInfo, reported_at: reportedAt, items_revision: _, generation, ...rest } = row;
+  return {
+    ...rest,
+    serverInfo,
+    generation: BigInt(generation),
+    reportedAtMs: BigInt(reportedAt?.getTime() ?? 0),
+    ...cache.get(row.id)!.offer,
+  };
 }

@@ -1,3 +1,4 @@
+import type { DesiredTenant } from "@tollgate/desired-state";
 import { type Pool, withTransaction } from "@tollgate/service";
 import { lockRevision, setRevision } from "./revision.ts";
 
@@ -17,6 +18,7 @@ export interface ServerRow {
   readonly specHash: string;
   readonly clientCapabilities: readonly string[];
   readonly sessionContext: boolean;
+  readonly toolRules: unknown;
 }
 
 /**
@@ -26,7 +28,11 @@ export interface ServerRow {
  */
 export async function applyDesired(
   pool: Pool,
-  desired: { readonly groups: readonly GroupRow[]; readonly servers: readonly ServerRow[] },
+  desired: {
+    readonly groups: readonly GroupRow[];
+    readonly servers: readonly ServerRow[];
+    readonly tenants: readonly DesiredTenant[];
+  },
 ): Promise<bigint> {
   return withTransaction(pool, async (client) => {
     const current = await lockRevision(client);
@@ -38,6 +44,9 @@ export async function applyDesired(
     };
     const groups = JSON.stringify(desired.groups.map((group, position) => ({ ...group, position })));
     const servers = JSON.stringify(desired.servers.map((server, position) => ({ ...server, position })));
+    const tenants = JSON.stringify(desired.tenants.map((tenant, position) => ({ ...tenant, position })));
+    await run(UPSERT_TENANTS, [tenants]);
+    await run("DELETE FROM registry.tenants WHERE id <> ALL ($1)", [desired.tenants.map(({ id }) => id)]);
     await run(UPSERT_GROUPS, [groups]);
     await run(UPSERT_SERVERS, [servers]);
     await run("DELETE FROM registry.servers WHERE id <> ALL ($1)", [desired.servers.map(({ id }) => id)]);
@@ -51,6 +60,16 @@ export async function applyDesired(
   });
 }
 
+const UPSERT_TENANTS = `
+  INSERT INTO registry.tenants AS old (id, position, plan, lane, weight, max_concurrent, max_waiting)
+  SELECT id, position, plan, lane, weight, "maxConcurrent", "maxWaiting"
+  FROM jsonb_to_recordset($1) AS new (id text, position integer, plan text, lane text, weight integer,
+    "maxConcurrent" integer, "maxWaiting" integer)
+  ON CONFLICT (id) DO UPDATE SET position = excluded.position, plan = excluded.plan, lane = excluded.lane,
+    weight = excluded.weight, max_concurrent = excluded.max_concurrent, max_waiting = excluded.max_waiting
+  WHERE (old.position, old.plan, old.lane, old.weight, old.max_concurrent, old.max_waiting) IS DISTINCT FROM
+    (excluded.position, excluded.plan, excluded.lane, excluded.weight, excluded.max_concurrent, excluded.max_waiting)`;
+
 const UPSERT_GROUPS = `
   INSERT INTO registry.groups AS old (id, name, position)
   SELECT id, name, position FROM jsonb_to_recordset($1) AS new (id text, name text, position integer)
@@ -59,17 +78,20 @@ const UPSERT_GROUPS = `
 
 const UPSERT_SERVERS = `
   INSERT INTO registry.servers AS old
-    (id, name, group_id, type, enabled, position, spec, spec_hash, client_capabilities, session_context, source)
-  SELECT id, name, "group", type, enabled, position, spec, "specHash", "clientCapabilities", "sessionContext", 'file'
+    (id, name, group_id, type, enabled, position, spec, spec_hash, client_capabilities, session_context, tool_rules,
+    source)
+  SELECT id, name, "group", type, enabled, position, spec, "specHash", "clientCapabilities", "sessionContext",
+    "toolRules", 'file'
   FROM jsonb_to_recordset($1) AS new (id text, name text, "group" text, type text, enabled boolean,
-    position integer, spec jsonb, "specHash" text, "clientCapabilities" text[], "sessionContext" boolean)
+    position integer, spec jsonb, "specHash" text, "clientCapabilities" text[], "sessionContext" boolean, "toolRules" jsonb)
   ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_id = excluded.group_id, type = excluded.type,
     enabled = excluded.enabled, position = excluded.position, spec = excluded.spec, spec_hash = excluded.spec_hash,
-    client_capabilities = excluded.client_capabilities, session_context = excluded.session_context
+    client_capabilities = excluded.client_capabilities, session_context = excluded.session_context,
+    tool_rules = excluded.tool_rules
   WHERE (old.name, old.group_id, old.type, old.enabled, old.position, old.spec, old.spec_hash,
-      old.client_capabilities, old.session_context) IS DISTINCT FROM
+      old.client_capabilities, old.session_context, old.tool_rules) IS DISTINCT FROM
     (excluded.name, excluded.group_id, excluded.type, excluded.enabled, excluded.position, excluded.spec,
-      excluded.spec_hash, excluded.client_capabilities, excluded.session_context)`;
+      excluded.spec_hash, excluded.client_capabilities, excluded.session_context, excluded.tool_rules)`;
 
 const DROP_OUTDATED_STATES = `
   DELETE FROM registry.server_states AS state USING registry.servers AS server

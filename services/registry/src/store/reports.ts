@@ -55,7 +55,7 @@ export async function recordReport(pool: Pool, report: Report): Promise<Recorded
 async function readState(client: Queryable, serverId: string): Promise<StateRow | undefined> {
   const { rows } = await client.query<StateRow>(
     `SELECT server.spec_hash AS "specHash", server.enabled, status, reason, era, protocol,
-       server_info AS "serverInfo", capabilities, instructions
+       server_info AS "serverInfo", capabilities, instructions, isolation, limits_by AS "limitsBy"
      FROM registry.servers AS server JOIN registry.server_states AS state ON state.server_id = server.id
      WHERE server.id = $1`,
     [serverId],
@@ -64,12 +64,12 @@ async function readState(client: Queryable, serverId: string): Promise<StateRow 
 }
 
 async function writeState(client: Queryable, serverId: string, state: State): Promise<void> {
-  const { status, reason, era, protocol, serverInfo, capabilities, instructions } = state;
+  const { status, reason, era, protocol, serverInfo, capabilities, instructions, isolation, limitsBy } = state;
   await client.query(
     `UPDATE registry.server_states SET status = $2, reason = $3, era = $4, protocol = $5, server_info = $6,
-       capabilities = $7, instructions = $8, reported_at = now()
+       capabilities = $7, instructions = $8, isolation = $9, limits_by = $10, reported_at = now()
      WHERE server_id = $1`,
-    [serverId, status, reason, era, protocol, serverInfo, capabilities, instructions],
+    [serverId, status, reason, era, protocol, serverInfo, capabilities, instructions, isolation, limitsBy],
   );
 }
 
@@ -87,7 +87,9 @@ function isSameState(a: State, b: State): boolean {
     a.protocol === b.protocol &&
     a.serverInfo === b.serverInfo &&
     a.capabilities === b.capabilities &&
-    a.instructions === b.instructions
+    a.instructions === b.instructions &&
+    a.isolation === b.isolation &&
+    a.limitsBy === b.limitsBy
   );
 }
 

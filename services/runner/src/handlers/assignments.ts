@@ -3,6 +3,7 @@ import { toAppError } from "@tollgate/errors";
 import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
+import { toServerSpec } from "../domain/server-spec.ts";
 import type { CommandResolver } from "../upstream/command.ts";
 import type { ProcessLedger } from "../upstream/process-ledger.ts";
 import { openPool, type Pool, type PoolOptions, type ServerReport } from "../upstream/pool.ts";
@@ -57,7 +58,7 @@ export function createPools(options: {
     const { serverId, specHash } = assignment;
     const pool = openPool({
       ...options,
-      spec: assignment,
+      spec: toServerSpec(assignment),
       signal: stopping.signal,
       onResourceUpdated: options.updatesOf(serverId),
       log: log.child({ server: serverId }),

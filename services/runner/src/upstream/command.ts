@@ -3,6 +3,7 @@ import { access, mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { AppError } from "@tollgate/errors";
+import type { ServerSpec } from "../domain/server-spec.ts";
 
 const INSTALL_TIMEOUT_MS = 120_000;
 const INSTALL_OUTPUT_MAX_BYTES = 8 * 1024 * 1024;
@@ -10,15 +11,6 @@ const NPM_REASON_LINES_MAX = 6;
 const NPM_REASON_MAX_CHARS = 400;
 /** What a server's environment holds beside what it declares. */
 const INHERITED = ["HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-
-export interface ServerSpec {
-  readonly serverId: string;
-  readonly type: string;
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly workingDir: string;
-}
 
 export interface Command {
   readonly command: string;
@@ -28,7 +20,11 @@ export interface Command {
 }
 
 /** How a server is started. @throws {AppError} `unavailable`, with what to do */
-export type CommandResolver = (spec: ServerSpec, signal: AbortSignal) => Promise<Command>;
+export type LaunchSpec = Pick<
+  ServerSpec,
+  "serverId" | "type" | "command" | "args" | "env" | "workingDir" | "requirements" | "limits" | "sandbox"
+>;
+export type CommandResolver = (spec: LaunchSpec, signal: AbortSignal) => Promise<Command>;
 
 /**
  * An `npx` server is installed once, below `installDir` unless it is there already, and then started without npx,

@@ -9,19 +9,12 @@ import {
   paramValue,
 } from "@tollgate/mcp";
 import { usableCapabilities } from "../domain/client-capabilities.ts";
+import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
 import type { Connection, Listener } from "./connection.ts";
 import type { Offer } from "./discovery.ts";
 import { createEraMemory } from "./era-memory.ts";
 import { SHARED_CLIENT } from "./handshake.ts";
-import {
-  type Audience,
-  createProcesses,
-  isRemote,
-  type PoolSpec,
-  type ProcessOptions,
-  sharedBy,
-  type Slot,
-} from "./processes.ts";
+import { type Audience, createProcesses, type ProcessOptions, sharedBy, type Slot } from "./processes.ts";
 import { createRestarts } from "./restarts.ts";
 
 const SWEEP_MAX_MS = 10_000;
@@ -57,7 +50,7 @@ export interface Lease {
  * that was opened to learn the server's tools has seen no tenant's data; the first tenant that calls takes it over.
  */
 export interface Pool {
-  readonly spec: PoolSpec;
+  readonly spec: ServerSpec;
   readonly processes: number;
   /** The headers that a modern remote server wants to see some of a tool's arguments in. */
   paramHeaders(tool: string, args: unknown): Readonly<Record<string, string>> | undefined;
@@ -262,7 +255,7 @@ function headersOf(tools: readonly string[]): ReadonlyMap<string, readonly Param
 /** The connection that a legacy server needs to ask this client something; undefined where it has nothing to ask. */
 function ownAudience(
   { facts, client, apart }: Caller,
-  spec: PoolSpec,
+  spec: ServerSpec,
   listenerOf: PoolOptions["listenerOf"],
 ): Audience | undefined {
   const { tenant, session, protocol } = facts;

@@ -2,7 +2,8 @@ import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import { allowedCapabilities } from "../domain/client-capabilities.ts";
-import type { CommandResolver, ServerSpec } from "./command.ts";
+import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
+import type { CommandResolver } from "./command.ts";
 import { type Connection, type Listener, openConnection } from "./connection.ts";
 import type { EraMemory } from "./era-memory.ts";
 import { type LegacyClient, SHARED_CLIENT } from "./handshake.ts";
@@ -15,23 +16,8 @@ import type { RemoteKind, Transport, TransportEvents } from "./transport.ts";
 /** How long the calls of a server that was replaced have to end. */
 const CALLS_FINISH_MAX_MS = 120_000;
 
-export interface PoolSpec extends ServerSpec {
-  readonly specHash: string;
-  readonly startupTimeoutMs: number;
-  /** Which of sampling, elicitation, roots and tasks of a client's own capabilities it may use. */
-  readonly clientCapabilities: readonly string[];
-  /** It is told in `_meta` who calls. */
-  readonly sessionContext: boolean;
-  /** Of a remote server; else "". */
-  readonly url: string;
-  readonly transport: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-export const isRemote = ({ url }: Pick<PoolSpec, "url">): boolean => url !== "";
-
 export interface ProcessOptions {
-  readonly spec: PoolSpec;
+  readonly spec: ServerSpec;
   readonly config: RunnerConfig;
   readonly resolveCommand: CommandResolver;
   readonly ledger: ProcessLedger;

@@ -79,6 +79,49 @@ export interface Server {
   clientCapabilities: string[];
   /** The server is told in _meta who calls: user, tenant, session, workspace. */
   sessionContext: boolean;
+  /**
+   * How its processes are kept apart, as the runner that reported last has it: "bubblewrap", "container", "none"; "" for
+   * remote servers and before a report.
+   */
+  isolation: string;
+  /** Who holds them to their limits: "cgroup", "prlimit", "engine", "none"; "" as above. */
+  limitsBy: string;
+  toolRules: ToolRule[];
+  /** Counts the restarts that were asked for. */
+  generation: bigint;
+}
+
+/** What was declared of one tool of a server. */
+export interface ToolRule {
+  tool: string;
+  /** Calls at once in one runner; 0 means no limit of its own. */
+  concurrency: number;
+  /** 0 means the server's. */
+  callTimeoutMs: number;
+  /** Asked in this order when the server cannot answer. All are of the server's group. */
+  fallbacks: Fallback[];
+  /** A result is kept for this long, and given, marked, where everything else has failed; 0 means never. */
+  cachedResultMs: number;
+}
+
+export interface Fallback {
+  server: string;
+  tool: string;
+}
+
+/** A tenant with its plan. Tenants that are not listed have the plan named "default", or its defaults. */
+export interface Tenant {
+  /** Empty: of all that are not listed. */
+  id: string;
+  plan: string;
+  /** "interactive", "standard", "batch". */
+  lane: string;
+  /** Its share among the tenants of its lane, 1 to 100. */
+  weight: number;
+  /** Calls under way in one gateway; 0 means the gateway's own limit. */
+  maxConcurrent: number;
+  /** Calls that wait in one gateway until fewer are under way; 0 means the gateway's own limit. */
+  maxWaiting: number;
 }
 
 export interface WatchCatalogueRequest {
@@ -89,6 +132,49 @@ export interface WatchCatalogueResponse {
   revision: bigint;
   groups: Group[];
   servers: Server[];
+  tenants: Tenant[];
+}
+
+export interface Pool {
+  /** "multiplexed": many calls at a time on one process; "exclusive": one; "session": a process for each session. */
+  mode: string;
+  /** One pool for all tenants. */
+  shared: boolean;
+  /** Processes kept ready; 0: the first is started by a call, and the last ends when idle. */
+  min: number;
+  /** Processes in one runner, and of them those of one tenant. */
+  max: number;
+  maxPerTenant: number;
+  idleTimeoutMs: number;
+  /** Multiplexed: calls at a time on one process. */
+  callsPerProcess: number;
+  /** Calls that wait for a process in one runner, and how long each may. */
+  queue: number;
+  queueTimeoutMs: number;
+}
+
+/** 0 means no limit. */
+export interface Limits {
+  /** Of the process and all that it starts. */
+  memoryBytes: bigint;
+  /** Thousandths of a core. */
+  cpuMillis: number;
+  openFiles: number;
+  processes: number;
+  /** Of one message of the server, and of what it writes within 10 s that answers nothing. */
+  outputBytes: bigint;
+  callTimeoutMs: number;
+  /** Calls at once in one runner, over all of the server's processes. */
+  concurrency: number;
+}
+
+export interface Sandbox {
+  /** "required": not started without one; "auto": where bubblewrap is there; "off". */
+  mode: string;
+  network: boolean;
+  /** Absolute folders or files that it sees beside the system's, read-only and writable. */
+  read: string[];
+  write: string[];
 }
 
 export interface Assignment {
@@ -101,7 +187,7 @@ export interface Assignment {
   env: { [key: string]: string };
   workingDir: string;
   startupTimeoutMs: number;
-  /** SHA-256 over all of the others: a changed hash means that running processes and connections are to be replaced. */
+  /** SHA-256 over all of the others but generation: a changed hash means that running processes and connections are to be replaced. */
   specHash: string;
   /** Of remote servers; secrets are resolved in url and headers as in env. */
   url: string;
@@ -111,6 +197,16 @@ export interface Assignment {
   /** As in Server. */
   clientCapabilities: string[];
   sessionContext: boolean;
+  /** Of python: the absolute path of a requirements file; "" for none. */
+  requirements: string;
+  /** 0 means never. */
+  healthCheckIntervalMs: number;
+  pool: Pool | undefined;
+  limits: Limits | undefined;
+  sandbox: Sandbox | undefined;
+  toolRules: ToolRule[];
+  /** Another value: the processes are replaced, new ones first. */
+  generation: bigint;
 }
 
 export interface Assignment_EnvEntry {
@@ -155,9 +251,22 @@ export interface ReportServerRequest {
   instructions: string;
   /** The revision of MCP that it speaks. */
   protocol: string;
+  /** As in Server. */
+  isolation: string;
+  limitsBy: string;
 }
 
 export interface ReportServerResponse {
+  revision: bigint;
+}
+
+export interface RestartServerRequest {
+  serverId: string;
+  actor: string;
+}
+
+export interface RestartServerResponse {
+  generation: bigint;
   revision: bigint;
 }
 
@@ -419,6 +528,10 @@ function createBaseServer(): Server {
     protocol: "",
     clientCapabilities: [],
     sessionContext: false,
+    isolation: "",
+    limitsBy: "",
+    toolRules: [],
+    generation: 0n,
   };
 }
 
@@ -483,6 +596,21 @@ export const Server: MessageFns<Server> = {
     }
     if (message.sessionContext !== false) {
       writer.uint32(152).bool(message.sessionContext);
+    }
+    if (message.isolation !== "") {
+      writer.uint32(162).string(message.isolation);
+    }
+    if (message.limitsBy !== "") {
+      writer.uint32(170).string(message.limitsBy);
+    }
+    for (const v of message.toolRules) {
+      ToolRule.encode(v!, writer.uint32(178).fork()).join();
+    }
+    if (message.generation !== 0n) {
+      if (BigInt.asUintN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
+      }
+      writer.uint32(184).uint64(message.generation);
     }
     return writer;
   },
@@ -652,6 +780,38 @@ export const Server: MessageFns<Server> = {
             message.sessionContext = reader.bool();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.isolation = reader.string();
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.limitsBy = reader.string();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.toolRules.push(ToolRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.generation = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -690,6 +850,297 @@ export const Server: MessageFns<Server> = {
     message.protocol = object.protocol ?? "";
     message.clientCapabilities = object.clientCapabilities?.map((e) => e) || [];
     message.sessionContext = object.sessionContext ?? false;
+    message.isolation = object.isolation ?? "";
+    message.limitsBy = object.limitsBy ?? "";
+    message.toolRules = object.toolRules?.map((e) => ToolRule.fromPartial(e)) || [];
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseToolRule(): ToolRule {
+  return { tool: "", concurrency: 0, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 };
+}
+
+export const ToolRule: MessageFns<ToolRule> = {
+  encode(message: ToolRule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tool !== "") {
+      writer.uint32(10).string(message.tool);
+    }
+    if (message.concurrency !== 0) {
+      writer.uint32(16).uint32(message.concurrency);
+    }
+    if (message.callTimeoutMs !== 0) {
+      writer.uint32(24).uint32(message.callTimeoutMs);
+    }
+    for (const v of message.fallbacks) {
+      Fallback.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.cachedResultMs !== 0) {
+      writer.uint32(40).uint32(message.cachedResultMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ToolRule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToolRule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tool = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.concurrency = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.callTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fallbacks.push(Fallback.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.cachedResultMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ToolRule>, I>>(base?: I): ToolRule {
+    return ToolRule.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ToolRule>, I>>(object: I): ToolRule {
+    const message = createBaseToolRule();
+    message.tool = object.tool ?? "";
+    message.concurrency = object.concurrency ?? 0;
+    message.callTimeoutMs = object.callTimeoutMs ?? 0;
+    message.fallbacks = object.fallbacks?.map((e) => Fallback.fromPartial(e)) || [];
+    message.cachedResultMs = object.cachedResultMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseFallback(): Fallback {
+  return { server: "", tool: "" };
+}
+
+export const Fallback: MessageFns<Fallback> = {
+  encode(message: Fallback, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== "") {
+      writer.uint32(10).string(message.server);
+    }
+    if (message.tool !== "") {
+      writer.uint32(18).string(message.tool);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Fallback {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFallback();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tool = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Fallback>, I>>(base?: I): Fallback {
+    return Fallback.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Fallback>, I>>(object: I): Fallback {
+    const message = createBaseFallback();
+    message.server = object.server ?? "";
+    message.tool = object.tool ?? "";
+    return message;
+  },
+};
+
+function createBaseTenant(): Tenant {
+  return { id: "", plan: "", lane: "", weight: 0, maxConcurrent: 0, maxWaiting: 0 };
+}
+
+export const Tenant: MessageFns<Tenant> = {
+  encode(message: Tenant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.plan !== "") {
+      writer.uint32(18).string(message.plan);
+    }
+    if (message.lane !== "") {
+      writer.uint32(26).string(message.lane);
+    }
+    if (message.weight !== 0) {
+      writer.uint32(32).uint32(message.weight);
+    }
+    if (message.maxConcurrent !== 0) {
+      writer.uint32(40).uint32(message.maxConcurrent);
+    }
+    if (message.maxWaiting !== 0) {
+      writer.uint32(48).uint32(message.maxWaiting);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tenant {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTenant();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.plan = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lane = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.weight = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxConcurrent = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxWaiting = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Tenant>, I>>(base?: I): Tenant {
+    return Tenant.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Tenant>, I>>(object: I): Tenant {
+    const message = createBaseTenant();
+    message.id = object.id ?? "";
+    message.plan = object.plan ?? "";
+    message.lane = object.lane ?? "";
+    message.weight = object.weight ?? 0;
+    message.maxConcurrent = object.maxConcurrent ?? 0;
+    message.maxWaiting = object.maxWaiting ?? 0;
     return message;
   },
 };
@@ -750,7 +1201,7 @@ export const WatchCatalogueRequest: MessageFns<WatchCatalogueRequest> = {
 };
 
 function createBaseWatchCatalogueResponse(): WatchCatalogueResponse {
-  return { revision: 0n, groups: [], servers: [] };
+  return { revision: 0n, groups: [], servers: [], tenants: [] };
 }
 
 export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
@@ -766,6 +1217,9 @@ export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
     }
     for (const v of message.servers) {
       Server.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.tenants) {
+      Tenant.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -807,6 +1261,14 @@ export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
             message.servers.push(Server.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tenants.push(Tenant.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -827,6 +1289,404 @@ export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.groups = object.groups?.map((e) => Group.fromPartial(e)) || [];
     message.servers = object.servers?.map((e) => Server.fromPartial(e)) || [];
+    message.tenants = object.tenants?.map((e) => Tenant.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePool(): Pool {
+  return {
+    mode: "",
+    shared: false,
+    min: 0,
+    max: 0,
+    maxPerTenant: 0,
+    idleTimeoutMs: 0,
+    callsPerProcess: 0,
+    queue: 0,
+    queueTimeoutMs: 0,
+  };
+}
+
+export const Pool: MessageFns<Pool> = {
+  encode(message: Pool, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.mode !== "") {
+      writer.uint32(10).string(message.mode);
+    }
+    if (message.shared !== false) {
+      writer.uint32(16).bool(message.shared);
+    }
+    if (message.min !== 0) {
+      writer.uint32(24).uint32(message.min);
+    }
+    if (message.max !== 0) {
+      writer.uint32(32).uint32(message.max);
+    }
+    if (message.maxPerTenant !== 0) {
+      writer.uint32(40).uint32(message.maxPerTenant);
+    }
+    if (message.idleTimeoutMs !== 0) {
+      writer.uint32(48).uint32(message.idleTimeoutMs);
+    }
+    if (message.callsPerProcess !== 0) {
+      writer.uint32(56).uint32(message.callsPerProcess);
+    }
+    if (message.queue !== 0) {
+      writer.uint32(64).uint32(message.queue);
+    }
+    if (message.queueTimeoutMs !== 0) {
+      writer.uint32(72).uint32(message.queueTimeoutMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pool {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePool();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.mode = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.shared = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.min = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.max = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxPerTenant = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.idleTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.callsPerProcess = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.queue = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.queueTimeoutMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Pool>, I>>(base?: I): Pool {
+    return Pool.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Pool>, I>>(object: I): Pool {
+    const message = createBasePool();
+    message.mode = object.mode ?? "";
+    message.shared = object.shared ?? false;
+    message.min = object.min ?? 0;
+    message.max = object.max ?? 0;
+    message.maxPerTenant = object.maxPerTenant ?? 0;
+    message.idleTimeoutMs = object.idleTimeoutMs ?? 0;
+    message.callsPerProcess = object.callsPerProcess ?? 0;
+    message.queue = object.queue ?? 0;
+    message.queueTimeoutMs = object.queueTimeoutMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseLimits(): Limits {
+  return {
+    memoryBytes: 0n,
+    cpuMillis: 0,
+    openFiles: 0,
+    processes: 0,
+    outputBytes: 0n,
+    callTimeoutMs: 0,
+    concurrency: 0,
+  };
+}
+
+export const Limits: MessageFns<Limits> = {
+  encode(message: Limits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.memoryBytes);
+    }
+    if (message.cpuMillis !== 0) {
+      writer.uint32(16).uint32(message.cpuMillis);
+    }
+    if (message.openFiles !== 0) {
+      writer.uint32(24).uint32(message.openFiles);
+    }
+    if (message.processes !== 0) {
+      writer.uint32(32).uint32(message.processes);
+    }
+    if (message.outputBytes !== 0n) {
+      if (BigInt.asUintN(64, message.outputBytes) !== message.outputBytes) {
+        throw new globalThis.Error("value provided for field message.outputBytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.outputBytes);
+    }
+    if (message.callTimeoutMs !== 0) {
+      writer.uint32(48).uint32(message.callTimeoutMs);
+    }
+    if (message.concurrency !== 0) {
+      writer.uint32(56).uint32(message.concurrency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Limits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cpuMillis = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.openFiles = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.processes = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.outputBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.callTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.concurrency = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Limits>, I>>(base?: I): Limits {
+    return Limits.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Limits>, I>>(object: I): Limits {
+    const message = createBaseLimits();
+    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
+      ? BigInt(object.memoryBytes)
+      : 0n;
+    message.cpuMillis = object.cpuMillis ?? 0;
+    message.openFiles = object.openFiles ?? 0;
+    message.processes = object.processes ?? 0;
+    message.outputBytes = (object.outputBytes !== undefined && object.outputBytes !== null)
+      ? BigInt(object.outputBytes)
+      : 0n;
+    message.callTimeoutMs = object.callTimeoutMs ?? 0;
+    message.concurrency = object.concurrency ?? 0;
+    return message;
+  },
+};
+
+function createBaseSandbox(): Sandbox {
+  return { mode: "", network: false, read: [], write: [] };
+}
+
+export const Sandbox: MessageFns<Sandbox> = {
+  encode(message: Sandbox, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.mode !== "") {
+      writer.uint32(10).string(message.mode);
+    }
+    if (message.network !== false) {
+      writer.uint32(16).bool(message.network);
+    }
+    for (const v of message.read) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.write) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sandbox {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSandbox();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.mode = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.network = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.read.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.write.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Sandbox>, I>>(base?: I): Sandbox {
+    return Sandbox.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Sandbox>, I>>(object: I): Sandbox {
+    const message = createBaseSandbox();
+    message.mode = object.mode ?? "";
+    message.network = object.network ?? false;
+    message.read = object.read?.map((e) => e) || [];
+    message.write = object.write?.map((e) => e) || [];
     return message;
   },
 };
@@ -848,6 +1708,13 @@ function createBaseAssignment(): Assignment {
     headers: {},
     clientCapabilities: [],
     sessionContext: false,
+    requirements: "",
+    healthCheckIntervalMs: 0,
+    pool: undefined,
+    limits: undefined,
+    sandbox: undefined,
+    toolRules: [],
+    generation: 0n,
   };
 }
 
@@ -897,6 +1764,30 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.sessionContext !== false) {
       writer.uint32(120).bool(message.sessionContext);
+    }
+    if (message.requirements !== "") {
+      writer.uint32(130).string(message.requirements);
+    }
+    if (message.healthCheckIntervalMs !== 0) {
+      writer.uint32(136).uint32(message.healthCheckIntervalMs);
+    }
+    if (message.pool !== undefined) {
+      Pool.encode(message.pool, writer.uint32(146).fork()).join();
+    }
+    if (message.limits !== undefined) {
+      Limits.encode(message.limits, writer.uint32(154).fork()).join();
+    }
+    if (message.sandbox !== undefined) {
+      Sandbox.encode(message.sandbox, writer.uint32(162).fork()).join();
+    }
+    for (const v of message.toolRules) {
+      ToolRule.encode(v!, writer.uint32(170).fork()).join();
+    }
+    if (message.generation !== 0n) {
+      if (BigInt.asUintN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.generation);
     }
     return writer;
   },
@@ -1040,6 +1931,62 @@ export const Assignment: MessageFns<Assignment> = {
             message.sessionContext = reader.bool();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.requirements = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.healthCheckIntervalMs = reader.uint32();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.pool = Pool.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.limits = Limits.decode(reader, reader.uint32());
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.sandbox = Sandbox.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.toolRules.push(ToolRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.generation = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1088,6 +2035,19 @@ export const Assignment: MessageFns<Assignment> = {
     );
     message.clientCapabilities = object.clientCapabilities?.map((e) => e) || [];
     message.sessionContext = object.sessionContext ?? false;
+    message.requirements = object.requirements ?? "";
+    message.healthCheckIntervalMs = object.healthCheckIntervalMs ?? 0;
+    message.pool = (object.pool !== undefined && object.pool !== null) ? Pool.fromPartial(object.pool) : undefined;
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? Limits.fromPartial(object.limits)
+      : undefined;
+    message.sandbox = (object.sandbox !== undefined && object.sandbox !== null)
+      ? Sandbox.fromPartial(object.sandbox)
+      : undefined;
+    message.toolRules = object.toolRules?.map((e) => ToolRule.fromPartial(e)) || [];
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
     return message;
   },
 };
@@ -1391,6 +2351,8 @@ function createBaseReportServerRequest(): ReportServerRequest {
     capabilities: "",
     instructions: "",
     protocol: "",
+    isolation: "",
+    limitsBy: "",
   };
 }
 
@@ -1437,6 +2399,12 @@ export const ReportServerRequest: MessageFns<ReportServerRequest> = {
     }
     if (message.protocol !== "") {
       writer.uint32(114).string(message.protocol);
+    }
+    if (message.isolation !== "") {
+      writer.uint32(122).string(message.isolation);
+    }
+    if (message.limitsBy !== "") {
+      writer.uint32(130).string(message.limitsBy);
     }
     return writer;
   },
@@ -1566,6 +2534,22 @@ export const ReportServerRequest: MessageFns<ReportServerRequest> = {
             message.protocol = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.isolation = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.limitsBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1597,6 +2581,8 @@ export const ReportServerRequest: MessageFns<ReportServerRequest> = {
     message.capabilities = object.capabilities ?? "";
     message.instructions = object.instructions ?? "";
     message.protocol = object.protocol ?? "";
+    message.isolation = object.isolation ?? "";
+    message.limitsBy = object.limitsBy ?? "";
     return message;
   },
 };
@@ -1659,6 +2645,148 @@ export const ReportServerResponse: MessageFns<ReportServerResponse> = {
   },
 };
 
+function createBaseRestartServerRequest(): RestartServerRequest {
+  return { serverId: "", actor: "" };
+}
+
+export const RestartServerRequest: MessageFns<RestartServerRequest> = {
+  encode(message: RestartServerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serverId !== "") {
+      writer.uint32(10).string(message.serverId);
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestartServerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestartServerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serverId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RestartServerRequest>, I>>(base?: I): RestartServerRequest {
+    return RestartServerRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RestartServerRequest>, I>>(object: I): RestartServerRequest {
+    const message = createBaseRestartServerRequest();
+    message.serverId = object.serverId ?? "";
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseRestartServerResponse(): RestartServerResponse {
+  return { generation: 0n, revision: 0n };
+}
+
+export const RestartServerResponse: MessageFns<RestartServerResponse> = {
+  encode(message: RestartServerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.generation !== 0n) {
+      if (BigInt.asUintN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.generation);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RestartServerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestartServerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.generation = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RestartServerResponse>, I>>(base?: I): RestartServerResponse {
+    return RestartServerResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RestartServerResponse>, I>>(object: I): RestartServerResponse {
+    const message = createBaseRestartServerResponse();
+    message.generation = (object.generation !== undefined && object.generation !== null)
+      ? BigInt(object.generation)
+      : 0n;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
 /** Which groups, servers and tools there are. Readers hold a whole snapshot and replace it at each message. */
 export type RegistryServiceService = typeof RegistryServiceService;
 export const RegistryServiceService = {
@@ -1697,6 +2825,17 @@ export const RegistryServiceService = {
       Buffer.from(ReportServerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReportServerResponse => ReportServerResponse.decode(value),
   },
+  /** Has every runner replace the server's processes, new ones first. NOT_FOUND, FAILED_PRECONDITION when it is disabled. */
+  restartServer: {
+    path: "/tollgate.registry.v1.RegistryService/RestartServer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RestartServerRequest): Buffer => Buffer.from(RestartServerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RestartServerRequest => RestartServerRequest.decode(value),
+    responseSerialize: (value: RestartServerResponse): Buffer =>
+      Buffer.from(RestartServerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RestartServerResponse => RestartServerResponse.decode(value),
+  },
 } as const;
 
 export interface RegistryServiceServer extends UntypedServiceImplementation {
@@ -1706,6 +2845,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   watchAssignments: handleServerStreamingCall<WatchAssignmentsRequest, WatchAssignmentsResponse>;
   /** A runner says what it found out about a server: that it runs and which tools it has, or why it does not. */
   reportServer: handleUnaryCall<ReportServerRequest, ReportServerResponse>;
+  /** Has every runner replace the server's processes, new ones first. NOT_FOUND, FAILED_PRECONDITION when it is disabled. */
+  restartServer: handleUnaryCall<RestartServerRequest, RestartServerResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
@@ -1744,6 +2885,22 @@ export interface RegistryServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReportServerResponse) => void,
+  ): ClientUnaryCall;
+  /** Has every runner replace the server's processes, new ones first. NOT_FOUND, FAILED_PRECONDITION when it is disabled. */
+  restartServer(
+    request: RestartServerRequest,
+    callback: (error: ServiceError | null, response: RestartServerResponse) => void,
+  ): ClientUnaryCall;
+  restartServer(
+    request: RestartServerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RestartServerResponse) => void,
+  ): ClientUnaryCall;
+  restartServer(
+    request: RestartServerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RestartServerResponse) => void,
   ): ClientUnaryCall;
 }
 
