@@ -11,9 +11,9 @@ const FALLBACKS_MAX = 8;
 const PATH_MAX_CHARS = 4_096;
 const TOOL_NAME_MAX_CHARS = 256;
 
-export const POOL_MODES = ["multiplexed", "exclusive", "session"] as const;
+const POOL_MODES = ["multiplexed", "exclusive", "session"] as const;
 export type PoolMode = (typeof POOL_MODES)[number];
-export const SANDBOX_MODES = ["required", "auto", "off"] as const;
+const SANDBOX_MODES = ["required", "auto", "off"] as const;
 export type SandboxMode = (typeof SANDBOX_MODES)[number];
 
 const whole = (min: number, max: number) => number(z.number().int().min(min).max(max));

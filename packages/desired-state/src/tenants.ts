@@ -4,7 +4,7 @@ import { number } from "./scalars.ts";
 
 const WEIGHT_MAX = 100;
 /** The plan of tenants that are not listed, or listed without one. */
-export const DEFAULT_PLAN = "default";
+const DEFAULT_PLAN = "default";
 
 const name = z.string().regex(NAME_PATTERN, "has to be 1 to 63 of a-z, 0-9 and inner -");
 

@@ -35,7 +35,7 @@ describe("a fair gate", () => {
 
   test("refuses who would be one too many to wait, and says when to come again", () => {
     const gate = gateOf({ max: 1, waiting: 1 });
-    gate.enter(share("a"));
+    void gate.enter(share("a"));
     void gate.enter(share("a"))!.catch(() => undefined);
     expect(() => gate.enter(share("a"))).toThrow("there are too many calls already, and 1 wait; try again in 1 s");
     // Another's queue is its own.
@@ -46,7 +46,7 @@ describe("a fair gate", () => {
     vi.useFakeTimers();
     try {
       const gate = gateOf({ max: 1, waitMs: 500 });
-      gate.enter(share("a"));
+      void gate.enter(share("a"));
       const gone = new AbortController();
       const late = gate.enter(share("a"))!.catch((error: Error) => error.message);
       const left = gate.enter(share("a"), gone.signal)!.catch((error: Error) => error.message);
