@@ -69,7 +69,10 @@ export function createFairGate(options: {
     enter(share, signal) {
       const { key } = share;
       signal?.throwIfAborted();
-      if (queue.sizeOf(key) === 0 && hasRoom(key)) return void take(key);
+      if (queue.sizeOf(key) === 0 && hasRoom(key)) {
+        take(key);
+        return undefined;
+      }
       const { waiting } = limitsOf(key);
       if (queue.sizeOf(key) < waiting) return wait(share, signal);
       throw overloaded(`there are too many ${name} already${waiting === 0 ? "" : `, and ${waiting} wait`}`);
