@@ -50,7 +50,7 @@ export function createFairGate(options: {
     const { key } = share;
     return new Promise<void>((resolve, reject) => {
       const leaveQueue = queue.push({ key, enter: () => (settle(), resolve()) }, share);
-      const giveUp = (error: unknown) => void (leaveQueue() && (settle(), reject(error as Error)));
+      const giveUp = (error: unknown) => void (leaveQueue() && (settle(), reject(error)));
       const late = `waited ${waitMs} ms for a place among the ${name}`;
       const timer = setTimeout(() => giveUp(overloaded(late)), waitMs);
       const onAbort = () => giveUp(signal!.reason);
