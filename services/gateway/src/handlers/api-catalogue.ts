@@ -1,0 +1,55 @@
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { AppError } from "@tollgate/errors";
+import type { ApiOptions } from "./api-options.ts";
+import * as schema from "./api-schemas.ts";
+
+export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions): void {
+  const api = app.withTypeProvider<ZodTypeProvider>();
+  const serverOf = (id: string) => {
+    const server = registry.catalogue.servers.get(id);
+    if (server) return server;
+    throw new AppError("not_found", `there is no server "${id}"`);
+  };
+  api.get(
+    "/api/v1/groups",
+    { schema: { tags: ["catalogue"], summary: "List the groups", response: { 200: schema.groups } } },
+    () => ({
+      items: registry.catalogue.groups.map(({ id, name }) => ({ id, name })),
+    }),
+  );
+  api.get(
+    "/api/v1/servers",
+    {
+      schema: { tags: ["catalogue"], summary: "List the servers with their status", response: { 200: schema.servers } },
+    },
+    () => ({
+      items: [...registry.catalogue.servers.values()].map(schema.toServer),
+    }),
+  );
+  api.get(
+    "/api/v1/servers/:id",
+    {
+      schema: { tags: ["catalogue"], summary: "One server", params: schema.idParam, response: { 200: schema.server } },
+    },
+    (request) => schema.toServer(serverOf(request.params.id)),
+  );
+  api.get(
+    "/api/v1/servers/:id/tools",
+    {
+      schema: {
+        tags: ["catalogue"],
+        summary: "A server's tools",
+        params: schema.idParam,
+        response: { 200: schema.tools },
+      },
+    },
+    (request) => ({
+      items: [...serverOf(request.params.id).items.tool.values()].map((tool) => ({
+        name: tool.name,
+        retrySafe: tool.retrySafe,
+        definition: JSON.parse(tool.definition) as Record<string, unknown>,
+      })),
+    }),
+  );
+}
