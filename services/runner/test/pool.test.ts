@@ -1,13 +1,14 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClientSide } from "@tollgate/contracts";
+import { shareOf } from "@tollgate/fair-queue";
 import { parseFrame, type RequestFrame, type ResponseFrame } from "@tollgate/mcp";
 import { eventually, fixtureServer, testLog } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { configSchema } from "../src/config.ts";
 import { toServerSpec } from "../src/domain/server-spec.ts";
-import { createCommandResolver } from "../src/upstream/command.ts";
-import { type Lease, openPool, type Pool, type ServerReport } from "../src/upstream/pool.ts";
+import { createCommandResolver } from "../src/launch/command.ts";
+import { type Lease, openPool, type Pool, type ServerReport } from "../src/pool/pool.ts";
 import { openLedger } from "../src/upstream/process-ledger.ts";
 import { assignment } from "./assigning-registry.ts";
 import { isRunning } from "./processes.ts";
@@ -79,8 +80,10 @@ function callTool({ connection }: Lease, name: string, args: object = {}): Promi
 
 /** For a client that cannot be asked anything, unless it says otherwise. */
 function acquire(pool: Pool, tenant: string, { session, ...client }: Client = {}): Promise<Lease> {
-  const facts = { tenant, principal: "p", protocol: "2025-11-25", ...(session === undefined ? {} : { session }) };
-  return pool.acquire({ facts, client: { era: "legacy", capabilities: {}, ...client }, apart: false });
+  const call = { protocol: "2025-11-25", method: "tools/call", tool: "echo" };
+  const facts = { tenant, principal: "p", ...call, ...(session === undefined ? {} : { session }) };
+  const share = shareOf(tenant);
+  return pool.acquire({ facts, client: { era: "legacy", capabilities: {}, ...client }, apart: false, share });
 }
 
 interface Client extends Partial<ClientSide> {

@@ -4,9 +4,9 @@ import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import { toServerSpec } from "../domain/server-spec.ts";
-import type { CommandResolver } from "../upstream/command.ts";
+import type { CommandResolver } from "../launch/command.ts";
 import type { ProcessLedger } from "../upstream/process-ledger.ts";
-import { openPool, type Pool, type PoolOptions, type ServerReport } from "../upstream/pool.ts";
+import { openPool, type Pool, type PoolOptions, type ServerReport } from "../pool/pool.ts";
 
 const REPORT_RETRY_MS = 1_000;
 

@@ -10,7 +10,7 @@ import type { AppError } from "@tollgate/errors";
 import type { RequestFrame, Sealers } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { type Ending, errorFrame } from "../domain/outcome.ts";
-import type { Pool } from "../upstream/pool.ts";
+import type { Pool } from "../pool/pool.ts";
 import type { ParkedCalls } from "./parked-calls.ts";
 import type { Questions } from "./questions.ts";
 import type { UpstreamCall } from "./upstream-call.ts";

@@ -5,7 +5,7 @@ import type { Sealers } from "@tollgate/mcp";
 import type { Life, Log } from "@tollgate/service";
 import { type Ending, errorFrame, idTextOf, toCallEvent } from "../domain/outcome.ts";
 import { createRecentCalls } from "../domain/recent-calls.ts";
-import type { Pool } from "../upstream/pool.ts";
+import type { Pool } from "../pool/pool.ts";
 import { type Call, type Ended, marksAfterLoss, now } from "./call-state.ts";
 import { openDeliveries } from "./deliveries.ts";
 import type { ParkedCalls } from "./parked-calls.ts";

@@ -2,7 +2,7 @@ import { type Bus, publishUpdate, subscribeInterests } from "@tollgate/bus";
 import type { Interest } from "@tollgate/contracts";
 import type { NotificationFrame } from "@tollgate/mcp";
 import type { Life } from "@tollgate/service";
-import type { Pool, ResourceListener } from "../upstream/pool.ts";
+import type { Pool, ResourceListener } from "../pool/pool.ts";
 
 /** Gateways say every ten seconds what their clients want to hear of. */
 const FORGOTTEN_AFTER_MS = 35_000;

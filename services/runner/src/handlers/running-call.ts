@@ -1,5 +1,6 @@
 import { streamOwner } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
+import { shareOf } from "@tollgate/fair-queue";
 import {
   type NotificationFrame,
   parseFrame,
@@ -16,7 +17,7 @@ import { classifyResponse, errorFrame, idTextOf } from "../domain/outcome.ts";
 import { editsOfMessage, editsOfResponse, NO_EDITS, type Outward, passesAsItIs } from "../domain/outward.ts";
 import { missingCapabilityText, requestMeta, responseForClient } from "../domain/translation.ts";
 import type { CallSink } from "../upstream/connection.ts";
-import type { Lease } from "../upstream/pool.ts";
+import type { Lease } from "../pool/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
 import type { Answer } from "../upstream/wire.ts";
 import { type Call, type CallOptions, type CallState, createCallState, type Ended, now } from "./call-state.ts";
@@ -78,7 +79,8 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
   try {
     const pool = state.options.poolOf(facts.server);
     if (!pool) throw new AppError("unavailable", `server ${facts.server} is not run here any more`);
-    const lease = await pool.acquire({ facts, client, apart: isOfTask(frame) });
+    const share = shareOf(facts.tenant, state.envelope.lane, state.envelope.weight);
+    const lease = await pool.acquire({ facts, client, apart: isOfTask(frame), share });
     // It may have been cancelled, or run out of time, while it waited for a process.
     if (state.ended) return lease.release();
     state.coldStart ||= lease.coldStart;

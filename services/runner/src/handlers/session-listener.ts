@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Bus, publishToSession } from "@tollgate/bus";
 import { RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { PoolOptions } from "../upstream/pool.ts";
+import type { PoolOptions } from "../pool/pool.ts";
 import { type Questions, relayQuestion } from "./questions.ts";
 
 /** What a server says on a session's own connection while none of its calls is under way goes to the session. */

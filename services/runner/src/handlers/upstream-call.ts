@@ -1,7 +1,7 @@
 import { type RequestFrame, RPC } from "@tollgate/mcp";
 import { type InputRequest, inputRequestOf, isInputMethod } from "../domain/input-required.ts";
 import type { CallExtras, CallHandle, CallSink } from "../upstream/connection.ts";
-import type { Lease } from "../upstream/pool.ts";
+import type { Lease } from "../pool/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
 import type { Answer } from "../upstream/wire.ts";
 

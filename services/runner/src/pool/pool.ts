@@ -1,5 +1,6 @@
-import { type CallFacts, type ClientSide, streamOwner } from "@tollgate/contracts";
+import { type CallFacts, type ClientSide, type ServerHealth, streamOwner } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import type { Share } from "@tollgate/fair-queue";
 import {
   findParamHeaders,
   LATEST_LEGACY_REVISION,
@@ -10,10 +11,10 @@ import {
 } from "@tollgate/mcp";
 import { usableCapabilities } from "../domain/client-capabilities.ts";
 import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
-import type { Connection, Listener } from "./connection.ts";
-import type { Offer } from "./discovery.ts";
-import { createEraMemory } from "./era-memory.ts";
-import { SHARED_CLIENT } from "./handshake.ts";
+import type { Connection, Listener } from "../upstream/connection.ts";
+import type { Offer } from "../upstream/discovery.ts";
+import { createEraMemory } from "../upstream/era-memory.ts";
+import { SHARED_CLIENT } from "../upstream/handshake.ts";
 import { type Audience, createProcesses, type ProcessOptions, sharedBy, type Slot } from "./processes.ts";
 import { createRestarts } from "./restarts.ts";
 
@@ -28,19 +29,29 @@ export type ServerReport =
 
 /** Who calls: what decides about the connection that a call gets. */
 export interface Caller {
-  readonly facts: Pick<CallFacts, "tenant" | "principal" | "session" | "protocol">;
+  readonly facts: Pick<CallFacts, "tenant" | "principal" | "session" | "protocol" | "method" | "tool">;
   readonly client: ClientSide;
   /** What it does is to be told apart from what others of its tenant do: tasks. */
   readonly apart: boolean;
+  /** Whose turn it is where calls wait. */
+  readonly share: Share;
+  /** Aborted when the call has ended: it waits no more. */
+  readonly signal?: AbortSignal;
 }
+
+/**
+ * How it went with the server: `badly` when the connection was lost or a deadline passed, which is what the circuit
+ * breakers count. Whatever a server answers is `well`, also that it refuses.
+ */
+export type Went = "well" | "badly";
 
 export interface Lease {
   readonly connection: Connection;
   readonly kind: Audience["kind"];
   /** Whether this call had to wait for a process to start. */
   readonly coldStart: boolean;
-  /** Gives the place back; the next one that waits gets it. */
-  release(): void;
+  /** Gives the place back, once; the next one that waits gets it. Without a word nothing is known of the server. */
+  release(went?: Went): void;
 }
 
 /**
@@ -54,7 +65,10 @@ export interface Pool {
   readonly processes: number;
   /** The headers that a modern remote server wants to see some of a tool's arguments in. */
   paramHeaders(tool: string, args: unknown): Readonly<Record<string, string>> | undefined;
-  /** @throws {AppError} `unavailable`, `overloaded` */
+  /**
+   * Waits until the server can take the call, as long as its queue allows.
+   * @throws {AppError} `unavailable` (retryable: false where the pool is closed), `overloaded`; the reason of `signal`
+   */
   acquire(caller: Caller): Promise<Lease>;
   /** These updates are wanted from now on, for this tenant no others. */
   hearOf(wanted: WantedUpdates): void;
@@ -62,9 +76,15 @@ export interface Pool {
   tell(session: string, frame: NotificationFrame): void;
   /** Its own connection is needed no more. */
   endSession(session: string): void;
+  /** Its live state, for whoever asks. */
+  health(): PoolHealth;
+  /** Replaces the processes, new ones first, unless this restart has been carried out already. */
+  restart(generation: number): void;
   /** Takes no more calls, and ends the processes when theirs have ended. */
   close(): Promise<void>;
 }
+
+export type PoolHealth = Omit<ServerHealth, "runner" | "at" | "calls">;
 
 /** Resources of a server that clients of a tenant want to hear of. */
 export interface WantedUpdates {
@@ -235,6 +255,40 @@ export function openPool(options: PoolOptions): Pool {
     endSession(session) {
       for (const slot of processes.all()) if (slot.audience.session === session) processes.end(slot);
     },
+    health() {
+      const slots = [...processes.all()];
+      const open = slots.filter(({ connection }) => connection !== undefined);
+      const { mode, min, max: processesMax, queue } = spec.pool;
+      return {
+        server: spec.serverId,
+        state: restarts.problem !== undefined ? "unavailable" : open.length > 0 ? "ready" : "starting",
+        generation: 0,
+        isolation: "none",
+        limitsBy: "none",
+        pool: {
+          mode,
+          processes: slots.length,
+          starting: slots.length - open.length,
+          busy: slots.filter(({ users }) => users > 0).length,
+          min,
+          max: processesMax,
+          callsRunning: slots.reduce((sum, { places }) => sum + places.taken, 0),
+          callsWaiting: 0,
+          queue,
+        },
+        breaker: "closed",
+        toolBreakers: {},
+        restarts: 0,
+        starts: 0,
+        processes: open.map(({ audience, users, connection, usedAt }) => ({
+          pid: connection!.pid,
+          tenant: audience.tenant ?? "",
+          calls: users,
+          startedAt: usedAt,
+        })),
+      };
+    },
+    restart() {},
     async close() {
       closed = true;
       clearInterval(sweep);

@@ -3,15 +3,15 @@ import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import { allowedCapabilities } from "../domain/client-capabilities.ts";
 import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
-import type { CommandResolver } from "./command.ts";
-import { type Connection, type Listener, openConnection } from "./connection.ts";
-import type { EraMemory } from "./era-memory.ts";
-import { type LegacyClient, SHARED_CLIENT } from "./handshake.ts";
+import type { CommandResolver } from "../launch/command.ts";
+import { type Connection, type Listener, openConnection } from "../upstream/connection.ts";
+import type { EraMemory } from "../upstream/era-memory.ts";
+import { type LegacyClient, SHARED_CLIENT } from "../upstream/handshake.ts";
 import { createPlaces, type Places } from "./places.ts";
-import type { ProcessLedger } from "./process-ledger.ts";
-import { openRemote } from "./remote-transport.ts";
-import { startStdioTransport } from "./stdio-transport.ts";
-import type { RemoteKind, Transport, TransportEvents } from "./transport.ts";
+import type { ProcessLedger } from "../upstream/process-ledger.ts";
+import { openRemote } from "../upstream/remote-transport.ts";
+import { startStdioTransport } from "../upstream/stdio-transport.ts";
+import type { RemoteKind, Transport, TransportEvents } from "../upstream/transport.ts";
 
 /** How long the calls of a server that was replaced have to end. */
 const CALLS_FINISH_MAX_MS = 120_000;
