@@ -24,7 +24,7 @@ import { createParkedCalls } from "./handlers/parked-calls.ts";
 import { createQuestions } from "./handlers/questions.ts";
 import { connectRegistry } from "./handlers/registry.ts";
 import { createSessionListener } from "./handlers/session-listener.ts";
-import { createCommandResolver } from "./upstream/command.ts";
+import { createCommandResolver } from "./launch/command.ts";
 import { openLedger } from "./upstream/process-ledger.ts";
 
 const EVENTS_WAITING_MAX = 20_000;

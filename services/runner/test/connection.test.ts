@@ -5,7 +5,7 @@ import { eventually, fixtureServer, testLog } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { idTextOf } from "../src/domain/outcome.ts";
 import { requestMeta, responseForClient } from "../src/domain/translation.ts";
-import type { Command } from "../src/upstream/command.ts";
+import type { Command } from "../src/launch/command.ts";
 import { type CallSink, type Connection, openConnection } from "../src/upstream/connection.ts";
 import { SHARED_CLIENT } from "../src/upstream/handshake.ts";
 import { openLedger } from "../src/upstream/process-ledger.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Command } from "../src/upstream/command.ts";
+import type { Command } from "../src/launch/command.ts";
 
 /** What odd-server.ts is to say; see there. */
 export type Script = Readonly<Record<string, readonly string[]>>;
@@ -24,5 +24,5 @@ export function oddCommand(script: Script, env: Record<string, string> = {}): Co
 }
 
 export function nodeCommand(script: string, env: Record<string, string> = {}): Command {
-  return { command: process.execPath, args: [script], env, cwd: import.meta.dirname };
+  return { command: process.execPath, args: [script], env, cwd: import.meta.dirname, files: [import.meta.dirname] };
 }

@@ -1,5 +1,5 @@
 import type { Log } from "@tollgate/service";
-import type { Command } from "./command.ts";
+import type { Command } from "../launch/command.ts";
 import type { ProcessLedger } from "./process-ledger.ts";
 import { startProcess } from "./stdio-process.ts";
 import type { Transport, TransportEvents } from "./transport.ts";

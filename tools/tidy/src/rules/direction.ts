@@ -3,16 +3,20 @@ import type { Finding } from "../finding.ts";
 import { resolveRelative, type SourceFile, type Tree } from "../tree.ts";
 
 /**
- * The rooms of a service. A file in src/ that is neither main, service nor config is a part that several rooms share
+ * The rooms of a service; pool, containment and launch are a runner's: which process gets a call, what holds it, how it
+ * is started. A file in src/ that is neither main, service nor config is a part that several rooms share
  * (its metrics, its readiness): "shared".
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   main: ["service", "config"],
-  service: ["config", "shared", "handlers", "domain", "store", "clients", "upstream"],
-  handlers: ["handlers", "config", "shared", "domain", "store", "clients", "upstream"],
+  service: ["config", "shared", "handlers", "domain", "store", "clients", "upstream", "launch", "containment", "pool"],
+  handlers: ["handlers", "config", "shared", "domain", "store", "clients", "upstream", "launch", "containment", "pool"],
   shared: ["shared", "config", "domain", "store", "clients", "upstream"],
   clients: ["clients", "config", "shared", "domain"],
-  upstream: ["upstream", "config", "shared", "domain"],
+  pool: ["pool", "upstream", "launch", "containment", "config", "shared", "domain"],
+  upstream: ["upstream", "config", "shared", "domain", "launch", "containment"],
+  containment: ["containment", "launch", "config", "shared", "domain"],
+  launch: ["launch", "config", "shared", "domain"],
   store: ["store"],
   domain: ["domain"],
   config: ["config"],

@@ -17,6 +17,20 @@ export interface Command {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /**
+   * Absolute: files and folders beside the system's own that the process has to read, such as its package, its virtual
+   * environment, its script's folder and Node itself.
+   */
+  readonly files: readonly string[];
+  /** The process is the client of a container engine. */
+  readonly container?: ContainerRef;
+}
+
+export interface ContainerRef {
+  /** The engine's program, absolute. */
+  readonly engine: string;
+  /** Of the container, which may outlive its client: it is to be removed when the process has ended. */
+  readonly name: string;
 }
 
 /** How a server is started. @throws {AppError} `unavailable`, with what to do */
@@ -62,7 +76,7 @@ export function createCommandResolver(options: {
 
   return async (spec, signal) => {
     const cwd = spec.workingDir === "" ? process.cwd() : spec.workingDir;
-    const rest = { env: { ...inherited, ...spec.env }, cwd };
+    const rest = { env: { ...inherited, ...spec.env }, cwd, files: [dirname(dirname(process.execPath))] };
     if (spec.type === "command") return { command: spec.command, args: spec.args, ...rest };
     if (spec.type === "node") return { command: process.execPath, args: [spec.command, ...spec.args], ...rest };
     if (spec.type === "npx") {

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
 import { toServerSpec } from "../src/domain/server-spec.ts";
-import { createCommandResolver, type LaunchSpec } from "../src/upstream/command.ts";
+import { createCommandResolver, type LaunchSpec } from "../src/launch/command.ts";
 import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
 
