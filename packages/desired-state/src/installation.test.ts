@@ -30,6 +30,7 @@ test("a file of servers only: the installation's tokens are known and may use ev
       principals: ["token:default-user", "token:default-admin"],
       actions: ["*"],
       resources: ["*"],
+      requireSandbox: false,
     },
   ]);
 });

@@ -58,10 +58,35 @@ policies:
   - { name: allow-dev, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["files:read_*", "group:demo"] }
 `;
 
-const OF_EVERY_PROCESS = {
+/** What a server gets that says nothing of pool, limits, sandbox and tools. */
+const BY_DEFAULT = {
   url: "",
   transport: "",
   headers: {},
+  requirements: "",
+  healthCheckIntervalMs: 30_000,
+  pool: {
+    mode: "multiplexed",
+    shared: false,
+    min: 1,
+    max: 16,
+    maxPerTenant: 12,
+    idleTimeoutMs: 600_000,
+    callsPerProcess: 256,
+    queue: 2_000,
+    queueTimeoutMs: 30_000,
+  },
+  limits: {
+    memoryBytes: 2 ** 31,
+    cpuMillis: 0,
+    openFiles: 4_096,
+    processes: 128,
+    outputBytes: 6 * 2 ** 20,
+    callTimeoutMs: 0,
+    concurrency: 0,
+  },
+  sandbox: { mode: "auto", network: true, read: [], write: [] },
+  toolRules: [],
   clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
   sessionContext: false,
 };
@@ -114,6 +139,7 @@ describe("a whole file", () => {
         principals: ["role:developer"],
         actions: ["*"],
         resources: ["files:read_*", "group:demo"],
+        requireSandbox: false,
       },
     ]);
   });
@@ -128,7 +154,7 @@ describe("a whole file", () => {
         command: "@modelcontextprotocol/server-everything@2026.8.31",
         args: [],
         env: { API_KEY: `Bearer ${ENV.KEY}`, PLAIN: "in the file", LITERAL: "${KEY}" },
-        ...OF_EVERY_PROCESS,
+        ...BY_DEFAULT,
         startupTimeoutMs: 30_000,
         enabled: true,
       },
@@ -140,7 +166,7 @@ describe("a whole file", () => {
         command: "@modelcontextprotocol/server-filesystem",
         args: ["/data", "-y"],
         env: {},
-        ...OF_EVERY_PROCESS,
+        ...BY_DEFAULT,
         startupTimeoutMs: 60_000,
         enabled: false,
       },
@@ -223,17 +249,14 @@ describe("mistakes, each with its place", () => {
     [
       "a later key",
       policy(`${GOOD_POLICY}, conditions: { environment: prod }`),
-      [expect.stringMatching(/policies\[0\]\.conditions is not supported yet; remove it/)],
-    ],
-    [
-      "a later type",
-      server("type: python, command: x"),
-      ['3:30: mcp_servers[0].type "python" is not supported yet; supported are npx, node, command, remote'],
+      [expect.stringMatching(/^2:\d+: policies\[0\]\.conditions\.environment is not supported yet; remove it/)],
     ],
     [
       "an unknown type",
       server("type: pyhton, command: x"),
-      ["3:30: mcp_servers[0].type is not a type of server; supported are npx, node, command, remote"],
+      [
+        "3:30: mcp_servers[0].type is not a type of server; supported are npx, node, python, uv, command, container, remote",
+      ],
     ],
     ["a missing key", server("type: npx"), ["3:5: mcp_servers[0].command is missing"]],
     [

@@ -41,6 +41,13 @@ describe("a remote server", () => {
       transport: "auto",
       headers: { Authorization: `Bearer ${ENV.KEY}`, "X-Team": "payments" },
       startupTimeoutMs: 5_000,
+      requirements: "",
+      healthCheckIntervalMs: 30_000,
+      // A connection is less than a process, so there may be more of them.
+      pool: expect.objectContaining({ mode: "multiplexed", min: 1, max: 256, maxPerTenant: 192 }),
+      limits: expect.objectContaining({ outputBytes: 6 * 2 ** 20, callTimeoutMs: 0, concurrency: 0 }),
+      sandbox: { mode: "auto", network: true, read: [], write: [] },
+      toolRules: [],
       clientCapabilities: ALL,
       sessionContext: false,
       enabled: true,
@@ -131,7 +138,7 @@ describe("a remote server", () => {
         "3:5: command is missing",
         ...["35: url", "54: transport", "71: headers"].map(
           (place) =>
-            `3:${place} is for the type remote only; npx starts a process and has command, args, env, working_dir`,
+            `3:${place} is for the type remote only; npx starts a process and has command, args, env, working_dir, sandbox`,
         ),
       ],
     ],
