@@ -42,6 +42,20 @@ describe("a fair gate", () => {
     expect(gate.enter(share("b"))).toBeInstanceOf(Promise);
   });
 
+  test("says why in the words of its owner", () => {
+    const reasonOf = (key: string, inside: number) => `${key} has ${inside}`;
+    const gate = createFairGate({
+      name: "calls",
+      max: 1,
+      limitsOf: () => ({ max: 1, waiting: 0 }),
+      waitMs: 1,
+      reasonOf,
+    });
+    void gate.enter(share("a"));
+    expect(() => gate.enter(share("a"))).toThrow("a has 1; try again in 1 s");
+    expect(() => gate.enter(share("b"))).toThrow("b has 0; try again in 1 s");
+  });
+
   test("refuses who has waited too long, and whose caller has gone; neither takes a place", async () => {
     vi.useFakeTimers();
     try {
@@ -52,7 +66,7 @@ describe("a fair gate", () => {
       const left = gate.enter(share("a"), gone.signal)!.catch((error: Error) => error.message);
       gone.abort(new Error("gone"));
       vi.advanceTimersByTime(501);
-      expect(await late).toBe("waited 500 ms for a place among the calls; try again in 1 s");
+      expect(await late).toBe("waited 500 ms: there are too many calls already; try again in 1 s");
       expect(await left).toBe("gone");
       expect(gate.waiting).toBe(0);
       gate.leave("a");

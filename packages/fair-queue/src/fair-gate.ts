@@ -33,13 +33,17 @@ export function createFairGate(options: {
   readonly max: number;
   readonly limitsOf: (key: string) => KeyLimits;
   readonly waitMs: number;
+  /** Why `key`, with so many inside, has to wait; for messages that can say more than "too many calls". */
+  readonly reasonOf?: (key: string, inside: number) => string;
 }): FairGate {
-  const { name, max, limitsOf, waitMs } = options;
+  const { name, max, limitsOf, waitMs, reasonOf = () => `there are too many ${name} already` } = options;
   const queue = createFairQueue<Waiter>();
   const insideOf = new Map<string, number>();
   let inside = 0;
 
   const hasRoom = (key: string) => inside < max && (insideOf.get(key) ?? 0) < limitsOf(key).max;
+
+  const reasonFor = (key: string) => reasonOf(key, insideOf.get(key) ?? 0);
 
   function take(key: string): void {
     inside += 1;
@@ -51,8 +55,8 @@ export function createFairGate(options: {
     return new Promise<void>((resolve, reject) => {
       const leaveQueue = queue.push({ key, enter: () => (settle(), resolve()) }, share);
       const giveUp = (error: unknown) => void (leaveQueue() && (settle(), reject(error)));
-      const late = `waited ${waitMs} ms for a place among the ${name}`;
-      const timer = setTimeout(() => giveUp(overloaded(late)), waitMs);
+      const late = () => overloaded(`waited ${waitMs} ms: ${reasonFor(key)}`);
+      const timer = setTimeout(() => giveUp(late()), waitMs);
       const onAbort = () => giveUp(signal!.reason);
       const settle = () => (clearTimeout(timer), signal?.removeEventListener("abort", onAbort));
       signal?.addEventListener("abort", onAbort, { once: true });
@@ -75,7 +79,7 @@ export function createFairGate(options: {
       }
       const { waiting } = limitsOf(key);
       if (queue.sizeOf(key) < waiting) return wait(share, signal);
-      throw overloaded(`there are too many ${name} already${waiting === 0 ? "" : `, and ${waiting} wait`}`);
+      throw overloaded(`${reasonFor(key)}${waiting === 0 ? "" : `, and ${waiting} wait`}`);
     },
     leave(key) {
       inside -= 1;
