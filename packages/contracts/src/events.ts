@@ -113,6 +113,15 @@ export interface ClientSide {
   readonly workspace?: string;
 }
 
+/** A tool that may answer in another's place. */
+export interface FallbackTool {
+  readonly server: string;
+  readonly tool: string;
+  /** Declared read-only or idempotent. */
+  readonly retrySafe: boolean;
+  readonly decision: Decision;
+}
+
 /** What a CALLS message says of each call, beside its frame. */
 export interface CallEnvelope {
   readonly id: string;
@@ -128,7 +137,7 @@ export interface CallEnvelope {
   /** The client has asked for a stream: every frame has a place, however few there are. */
   readonly stream?: true;
   /** Other tools that may answer when this one cannot, in this order, each allowed to the caller by itself. */
-  readonly fallbacks?: readonly { readonly server: string; readonly tool: string; readonly decision: Decision }[];
+  readonly fallbacks?: readonly FallbackTool[];
   /** Absent means standard. */
   readonly lane?: Lane;
   /** The tenant's share among those of its lane, where it is not 1. */

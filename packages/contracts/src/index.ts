@@ -9,6 +9,7 @@ export {
   type ClientSide,
   type Decision,
   type CallFallback,
+  type FallbackTool,
   type Interest,
   type Lane,
   LANES,

@@ -15,6 +15,7 @@ import {
   startOpsServer,
 } from "@tollgate/service";
 import type { RunnerConfig } from "./config.ts";
+import { createCallCounts, type ServerCallCounts } from "./domain/call-counts.ts";
 import type { Ending } from "./domain/outcome.ts";
 import { createPools } from "./handlers/assignments.ts";
 import { createCallHandler } from "./handlers/calls.ts";
@@ -78,6 +79,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const sealers = createSealers(serviceKey);
   const parked = createParkedCalls({ runner, sealers, limits: config });
   life.onClose("parked calls", 100, () => parked.close());
+  const callCounts = createCallCounts();
   const calls = createCallHandler({
     runner,
     bus,
@@ -87,7 +89,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     questions,
     parked,
     sealers,
-    onEnded: observeCalls(metrics, { running: () => calls.running, processes: () => pools.processes }),
+    onEnded: observeCalls(metrics, callCounts, { running: () => calls.running, processes: () => pools.processes }),
     life,
     log,
   });
@@ -120,16 +122,30 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   return { httpPort, close: () => life.close() };
 }
 
-function observeCalls(metrics: Metrics, counts: { running: () => number; processes: () => number }) {
+function observeCalls(
+  metrics: Metrics,
+  callCounts: ServerCallCounts,
+  counts: { running: () => number; processes: () => number },
+) {
+  const ofServer = ["server"];
   const total = metrics.counter("tollgate_runner_calls_total", "Calls ended.", ["server", "outcome"]);
-  const seconds = metrics.histogram("tollgate_runner_call_seconds", "Time that calls spent in their server.", [
-    "server",
-  ]);
+  const seconds = metrics.histogram("tollgate_runner_call_seconds", "Time that calls spent in their server.", ofServer);
+  const retried = metrics.counter("tollgate_runner_call_retries_total", "Calls tried again.", ofServer);
+  const fellBack = metrics.counter(
+    "tollgate_runner_call_fallbacks_total",
+    "Calls answered by another server or by an earlier result.",
+    ofServer,
+  );
   const running = metrics.gauge("tollgate_runner_calls_running", "Calls under way.");
   const processes = metrics.gauge("tollgate_runner_processes", "Server processes.");
-  return ({ facts: { server } }: CallEnvelope, { outcome, startedAt, endedAt }: Ending): void => {
+  return ({ facts: { server } }: CallEnvelope, ending: Ending): void => {
+    const { outcome, startedAt, endedAt, coldStart, retries = 0, fallback } = ending;
+    const durationMs = startedAt === undefined ? undefined : endedAt - startedAt;
+    callCounts.add(server, { outcome, coldStart, retries, fellBack: fallback !== undefined, durationMs });
     total.inc({ server, outcome });
-    if (startedAt !== undefined) seconds.observe({ server }, (endedAt - startedAt) / 1000);
+    if (durationMs !== undefined) seconds.observe({ server }, durationMs / 1000);
+    if (retries > 0) retried.inc({ server }, retries);
+    if (fallback !== undefined) fellBack.inc({ server });
     running.set(counts.running());
     processes.set(counts.processes());
   };

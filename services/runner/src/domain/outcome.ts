@@ -1,4 +1,4 @@
-import type { CallEnvelope, CallEvent, Outcome } from "@tollgate/contracts";
+import type { CallEnvelope, CallEvent, CallFallback, Outcome } from "@tollgate/contracts";
 import { type AppError, toRpcError } from "@tollgate/errors";
 import { parseFrame } from "@tollgate/mcp";
 
@@ -14,6 +14,11 @@ export interface Ending {
   readonly endedAt: number;
   readonly responseBytes: number;
   readonly coldStart: boolean;
+  /** How often it was handed to a server; absent for once or never. */
+  readonly attempts?: number;
+  /** How often it was tried again at the same server. */
+  readonly retries?: number;
+  readonly fallback?: CallFallback;
 }
 
 /** The one outcome event of a call. */
@@ -35,6 +40,8 @@ export function toCallEvent(envelope: CallEnvelope, ending: Ending, runner: stri
     responseBytes: ending.responseBytes,
     runner,
     coldStart: ending.coldStart,
+    ...(ending.attempts === undefined ? {} : { attempts: ending.attempts }),
+    ...(ending.fallback === undefined ? {} : { fallback: ending.fallback }),
   };
 }
 
