@@ -24,6 +24,7 @@ const COMMANDS = {
   stop: (node) => run(node, ["tools/tollgate/src/main.ts", "stop", ...words]),
   test: runTests,
   bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
+  soak: (node) => run(node, ["tools/soak/src/main.ts", ...words]),
   conformance: runConformance,
 };
 

@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { ask, fail, type Message, modern, pause, reply, send, text } from "./fixture-protocol.ts";
+import { MISBEHAVE, MISBEHAVING_TOOLS } from "./misbehaving-tools.ts";
 
 const READ_ONLY = { readOnlyHint: true, idempotentHint: true };
 export const TOOLS = [
   { name: "echo", annotations: READ_ONLY, "x-unknown": { kept: 1 } },
   { name: "count", description: "Appends a line to the count file, then waits `ms`; may not run twice." },
+  { name: "tally", description: "How often this process has been called so, and its pid; may not run twice." },
   { name: "sleep", annotations: READ_ONLY, description: "Answers after `ms`; stops early when cancelled." },
   { name: "progress", annotations: READ_ONLY, description: "Reports progress `steps` times." },
   { name: "fail", description: "Answers with isError." },
@@ -27,12 +29,14 @@ export const TOOLS = [
   { name: "withdraw", description: "Asks the client for `method`, and takes that back after `ms`." },
   { name: "links", annotations: READ_ONLY, description: "Answers with a resource and a link to one." },
   { name: "task", description: "Answers with a task, done after `ms`.", execution: { taskSupport: "optional" } },
+  ...MISBEHAVING_TOOLS,
 ].map((tool) => ({ inputSchema: { type: "object" }, ...tool }));
 
 const cancelled = new Set<unknown>();
 export const cancel = (requestId: unknown): void => void cancelled.add(requestId);
 
 let initialized: unknown;
+let tallied = 0;
 export const rememberClient = (params: unknown): void => {
   initialized = params;
 };
@@ -53,6 +57,7 @@ const RUN: Record<string, (message: Message, args: Record<string, any>) => unkno
     await pause(args["ms"]);
     text(id, "counted");
   },
+  tally: ({ id }) => text(id, JSON.stringify({ tally: ++tallied, pid: process.pid })),
   async sleep({ id }, args) {
     for (let left = Number(args["ms"]); left > 0 && !cancelled.has(id); left -= 20) await pause(Math.min(20, left));
     if (cancelled.delete(id)) process.stderr.write(`cancelled ${String(id)}\n`);
@@ -112,6 +117,7 @@ const RUN: Record<string, (message: Message, args: Record<string, any>) => unkno
       ],
     }),
   task: (message, args) => startTask(message, args),
+  ...MISBEHAVE,
 };
 
 export async function callTool(message: Message): Promise<void> {

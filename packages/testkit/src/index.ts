@@ -1,8 +1,11 @@
 export { eventually } from "./eventually.ts";
 export { fixtureServer } from "./fixture.ts";
-export { type Infrastructure, useInfrastructure } from "./infrastructure.ts";
+export { createInfrastructure, type Infrastructure, useInfrastructure } from "./infrastructure.ts";
+export { type Call, type Latency, measureClosedLoop, measureOpenLoop, measureSerial, type Throughput } from "./load.ts";
 export { legacyClient, type McpClientOptions, type McpReply, modernClient, postMcp } from "./mcp-client.ts";
 export { openPeer, type Peer, type PeerOptions, type Received, type Revision, REVISIONS } from "./mcp-peer.ts";
-export { type ServiceName, type System, useSystem } from "./system.ts";
+export { type ProcessEntry, processesMarked, readProcesses } from "./processes.ts";
+export { startSharedServers } from "./shared-servers.ts";
+export { createSystem, type ServiceName, type System, useSystem } from "./system.ts";
 export { testLog } from "./test-log.ts";
 export { callEvent, refusalEvent } from "./sample-events.ts";

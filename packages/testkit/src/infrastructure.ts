@@ -2,10 +2,17 @@ import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, inject } from "vitest";
 
+/** The NATS server and PostgreSQL cluster that a run's tests share; see shared-servers.ts. */
+export interface SharedServers {
+  readonly natsUrl: string;
+  readonly adminUrl: string;
+  readonly templateDatabase: string;
+  readonly rolePassword: string;
+}
+
 declare module "vitest" {
   export interface ProvidedContext {
-    /** Of the NATS server and PostgreSQL cluster that this run's tests share; see global-setup.ts. */
-    infrastructure: { natsUrl: string; adminUrl: string; templateDatabase: string; rolePassword: string };
+    infrastructure: SharedServers;
   }
 }
 
@@ -24,17 +31,23 @@ const CREATE_ATTEMPTS_MAX = 40;
 
 /** Real NATS and a database of its own for one test file. Call it at the top level or in a `describe`. */
 export function useInfrastructure(): Infrastructure {
-  const shared = inject("infrastructure");
+  const infra = createInfrastructure(inject("infrastructure"));
+  beforeAll(() => infra.createDatabase(), 60_000);
+  afterAll(() => infra.dropDatabase(), 60_000);
+  return infra;
+}
+
+/** The same where there is no test file: whoever makes it creates and drops its database. */
+export function createInfrastructure(
+  shared: SharedServers,
+): Infrastructure & { createDatabase(): Promise<void>; dropDatabase(): Promise<void> } {
   const name = `t${randomBytes(6).toString("hex")}`;
-
-  beforeAll(async () => {
-    await withAdmin(shared.adminUrl, (client) => createDatabase(client, name, shared.templateDatabase));
-  }, 60_000);
-  afterAll(async () => {
-    await withAdmin(shared.adminUrl, (client) => client.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`));
-  }, 60_000);
-
   return {
+    createDatabase: () => withAdmin(shared.adminUrl, (client) => createDatabase(client, name, shared.templateDatabase)),
+    dropDatabase: () =>
+      withAdmin(shared.adminUrl, async (client) => {
+        await client.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
+      }),
     natsUrl: shared.natsUrl,
     busPrefix: name,
     serviceKey: `key-${name}-0123456789`,
@@ -68,7 +81,7 @@ function inDatabase(adminUrl: string, database: string): string {
   return url.toString();
 }
 
-async function withAdmin(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+async function withAdmin(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

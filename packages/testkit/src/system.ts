@@ -1,24 +1,20 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "@tollgate/embedded";
 import { afterAll, beforeAll } from "vitest";
 import type { Infrastructure } from "./infrastructure.ts";
+import { type ServiceProcess, startService } from "./service-process.ts";
 
 const SERVICES = ["policy", "registry", "audit", "metering", "runner", "gateway"] as const;
 export type ServiceName = (typeof SERVICES)[number];
-
-const READY_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 15_000;
-const OUTPUT_KEPT_MAX_CHARS = 20_000;
-const ROOT = join(import.meta.dirname, "..", "..", "..");
 
 export interface System {
   readonly gatewayUrl: string;
   readonly token: string;
   readonly adminToken: string;
+  /** The token of one of the given tenants. */
+  tokenOf(tenant: string): string;
   /** Where the services listen for health and metrics. */
   readonly httpUrls: Readonly<Record<ServiceName, string>>;
   readonly stateDir: string;
@@ -26,22 +22,37 @@ export interface System {
   /** kill -9. */
   kill(service: ServiceName): Promise<void>;
   start(service: ServiceName): Promise<void>;
+  /** One more runner of all groups beside the first. It ends with the system, if not before. */
+  startRunner(): Promise<ServiceProcess>;
   /** What the service has written last. */
   output(service: ServiceName): string;
   /** Replaces tollgate.yaml. */
   configure(yaml: string): Promise<void>;
 }
 
-/**
- * The six services as six processes, as a user runs them, on this test file's own database and streams. `yaml` is
- * their tollgate.yaml without tokens: a caller's (`token`, permission mcp) and an administrator's are added.
- */
-export function useSystem(
+export interface SystemOptions {
+  /** tollgate.yaml without tokens: a caller's (`token`, permission mcp) and an administrator's are added. */
+  readonly yaml: string;
+  /** Each gets a token of its name. */
+  readonly tenants?: readonly string[];
+  readonly env?: Partial<Record<ServiceName, Record<string, string>>>;
+}
+
+/** The six services as six processes, as a user runs them, on this test file's own database and streams. */
+export function useSystem(infra: Infrastructure, options: SystemOptions): System {
+  const system = createSystem(infra, options);
+  beforeAll(() => system.startAll(), 90_000);
+  afterAll(() => system.stopAll(), 90_000);
+  return system;
+}
+
+/** The same where there is no test file: whoever makes it starts and stops it. */
+export function createSystem(
   infra: Infrastructure,
-  options: { yaml: string; env?: Partial<Record<ServiceName, Record<string, string>>> },
-): System {
-  const processes = new Map<ServiceName, ChildProcess>();
-  const outputs = new Map<ServiceName, string>();
+  options: SystemOptions,
+): System & { startAll(): Promise<void>; stopAll(): Promise<void> } {
+  const processes = new Map<ServiceName, ServiceProcess>();
+  const runners: ServiceProcess[] = [];
   const environments = new Map<ServiceName, Record<string, string>>();
   const httpUrls = {} as Record<ServiceName, string>;
   const token = `tg_${infra.busPrefix}_caller`;
@@ -53,6 +64,9 @@ export function useSystem(
       `      - { name: caller, token: ${token}, tenant: acme, team: research, permissions: [mcp] }`,
       `      - { name: other, token: ${token}_other, tenant: rival, permissions: [mcp] }`,
       `      - { name: admin, token: ${adminToken}, tenant: acme, permissions: [mcp, admin] }`,
+      ...(options.tenants ?? []).map(
+        (tenant) => `      - { name: ${tenant}, token: ${token}_${tenant}, tenant: ${tenant}, permissions: [mcp] }`,
+      ),
     ];
     const head = `control_plane:\n  auth:\n    type: token\n    tokens:\n${tokens.join("\n")}\n`;
     await writeFile(join(stateDir, "tollgate.yaml"), head + yaml);
@@ -88,48 +102,38 @@ export function useSystem(
   }
 
   async function start(service: ServiceName): Promise<void> {
-    const child = spawn(process.execPath, [join(ROOT, "services", service, "src", "main.ts")], {
-      env: environments.get(service),
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-    });
-    processes.set(service, child);
-    const keep = (chunk: Buffer) =>
-      outputs.set(service, ((outputs.get(service) ?? "") + chunk).slice(-OUTPUT_KEPT_MAX_CHARS));
-    child.stdout!.on("data", keep);
-    child.stderr!.on("data", keep);
-    const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
-    const ready = once(child, "message", { signal }).then(() => true);
-    const ended = once(child, "exit", { signal }).then(() => false);
-    ended.catch(() => undefined);
-    if (!(await Promise.race([ready, ended]).catch(() => false)))
-      throw new Error(`${service} did not become ready:\n${outputs.get(service) ?? ""}`);
+    processes.set(service, await startService(service, environments.get(service)!));
   }
 
+  /** What has ended already stays known for what it said. */
   async function stop(service: ServiceName, signal: NodeJS.Signals): Promise<void> {
-    const child = processes.get(service);
-    processes.delete(service);
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill(signal);
-    await once(child, "exit", { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) }).catch(() => {
-      child.kill("SIGKILL");
-      throw new Error(`${service} did not stop within ${STOP_TIMEOUT_MS} ms:\n${outputs.get(service) ?? ""}`);
-    });
+    await processes.get(service)?.stop(signal);
   }
 
-  beforeAll(async () => {
+  async function startRunner(): Promise<ServiceProcess> {
+    const runner = await startService("runner", {
+      ...environments.get("runner"),
+      TOLLGATE_HTTP_PORT: String(await freePort()),
+    });
+    runners.push(runner);
+    return runner;
+  }
+
+  async function startAll(): Promise<void> {
     await prepare();
     await Promise.all((["policy", "registry", "audit", "metering"] as const).map(start));
     await Promise.all((["runner", "gateway"] as const).map(start));
-  }, 90_000);
+  }
 
-  afterAll(async () => {
+  async function stopAll(): Promise<void> {
     const results: PromiseSettledResult<void>[] = [];
+    results.push(...(await Promise.allSettled(runners.map((each) => each.stop("SIGTERM")))));
     for (const service of SERVICES.toReversed())
       results.push(...(await Promise.allSettled([stop(service, "SIGTERM")])));
     await rm(stateDir, { recursive: true, force: true });
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
-  }, 90_000);
+  }
 
   return {
     get gatewayUrl() {
@@ -141,10 +145,14 @@ export function useSystem(
     get stateDir() {
       return stateDir;
     },
-    pid: (service) => processes.get(service)!.pid!,
+    tokenOf: (tenant) => `${token}_${tenant}`,
+    pid: (service) => processes.get(service)!.pid,
     kill: (service) => stop(service, "SIGKILL"),
     start,
-    output: (service) => outputs.get(service) ?? "",
+    startRunner,
+    output: (service) => processes.get(service)?.output() ?? "",
     configure,
+    startAll,
+    stopAll,
   };
 }

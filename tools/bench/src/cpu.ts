@@ -1,22 +1,12 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readProcesses } from "@tollgate/testkit";
 
-/** The kernel counts processor time in hundredths of a second (USER_HZ on Linux). */
+/** The kernel counts processor time in hundredths of a second. */
 const TICK_MS = 10;
 
 /** Processor time in milliseconds of each named process together with all its descendants that live now. */
 export function readCpu(roots: Readonly<Record<string, number>>): Record<string, number> {
   const owner = new Map(Object.entries(roots).map(([name, pid]) => [pid, name]));
-  const processes = new Map<number, { parent: number; ticks: number }>();
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      processes.set(Number(entry), { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) });
-    } catch {
-      // It ended between the two reads.
-    }
-  }
+  const processes = new Map(readProcesses().map((each) => [each.pid, each]));
   const total: Record<string, number> = Object.fromEntries(Object.keys(roots).map((name) => [name, 0]));
   for (const [pid, { ticks }] of processes) {
     for (let at: number | undefined = pid; at !== undefined && at > 1; at = processes.get(at)?.parent) {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { readCpu } from "./cpu.ts";
 import { openEchoLanes, openGatewayLanes } from "./gateway-calls.ts";
-import { measureClosedLoop, measureOpenLoop, measureSerial } from "./load.ts";
+import { measureClosedLoop, measureOpenLoop, measureSerial } from "@tollgate/testkit";
 import type { Results } from "./report.ts";
 import { openStdioBaseline } from "./stdio-baseline.ts";
 import type { MeasuredSystem } from "./system.ts";

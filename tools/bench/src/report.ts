@@ -1,4 +1,4 @@
-import type { Latency, Throughput } from "./load.ts";
+import type { Latency, Throughput } from "@tollgate/testkit";
 
 export interface Results {
   readonly at: string;

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import type { Call } from "./load.ts";
+import type { Call } from "@tollgate/testkit";
 
 const SERVER_PACKAGE = "@modelcontextprotocol/server-everything";
 
