@@ -3,9 +3,9 @@ import type { Subscription } from "@nats-io/transport-node";
 import { type CallEnvelope, isCallId, type Lane } from "@tollgate/contracts";
 import { type Batcher, createBatcher } from "./batcher.ts";
 import type { Bus } from "./connection.ts";
+import { putAside } from "./dead-letters.ts";
 import { decodeFrames, encodeFrames, type Framed } from "./framing.ts";
 import { publishAcknowledged } from "./publish.ts";
-import { DEAD_TEXT_MAX_CHARS } from "./streams.ts";
 
 const NANOS_PER_MS = 1_000_000;
 const BATCH_CALLS_MAX = 64;
@@ -162,13 +162,11 @@ function toDelivery(bus: Bus, message: JsMsg): Delivery | undefined {
     };
   } catch (error) {
     bus.log.error({ err: error, subject: message.subject }, "a call message that no gateway of ours wrote; put aside");
-    void publishAcknowledged(bus, {
-      subject: bus.subjects.dead("runner"),
-      payload: JSON.stringify({
-        subject: message.subject,
-        reason: (error as Error).message,
-        data: message.string().slice(0, DEAD_TEXT_MAX_CHARS),
-      }),
+    void putAside(bus, {
+      service: "runner",
+      subject: message.subject,
+      reason: (error as Error).message,
+      text: message.string(),
       id: `dead-${message.info.stream}-${message.info.streamSequence}`,
       untilMs: Date.now() + ACK_WAIT_MS,
     }).then(

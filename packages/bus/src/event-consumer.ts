@@ -2,8 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { AckPolicy, type JsMsg } from "@nats-io/jetstream";
 import { type AuditEvent, parseAuditEvent } from "@tollgate/contracts";
 import type { Bus } from "./connection.ts";
-import { publishAcknowledged } from "./publish.ts";
-import { DEAD_TEXT_MAX_CHARS } from "./streams.ts";
+import { putAside } from "./dead-letters.ts";
 
 const NANOS_PER_MS = 1_000_000;
 /** Long enough for a database that is slow, short enough that a crashed replica's messages come back soon. */
@@ -115,7 +114,7 @@ export async function consumeEvents(
       for (let delayMs = RETRY_MIN_MS; !signal.aborted; delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)) {
         try {
           if (batch.events.length > 0) await store(batch.events);
-          for (const bad of batch.badLines) await putAside(bus, durable, bad);
+          for (const bad of batch.badLines) await putLineAside(bus, durable, bad);
           for (const message of batch.messages) message.ack();
           problem = undefined;
           return;
@@ -166,18 +165,13 @@ export async function consumeEvents(
   };
 }
 
-/** Keeps a bad line where a person finds it; the stream takes it once, however often this is tried. */
-async function putAside(bus: Bus, durable: string, { message, at, line, reason }: BadLine): Promise<void> {
+async function putLineAside(bus: Bus, durable: string, { message, at, line, reason }: BadLine): Promise<void> {
   bus.log.error({ durable, sequence: message.seq, reason }, "a line on AUDIT that is no event; put aside");
-  await publishAcknowledged(bus, {
-    subject: bus.subjects.dead(durable),
-    payload: JSON.stringify({
-      stream: message.info.stream,
-      sequence: message.seq,
-      subject: message.subject,
-      reason,
-      line: line.slice(0, DEAD_TEXT_MAX_CHARS),
-    }),
+  await putAside(bus, {
+    service: durable,
+    subject: message.subject,
+    reason,
+    text: line,
     id: `dead-${durable}-${message.seq}-${at}`,
     untilMs: Date.now() + DEAD_TIMEOUT_MS,
   });

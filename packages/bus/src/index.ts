@@ -13,9 +13,11 @@ export {
   subscribeCancels,
 } from "./calls.ts";
 export { type Bus, type BusLog, connectBus } from "./connection.ts";
+export { dropDeadLetter, getDeadLetter, type KeptDeadLetter, listDeadLetters, putBack } from "./dead-letters.ts";
 export { consumeEvents, type EventConsumer, readLag, type StreamedEvent } from "./event-consumer.ts";
 export { createEventPublisher, type EventPublisher, findOutcomes } from "./events.ts";
 export { decodeFrames, encodeFrames, type Framed, singleLine } from "./framing.ts";
+export { answerHealth, requestHealth } from "./health.ts";
 export {
   type Abandoned,
   publishAbandoned,

@@ -18,8 +18,6 @@ const REPLIES_MAX_BYTES = GIB / 4;
 
 /** The largest message on any stream; NATS has to be started with a max_payload of at least this. */
 export const MESSAGE_MAX_BYTES = 8 * 1024 * 1024;
-/** How much of a bad text is put aside. In JSON a character takes up to six bytes: more might never fit, and for ever be tried again. */
-export const DEAD_TEXT_MAX_CHARS = MESSAGE_MAX_BYTES / 8;
 
 type Wanted = Partial<StreamConfig> & { name: string; subjects: string[] };
 

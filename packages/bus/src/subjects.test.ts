@@ -30,6 +30,7 @@ const BUILDERS: Readonly<Record<string, (part: string) => unknown>> = {
   "a session": (part) => subjects.session(part),
   "the runner of an answer": (part) => subjects.answers(part),
   "the group of an interest": (part) => subjects.interests(part),
+  "the group of a question for health": (part) => subjects.health(part),
   "a service's dead letters": (part) => subjects.dead(part),
 };
 
@@ -116,6 +117,19 @@ describe("the subjects of an installation", () => {
       replies: "ONE_REPLIES",
     });
     expect(prefixed.sessionsBucket).not.toBe(subjects.sessionsBucket);
+  });
+
+  it("are put back to when they are of calls or of events, of this installation", () => {
+    for (const each of [subjects, prefixed]) {
+      const taken = [each.call("demo", "batch", "acme"), each.callTo("demo", "r-1"), each.audit("acme", "call")];
+      expect(taken.map(each.takesBack)).toEqual([true, true, true]);
+      const others = [each.dead("audit"), each.reply("g-1", "id"), each.cancel("demo"), each.allCalls, each.abandoned];
+      for (const other of [...others, "$JS.API.STREAM.DELETE.CALLS", `${taken[0]}.more`, `${taken[0]}\n`, "", "x"])
+        expect([other, each.takesBack(other)]).toEqual([other, false]);
+    }
+    expect(subjects.takesBack(prefixed.call("demo", "batch", "acme"))).toBe(false);
+    expect(prefixed.takesBack(subjects.call("demo", "batch", "acme"))).toBe(false);
+    expect(prefixed.takesBack("onexaudit.v1.acme.call")).toBe(false);
   });
 
   it("have no prefix that reaches into another's", () => {

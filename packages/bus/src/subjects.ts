@@ -2,7 +2,8 @@ import { type Lane, LANES } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 
 /** Everything in a subject that comes from outside has to be one token: no dots, blanks or wildcards. */
-const TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
+const PART = "[A-Za-z0-9_-]{1,64}";
+const TOKEN = new RegExp(`^${PART}$`);
 
 function token(value: string, what: string): string {
   if (TOKEN.test(value)) return value;
@@ -13,6 +14,10 @@ function token(value: string, what: string): string {
 export function subjectsFor(prefix: string) {
   const at = prefix === "" ? "" : `${token(prefix, "prefix")}.`;
   const stream = prefix === "" ? "" : `${prefix.toUpperCase()}_`;
+  const escaped = at.replace(".", "\\.");
+  const taken = new RegExp(
+    `^${escaped}(mcp\\.call\\.v1\\.${PART}\\.(${LANES.join("|")}|to)|audit\\.v1\\.${PART})\\.${PART}$`,
+  );
   return {
     streams: { calls: `${stream}CALLS`, audit: `${stream}AUDIT`, dead: `${stream}DEAD`, replies: `${stream}REPLIES` },
     sessionsBucket: `${stream}SESSIONS`,
@@ -47,6 +52,8 @@ export function subjectsFor(prefix: string) {
     updates: `${at}mcp.update.v1`,
     audit: (tenant: string, kind: string) => `${at}audit.v1.${token(tenant, "tenant")}.${token(kind, "kind")}`,
     auditOfKind: (kind: string) => `${at}audit.v1.*.${token(kind, "kind")}`,
+    /** Whether a subject is one of calls or of events: nothing else is put back from the dead letters. */
+    takesBack: (subject: string) => taken.test(subject),
     dead: (service: string) => `${at}dead.v1.${token(service, "service")}`,
   };
 }

@@ -58,13 +58,13 @@ async function unfinished(): Promise<{ delivered: number; waiting: number }> {
   return { delivered: info.num_ack_pending, waiting: info.num_pending };
 }
 
-async function deadLetters(): Promise<{ line: string; reason: string; sequence: number }[]> {
+async function deadLetters(): Promise<{ data: string; reason: string; subject: string }[]> {
   const { dead } = bus.subjects.streams;
   const { state } = await bus.jsm.streams.info(dead);
   const letters = [];
   for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
     const message = await bus.jsm.streams.getMessage(dead, { seq });
-    if (message) letters.push(message.json<{ line: string; reason: string; sequence: number }>());
+    if (message) letters.push(message.json<{ data: string; reason: string; subject: string }>());
   }
   return letters;
 }
@@ -214,10 +214,10 @@ describe("a line that is no event", () => {
     await consume((batch) => Promise.resolve(void stored.push(...idsOf(batch))));
     await publishEach([[bad[0], JSON.stringify(first), bad[1], JSON.stringify(last), bad[2]].join("\n")]);
     await eventually(() => expect(stored).toEqual([first.id, last.id]));
-    await eventually(async () => expect((await deadLetters()).map(({ line }) => line)).toEqual(bad));
-    for (const { reason, sequence } of await deadLetters()) {
+    await eventually(async () => expect((await deadLetters()).map(({ data }) => data)).toEqual(bad));
+    for (const { reason, subject } of await deadLetters()) {
       expect(reason).not.toBe("");
-      expect(sequence).toBeGreaterThan(0);
+      expect(subject).toBe(bus.subjects.audit("acme", "call"));
     }
     await eventually(async () => expect(await unfinished()).toEqual({ delivered: 0, waiting: 0 }));
   });

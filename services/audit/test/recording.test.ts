@@ -48,7 +48,7 @@ async function deadLines(): Promise<string[]> {
   const lines: string[] = [];
   for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
     const message = await bus.jsm.streams.getMessage(bus.subjects.streams.dead, { seq });
-    if (message) lines.push(message.json<{ line: string }>().line);
+    if (message) lines.push(message.json<{ data: string }>().data);
   }
   return lines;
 }
