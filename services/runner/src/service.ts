@@ -15,6 +15,7 @@ import {
   startOpsServer,
 } from "@tollgate/service";
 import type { RunnerConfig } from "./config.ts";
+import { openContainment } from "./containment/containment.ts";
 import { createCallCounts, type ServerCallCounts } from "./domain/call-counts.ts";
 import type { Ending } from "./domain/outcome.ts";
 import { createPools } from "./handlers/assignments.ts";
@@ -26,7 +27,6 @@ import { createQuestions } from "./handlers/questions.ts";
 import { connectRegistry } from "./handlers/registry.ts";
 import { createSessionListener } from "./handlers/session-listener.ts";
 import { createCommandResolver } from "./launch/command.ts";
-import { openLedger } from "./upstream/process-ledger.ts";
 
 const EVENTS_WAITING_MAX = 20_000;
 /** How long an outcome waits for a stream that does not answer. The call's message stays on CALLS meanwhile. */
@@ -52,8 +52,8 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const stateDir = resolve(config.stateDir);
   const installDir = join(stateDir, "servers");
   await mkdir(installDir, { recursive: true });
-  const { ledger, ended } = openLedger(stateDir);
-  if (ended > 0) log.warn({ groups: ended }, "ended server processes that an earlier runner had left");
+  const containment = await openContainment({ stateDir, log });
+  life.onClose("containment", 100, () => containment.close());
 
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
@@ -70,7 +70,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     listenerOf: createSessionListener({ bus, questions, log }),
     updatesOf: createUpdates(bus),
     resolveCommand: createCommandResolver({ installDir, baseEnv: config.baseEnv }),
-    ledger,
+    containment,
     log,
     report: (report) => registry.report(report),
   });

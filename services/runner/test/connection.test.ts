@@ -8,13 +8,14 @@ import { requestMeta, responseForClient } from "../src/domain/translation.ts";
 import type { Command } from "../src/launch/command.ts";
 import { type CallSink, type Connection, openConnection } from "../src/upstream/connection.ts";
 import { SHARED_CLIENT } from "../src/upstream/handshake.ts";
-import { openLedger } from "../src/upstream/process-ledger.ts";
+import { openContainment } from "../src/containment/containment.ts";
 import { startStdioTransport } from "../src/upstream/stdio-transport.ts";
 import { answer, LEGACY, nodeCommand, oddCommand } from "./scripts.ts";
+import { containedSpec } from "./contained-spec.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const dir = useTempDir();
-const { ledger } = openLedger(dir);
+const containment = await openContainment({ stateDir: dir, log: testLog });
 const opened: Connection[] = [];
 const ends: string[] = [];
 let listsChanged = 0;
@@ -30,8 +31,9 @@ afterEach(async () => {
 });
 
 async function open(command: Command, options: { era?: Era; startupTimeoutMs?: number; signal?: AbortSignal } = {}) {
+  const contained = containment.contain(containedSpec(), command);
   const connection = await openConnection({
-    open: (events) => startStdioTransport({ command, lineMaxBytes: 1024 * 1024, ledger, events, log: testLog }),
+    open: (events) => startStdioTransport({ contained, lineMaxBytes: 1024 * 1024, events, log: testLog }),
     client: SHARED_CLIENT,
     era: options.era,
     startupTimeoutMs: options.startupTimeoutMs ?? 10_000,

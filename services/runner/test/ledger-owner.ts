@@ -1,16 +1,20 @@
 /** A runner's part in the ledger's tests: starts a group of processes, says which, and waits to be killed. */
-import { openLedger } from "../src/upstream/process-ledger.ts";
+import { testLog } from "@tollgate/testkit";
+import { openContainment } from "../src/containment/containment.ts";
 import { startProcess } from "../src/upstream/stdio-process.ts";
+import { containedSpec } from "./contained-spec.ts";
 
 const [stateDir = ""] = process.argv.slice(2);
-const { ledger } = openLedger(stateDir);
+const containment = await openContainment({ stateDir, log: testLog });
 const server = startProcess({
-  command: "/bin/sh",
-  args: ["-c", "sleep 300 & echo $!; wait"],
-  env: {},
-  cwd: stateDir,
+  contained: containment.contain(containedSpec(), {
+    command: "/bin/sh",
+    args: ["-c", "sleep 300 & echo $!; wait"],
+    env: {},
+    cwd: stateDir,
+    files: [],
+  }),
   lineMaxBytes: 1_000,
-  ledger,
   onLine: (line) => process.stdout.write(`${server.pid} ${line}\n`),
   onStderr: () => undefined,
   onExit: () => undefined,

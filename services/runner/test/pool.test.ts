@@ -9,14 +9,14 @@ import { configSchema } from "../src/config.ts";
 import { toServerSpec } from "../src/domain/server-spec.ts";
 import { createCommandResolver } from "../src/launch/command.ts";
 import { type Lease, openPool, type Pool, type ServerReport } from "../src/pool/pool.ts";
-import { openLedger } from "../src/upstream/process-ledger.ts";
+import { openContainment } from "../src/containment/containment.ts";
 import { assignment } from "./assigning-registry.ts";
 import { isRunning } from "./processes.ts";
 import { answer, LEGACY, oddCommand } from "./scripts.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const dir = useTempDir();
-const { ledger } = openLedger(dir);
+const containment = await openContainment({ stateDir: dir, log: testLog });
 const pools: Pool[] = [];
 let stopping: AbortController;
 let reports: ServerReport[];
@@ -46,7 +46,7 @@ function open(options: Options = {}): Pool {
     spec: toServerSpec(assignment({ command, env, startupTimeoutMs, clientCapabilities })),
     config,
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
-    ledger,
+    containment,
     signal: stopping.signal,
     log: testLog,
     report: (report) => reports.push(report),

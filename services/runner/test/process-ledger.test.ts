@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { afterEach, expect, test } from "vitest";
-import { openLedger } from "../src/upstream/process-ledger.ts";
-import { signalGroup } from "../src/upstream/stdio-process.ts";
+import { openLedger } from "../src/containment/process-ledger.ts";
+import { signalGroup } from "../src/containment/signals.ts";
 import { isRunning } from "./processes.ts";
 import { useTempDir } from "./temp-dir.ts";
 

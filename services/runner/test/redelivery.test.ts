@@ -12,7 +12,7 @@ import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
 import { createCommandResolver } from "../src/launch/command.ts";
 import { openPool, type Pool } from "../src/pool/pool.ts";
-import { openLedger } from "../src/upstream/process-ledger.ts";
+import { openContainment } from "../src/containment/containment.ts";
 import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
 import { type CallOptions, useTraffic } from "./traffic.ts";
@@ -31,12 +31,12 @@ const config = configSchema.parse({ serviceKey: "0123456789abcdef", natsUrl: "na
 
 const sealers = createSealers("0123456789abcdef");
 
-beforeAll(() => {
+beforeAll(async () => {
   pool = openPool({
     spec: toServerSpec(assignment({ env: { FIXTURE_COUNT_FILE: countFile }, clientCapabilities: [] })),
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
-    ledger: openLedger(dir).ledger,
+    containment: await openContainment({ stateDir: dir, log: testLog }),
     signal: stopping.signal,
     log: testLog,
     report: () => undefined,

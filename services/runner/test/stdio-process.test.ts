@@ -1,16 +1,17 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually } from "@tollgate/testkit";
+import { eventually, testLog } from "@tollgate/testkit";
 import { afterEach, describe, expect, test } from "vitest";
-import { openLedger } from "../src/upstream/process-ledger.ts";
+import { openContainment } from "../src/containment/containment.ts";
 import { startProcess, type StdioProcess } from "../src/upstream/stdio-process.ts";
+import { containedSpec } from "./contained-spec.ts";
 import { isRunning } from "./processes.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const LINE_MAX_BYTES = 1024 * 1024;
 
 const dir = useTempDir();
-const { ledger } = openLedger(dir);
+const containment = await openContainment({ stateDir: dir, log: testLog });
 const started: StdioProcess[] = [];
 afterEach(async () => {
   await Promise.all(started.splice(0).map((each) => each.end()));
@@ -26,12 +27,14 @@ function start(command: string, args: string[], cwd = dir): Watched {
   const lines: string[] = [];
   const exits: string[] = [];
   const server = startProcess({
-    command,
-    args,
-    env: { PATH: process.env["PATH"] ?? "" },
-    cwd,
+    contained: containment.contain(containedSpec(), {
+      command,
+      args,
+      env: { PATH: process.env["PATH"] ?? "" },
+      cwd,
+      files: [],
+    }),
     lineMaxBytes: LINE_MAX_BYTES,
-    ledger,
     onLine: (line) => lines.push(line),
     onStderr: () => undefined,
     onExit: (reason) => exits.push(reason),

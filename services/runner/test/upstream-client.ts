@@ -20,7 +20,7 @@ import { createPools } from "../src/handlers/assignments.ts";
 import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
 import { startCall } from "../src/handlers/running-call.ts";
-import { openLedger } from "../src/upstream/process-ledger.ts";
+import { openContainment } from "../src/containment/containment.ts";
 import { assignment } from "./assigning-registry.ts";
 
 const CALL_TIMEOUT_MS = 15_000;
@@ -53,7 +53,7 @@ const learned = Promise.withResolvers<Parameters<Parameters<typeof createPools>[
 const pools = createPools({
   config,
   log,
-  ledger: openLedger(stateDir).ledger,
+  containment: await openContainment({ stateDir, log }),
   resolveCommand: () => Promise.reject(new Error("there is nothing to start")),
   listenerOf: () => ({ onNotice: () => undefined, onQuestion: ({ refuse }) => refuse(-32601, "not known") }),
   updatesOf: () => () => undefined,

@@ -3,9 +3,9 @@ import { toAppError } from "@tollgate/errors";
 import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
+import type { Containment } from "../containment/containment.ts";
 import { toServerSpec } from "../domain/server-spec.ts";
 import type { CommandResolver } from "../launch/command.ts";
-import type { ProcessLedger } from "../upstream/process-ledger.ts";
 import { openPool, type Pool, type PoolOptions, type ServerReport } from "../pool/pool.ts";
 
 const REPORT_RETRY_MS = 1_000;
@@ -35,7 +35,7 @@ interface Entry {
 export function createPools(options: {
   config: RunnerConfig;
   resolveCommand: CommandResolver;
-  ledger: ProcessLedger;
+  containment: Containment;
   report: (report: Report) => Promise<void>;
   listenerOf: PoolOptions["listenerOf"];
   updatesOf: (server: string) => PoolOptions["onResourceUpdated"];

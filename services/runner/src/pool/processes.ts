@@ -1,6 +1,7 @@
 import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
+import type { Containment } from "../containment/containment.ts";
 import { allowedCapabilities } from "../domain/client-capabilities.ts";
 import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
 import type { CommandResolver } from "../launch/command.ts";
@@ -8,7 +9,6 @@ import { type Connection, type Listener, openConnection } from "../upstream/conn
 import type { EraMemory } from "../upstream/era-memory.ts";
 import { type LegacyClient, SHARED_CLIENT } from "../upstream/handshake.ts";
 import { createPlaces, type Places } from "./places.ts";
-import type { ProcessLedger } from "../upstream/process-ledger.ts";
 import { openRemote } from "../upstream/remote-transport.ts";
 import { startStdioTransport } from "../upstream/stdio-transport.ts";
 import type { RemoteKind, Transport, TransportEvents } from "../upstream/transport.ts";
@@ -20,7 +20,7 @@ export interface ProcessOptions {
   readonly spec: ServerSpec;
   readonly config: RunnerConfig;
   readonly resolveCommand: CommandResolver;
-  readonly ledger: ProcessLedger;
+  readonly containment: Containment;
   /** Aborted when the runner stops: nothing is waited for any more. */
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -217,7 +217,8 @@ async function transportOf(options: ProcessOptions): Promise<(events: TransportE
   }
   const command = await options.resolveCommand(spec, signal);
   signal.throwIfAborted();
-  return (events) => startStdioTransport({ ...options, command, lineMaxBytes, events });
+  const contained = options.containment.contain(spec, command);
+  return (events) => startStdioTransport({ ...options, contained, lineMaxBytes, events });
 }
 
 const REMOTE_KINDS: Readonly<Record<string, RemoteKind>> = {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import type { ProcessLedger } from "./process-ledger.ts";
+import type { Contained } from "../containment/containment.ts";
 
 const STDERR_TAIL_MAX_CHARS = 4_000;
 const STDERR_LINE_MAX_CHARS = 2_000;
@@ -22,12 +22,8 @@ export interface StdioProcess {
 }
 
 export interface StdioProcessOptions {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd: string;
+  readonly contained: Contained;
   readonly lineMaxBytes: number;
-  readonly ledger: ProcessLedger;
   readonly onLine: (line: string) => void;
   readonly onStderr: (line: string) => void;
   /** Once, after the last line: why it ended. */
@@ -36,22 +32,22 @@ export interface StdioProcessOptions {
 
 /** Starts a server in a process group of its own, so that what it starts ends with it. */
 export function startProcess(options: StdioProcessOptions): StdioProcess {
-  const { command, args, env, cwd, ledger } = options;
+  const { contained } = options;
+  const { command, args, env, cwd } = contained;
   const child = spawn(command, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"], detached: true });
   const pid = child.pid ?? 0;
-  if (pid !== 0) ledger.add(pid);
+  /** Why it was killed. */
+  let killedFor: string | undefined;
+  if (pid !== 0) contained.watch(pid, (reason) => (killedFor ??= reason));
   const tail = readStderr(child, options.onStderr);
-  let overlong = false;
   readLines(child, options, () => {
-    overlong = true;
-    signalGroup(pid, "SIGKILL");
+    killedFor ??= `wrote a line longer than ${options.lineMaxBytes} bytes`;
+    contained.kill();
   });
 
   const exited = new Promise<void>((resolve) => {
-    let outputGrace: NodeJS.Timeout | undefined;
+    let released: Promise<string | undefined> = Promise.resolve(undefined);
     const finish = (reason: string) => {
-      clearTimeout(outputGrace);
-      ledger.remove(pid);
       options.onExit(reason);
       resolve();
     };
@@ -60,13 +56,15 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
     });
     child.once("exit", () => {
       // Whatever it has started and not ended itself goes with it, and with that the ends of its output.
-      signalGroup(pid, "SIGKILL");
+      released = contained.release();
       outputGrace = setTimeout(() => (child.stdout?.destroy(), child.stderr?.destroy()), OUTPUT_GRACE_MS);
     });
+    let outputGrace: NodeJS.Timeout | undefined;
     child.once("close", (code, signal) => {
+      clearTimeout(outputGrace);
       if (pid === 0) return;
       const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
-      finish(overlong ? `wrote a line longer than ${options.lineMaxBytes} bytes` : how);
+      void released.then((limit) => finish(killedFor ?? limit ?? how));
     });
   });
   // A server may close its input and live on; that shows in its silence, not here.
@@ -92,9 +90,9 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
     async end() {
       child.stdin?.end();
       if (await settlesWithin(exited, STDIN_GRACE_MS)) return;
-      signalGroup(pid, "SIGTERM");
+      contained.terminate();
       if (await settlesWithin(exited, TERM_GRACE_MS)) return;
-      signalGroup(pid, "SIGKILL");
+      contained.kill();
       await exited;
     },
   };
@@ -103,17 +101,6 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
 function startFailure(error: NodeJS.ErrnoException, command: string, cwd: string): string {
   if (error.code !== "ENOENT") return `could not be started: ${error.message}`;
   return existsSync(cwd) ? `the command ${command} was not found` : `the working directory ${cwd} is not there`;
-}
-
-/** Signals every process of a group. One that is gone, or that has become another user's, is no error. */
-export function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  if (pid === 0) return;
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== "ESRCH" && code !== "EPERM") throw error;
-  }
 }
 
 function readLines(child: ChildProcess, options: StdioProcessOptions, onOverlong: () => void): void {

@@ -1,22 +1,19 @@
 import type { Log } from "@tollgate/service";
-import type { Command } from "../launch/command.ts";
-import type { ProcessLedger } from "./process-ledger.ts";
+import type { Contained } from "../containment/containment.ts";
 import { startProcess } from "./stdio-process.ts";
 import type { Transport, TransportEvents } from "./transport.ts";
 
 /** A server that is a process of ours: one message per line, both ways. */
 export function startStdioTransport(options: {
-  command: Command;
+  contained: Contained;
   lineMaxBytes: number;
-  ledger: ProcessLedger;
   events: TransportEvents;
   log: Log;
 }): Transport {
-  const { command, lineMaxBytes, ledger, events, log } = options;
+  const { contained, lineMaxBytes, events, log } = options;
   const server = startProcess({
-    ...command,
+    contained,
     lineMaxBytes,
-    ledger,
     onLine: (line) => events.onMessage(line, undefined),
     onStderr: (line) => log.debug({ stderr: line }, "server"),
     onExit: events.onEnd,

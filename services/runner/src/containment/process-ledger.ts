@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { signalGroup } from "./stdio-process.ts";
+import { signalGroup } from "./signals.ts";
 
 /**
  * The process groups that this runner has started, on disk: a runner that was killed cannot end its servers, so the
