@@ -37,6 +37,7 @@ const tool = (name: string, of = "fixture"): Subject => ({
   group: "demo",
   server: of,
   name,
+  sandboxed: false,
 });
 const authenticate = async (token = "token") => policy.authenticate(token);
 const decide = async (tools = [tool("echo")], whose = principal()) => policy.decide(whose, "tools/call", tools);
@@ -68,6 +69,17 @@ describe("within the lease", () => {
     expect(await allowed([tool("echo")], principal({ tenant: "rival" }))).toEqual([false]);
     expect(await allowed([tool("echo")], principal({ id: "other" }))).toEqual([false]);
     expect(await allowed([tool("echo", "second"), tool("echo"), tool("fail")])).toEqual([false, true, false]);
+  });
+
+  test("a server that moves to another group, or into a sandbox, is asked about again", async () => {
+    server.allow = (_request, { group, sandboxed }) => group === "demo" && sandboxed;
+    const echo = { ...tool("echo"), sandboxed: true };
+    const allowed = async (subject: Subject) => (await decide([subject]))[0]!.allow;
+    expect(await allowed(echo)).toBe(true);
+    expect(await allowed({ ...echo, sandboxed: false })).toBe(false);
+    expect(await allowed({ ...echo, group: "office" })).toBe(false);
+    expect(await allowed(echo)).toBe(true);
+    expect(server.asked.decide).toBe(3);
   });
 
   test("a token that is not known is refused, and asked about again", async () => {

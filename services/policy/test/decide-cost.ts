@@ -13,6 +13,7 @@ function stateWith(count: number, concerning: number) {
     principals: [`role:role-${index}`, index < concerning ? "team:ours" : `team:team-${index}`],
     actions: ["tools/call"],
     resources: [`server-${index}:read_*`, `files-${index}:*_all`, "group:none"],
+    requireSandbox: false,
     source: "file" as const,
     version: 1,
     updatedAtMs: 0,
@@ -51,12 +52,12 @@ for (const [count, concerning] of [
     action: "tools/call",
     nowMs: 0,
   };
-  decider(state, question)({ group: "g", server: "server-1", tool: "warm" });
+  decider(state, question)({ group: "g", server: "server-1", tool: "warm", sandboxed: false });
   const buildMs = performance.now() - began;
   const times: number[] = [];
   for (let round = 0; round < ROUNDS / Math.max(1, concerning / 50); round += 1) {
     const start = performance.now();
-    decider(state, question)({ group: "g", server: "server-1", tool: `read_${round}` });
+    decider(state, question)({ group: "g", server: "server-1", tool: `read_${round}`, sandboxed: false });
     times.push(performance.now() - start);
   }
   times.sort((one, other) => one - other);

@@ -127,7 +127,7 @@ describe("decisions", () => {
   test("say which policies decided and why", async () => {
     const principal = await dev();
     const tools = ["read_a", "write_file", ""];
-    const resources = tools.map((tool) => ({ group: "disk", server: "files", tool }));
+    const resources = tools.map((tool) => ({ group: "disk", server: "files", tool, sandboxed: false }));
     expect((await policy.decide({ principal, action: "tools/call", resources })).decisions).toEqual([
       { allow: true, policyIds: ["allow-dev"], reason: "allowed by policy allow-dev" },
       { allow: false, policyIds: [], reason: "no policy allows tools/call on files:write_file" },
@@ -150,6 +150,7 @@ describe("decisions", () => {
       group: "g",
       server: "files",
       tool: index % 3 === 0 ? `read_${index}` : `x${index}`,
+      sandboxed: false,
     }));
     const { decisions } = await policy.decide({ principal, action: "tools/call", resources });
     expect(decisions.map(({ allow }) => allow)).toEqual(resources.map((_, index) => index % 3 === 0));
@@ -165,6 +166,7 @@ describe("decisions", () => {
       group: "g",
       server: "files",
       tool: `read_${index}`,
+      sandboxed: false,
     }));
     const [answers] = await Promise.all([
       Promise.all(Array.from({ length: 3 }, () => policy.decide({ principal, action: "tools/call", resources }))),
@@ -213,6 +215,38 @@ describe("policies through the API", () => {
       { version: "2", change: "put", changed_by: "somebody" },
       { version: "3", change: "delete", changed_by: "tester" },
       { version: "4", change: "put", changed_by: "tester" },
+    ]);
+  });
+
+  test("may require a sandbox, in every version that is kept", async () => {
+    const principal = await dev();
+    const bare = { id: "no-bare", resources: ["files:*"], requireSandbox: true };
+    expect((await policy.putPolicy(bare)).policy).toMatchObject({
+      requireSandbox: true,
+      version: 1n,
+      cedar: expect.stringContaining("!resource.sandboxed"),
+    });
+    expect(await policy.mayCall(principal, "files", "read_a")).toMatchObject({
+      allow: false,
+      policyIds: ["no-bare"],
+      reason: "denied by policy no-bare: its server is in no sandbox",
+    });
+    expect(await policy.mayCall(principal, "files", "read_a", { sandboxed: true })).toMatchObject({ allow: true });
+
+    expect((await policy.putPolicy({ ...bare, requireSandbox: false })).policy).toMatchObject({ version: 2n });
+    expect((await policy.mayCall(principal, "files", "read_a", { sandboxed: true })).allow).toBe(false);
+    await policy.putPolicy(bare);
+    await restart();
+    expect((await policy.listPolicies()).policies.at(-1)).toMatchObject({ id: "no-bare", requireSandbox: true });
+    await policy.deletePolicy("no-bare");
+    const history = await query(
+      "SELECT version, change, require_sandbox FROM policy.policy_history WHERE id = 'no-bare' ORDER BY version",
+    );
+    expect(history).toEqual([
+      { version: "1", change: "put", require_sandbox: true },
+      { version: "2", change: "put", require_sandbox: false },
+      { version: "3", change: "put", require_sandbox: true },
+      { version: "4", change: "delete", require_sandbox: true },
     ]);
   });
 
@@ -283,6 +317,21 @@ describe("the file", () => {
       expect(policy.authenticate(DEV_TOKEN)).rejects.toMatchObject({ message: "the token is not known" }),
     );
     expect((await policy.listPolicies()).policies).toEqual([]);
+  });
+
+  test("may require a sandbox", async () => {
+    const principal = await dev();
+    const { revision } = await policy.listPolicies();
+    await policy.writeFile(
+      FILE.replace('["files:read_*"] }', '["files:read_*"], conditions: { require_sandbox: true } }'),
+    );
+    await eventually(async () => expect((await policy.mayCall(principal, "files", "read_a")).allow).toBe(false));
+    expect((await policy.mayCall(principal, "files", "read_a", { sandboxed: true })).allow).toBe(true);
+    expect((await policy.mayCall(principal, "files", "write_a", { sandboxed: true })).allow).toBe(false);
+    expect(await policy.listPolicies()).toMatchObject({
+      revision: revision + 1n,
+      policies: [{ id: "allow-dev", requireSandbox: true, version: 2n }],
+    });
   });
 
   test("with a mistake changes nothing, and a right one is taken after it", async () => {

@@ -58,8 +58,13 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string 
     authenticate: (token: string) => callUnary(client.authenticate.bind(client), { token }, unary),
     decide: (request: policyV1.DecideRequest) => callUnary(client.decide.bind(client), request, unary),
     /** One decision on `tools/call`. */
-    async mayCall(principal: policyV1.Principal | undefined, server: string, tool: string): Promise<policyV1.Decision> {
-      const request = { principal, action: "tools/call", resources: [{ group: "disk", server, tool }] };
+    async mayCall(
+      principal: policyV1.Principal | undefined,
+      server: string,
+      tool: string,
+      { sandboxed = false } = {},
+    ): Promise<policyV1.Decision> {
+      const request = { principal, action: "tools/call", resources: [{ group: "disk", server, tool, sandboxed }] };
       const { decisions } = await callUnary(client.decide.bind(client), request, unary);
       return decisions[0]!;
     },
@@ -98,4 +103,5 @@ const DENY_WRITES: policyV1.Policy = {
   updatedAtMs: 0n,
   updatedBy: "",
   cedar: "",
+  requireSandbox: false,
 };

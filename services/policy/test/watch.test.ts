@@ -31,9 +31,10 @@ describe("the lease", () => {
     const gateway = watchAs(policy, "g1");
     await eventually(() => expect(gateway.messages.length).toBeGreaterThan(0));
     expect(gateway.messages[0]).toMatchObject({ leaseMs: LEASE_MS, echo: 1n });
-    await eventually(() => expect(gateway.messages.length).toBeGreaterThan(6));
-    expect(gateway.leaseLeftMs(NEWEST)).toBeGreaterThan(0);
-    expect(new Set(gateway.messages.map(({ echo }) => echo)).size).toBe(gateway.messages.length);
+    // On a busy machine one may be sent before the answer to the last is there: then it says the same again.
+    const renewals = () => new Set(gateway.messages.map(({ echo }) => echo)).size;
+    await eventually(() => expect(renewals()).toBeGreaterThan(6));
+    await eventually(() => expect(gateway.leaseLeftMs(NEWEST)).toBeGreaterThan(0));
     gateway.leave();
   });
 

@@ -57,7 +57,7 @@ export function openPolicy(options: {
     const answers: Decision[] = [];
     for (let from = 0; from < subjects.length; from += DECIDE_MAX) {
       const asked = subjects.slice(from, from + DECIDE_MAX);
-      const resources = asked.map(({ group, server, name }) => ({ group, server, tool: name }));
+      const resources = asked.map(({ group, server, name, sandboxed }) => ({ group, server, tool: name, sandboxed }));
       const request = { principal, action, resources };
       const answer = await current(lease, () => callUnary(client.decide.bind(client), request, unary));
       if (answer.decisions.length !== asked.length)
@@ -96,8 +96,9 @@ export function openPolicy(options: {
   };
 }
 
-function decisionKey(principal: Principal, action: Action, { server, name }: Subject): string {
-  return `${principalKey(principal)}\n${action}\n${server}\n${name}`;
+/** All that policy is told: a server may move to another group, or into a sandbox, while the policies stay. */
+function decisionKey(principal: Principal, action: Action, { group, server, name, sandboxed }: Subject): string {
+  return `${principalKey(principal)}\n${action}\n${group}\n${server}\n${sandboxed}\n${name}`;
 }
 
 const principalKeys = new WeakMap<Principal, string>();

@@ -16,6 +16,7 @@ export interface Item {
   readonly kind: Kind;
   readonly group: string;
   readonly server: string;
+  readonly sandboxed: boolean;
   /** As the server has it: the name of a tool or prompt, a resource's uri, a template's uriTemplate. */
   readonly name: string;
   readonly retrySafe: boolean;
@@ -25,10 +26,14 @@ export interface Item {
   readonly prefixed: string;
   /** Arguments of a tool that modern clients repeat in headers. */
   readonly paramHeaders: readonly ParamHeader[];
+  /** What the installation declares of a tool. */
+  readonly rule?: registryV1.ToolRule | undefined;
 }
 
 export interface Server {
   readonly info: registryV1.Server;
+  /** Its processes are kept apart from the machine, as far as is known: not before a runner has said so. */
+  readonly sandboxed: boolean;
   /** What it has declared in its own initialize or discover. */
   readonly capabilities: Readonly<Record<string, unknown>>;
   readonly items: Readonly<Record<Kind, ReadonlyMap<string, Item>>>;
@@ -55,15 +60,19 @@ export function toCatalogue(snapshot: registryV1.WatchCatalogueResponse): Catalo
   return { revision: snapshot.revision, groups: snapshot.groups, servers };
 }
 
+const SANDBOXES: ReadonlySet<string> = new Set(["bubblewrap", "container"]);
+
 function toServer(info: registryV1.Server): Server {
   const of = (kind: Kind, items: readonly registryV1.Item[]) =>
     new Map(items.map(({ key, definition }) => [key, toItem({ info, kind, name: key, definition, retrySafe: true })]));
+  const rules = new Map(info.toolRules.map((rule) => [rule.tool, rule]));
   const tools = info.tools.map(({ name, definition, retrySafe }): [string, Item] => [
     name,
-    toItem({ info, kind: "tool", name, definition, retrySafe }),
+    { ...toItem({ info, kind: "tool", name, definition, retrySafe }), rule: rules.get(name) },
   ]);
   return {
     info,
+    sandboxed: SANDBOXES.has(info.isolation),
     capabilities: parseObject(info.capabilities),
     items: {
       tool: new Map(tools),
@@ -102,7 +111,8 @@ function toItem(options: {
     ...changeStrings(definition, uris, (own) => prefixedUri(info.id, own)),
   ]);
   const paramHeaders = kind === "tool" ? findParamHeaders(definition) : [];
-  return { kind, group: info.group, server: info.id, name, retrySafe, definition, prefixed, paramHeaders };
+  const sandboxed = SANDBOXES.has(info.isolation);
+  return { kind, group: info.group, server: info.id, sandboxed, name, retrySafe, definition, prefixed, paramHeaders };
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {

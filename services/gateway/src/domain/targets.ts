@@ -11,6 +11,8 @@ export interface Subject {
   readonly server: string;
   /** The tool or prompt, or the resource's uri, as the server knows it. */
   readonly name: string;
+  /** The server's processes are in a sandbox. */
+  readonly sandboxed: boolean;
 }
 
 /** Where a request goes, what has to be allowed for it, and what its server knows as what the client has named. */
@@ -128,10 +130,14 @@ function findTask({ catalogue, scope, frame, sealers, principal }: Lookup): Foun
 
 /** Reading again changes nothing, so all but tools may run again. */
 function targetOf(server: Server, of: { action: Action; path: Path; own: string; named: string }): Found {
-  const { group, id } = server.info;
   const { action, path, own, named } = of;
-  const subject = { group, server: id, name: own };
+  const subject = subjectOf(server, own);
   return { ok: true, target: { server, action, subject, retrySafe: true, path, own, named } };
+}
+
+/** `name` is as the server knows it. */
+export function subjectOf({ info, sandboxed }: Server, name: string): Subject {
+  return { group: info.group, server: info.id, name, sandboxed };
 }
 
 function readParam({ frame }: Lookup, path: Path): string | { readonly reason: string } {

@@ -17,6 +17,16 @@ export const idParam = z.object({ id: NAME });
 export const revision = z.object({ revision: count });
 export const groups = z.object({ items: z.array(z.object({ id: z.string(), name: z.string() })) });
 
+const toolRule = z
+  .object({
+    tool: z.string(),
+    concurrency: count,
+    callTimeoutMs: count,
+    fallbacks: z.array(z.object({ server: z.string(), tool: z.string() })),
+    cachedResultMs: count,
+  })
+  .meta({ description: "What was declared of a tool; 0 is no limit of its own" });
+
 export const server = z.object({
   id: z.string(),
   name: z.string(),
@@ -32,12 +42,17 @@ export const server = z.object({
   prompts: count,
   resources: count,
   resourceTemplates: count,
+  isolation: z.string().meta({ description: "How its processes are kept apart: bubblewrap, container or none" }),
+  limitsBy: z.string().meta({ description: "Who holds them to their limits: cgroup, prlimit, engine or none" }),
+  generation: count.meta({ description: "Counts the restarts that were asked for" }),
+  toolRules: z.array(toolRule),
   reportedAt: z.string().nullable(),
 });
 export const servers = z.object({ items: z.array(server) });
 
 export function toServer({ info, items }: Server): z.infer<typeof server> {
   const { id, name, group, type, enabled, status, reason, era, protocol, serverInfo } = info;
+  const { isolation, limitsBy, generation, toolRules } = info;
   return {
     id,
     name,
@@ -53,6 +68,10 @@ export function toServer({ info, items }: Server): z.infer<typeof server> {
     prompts: items.prompt.size,
     resources: items.resource.size,
     resourceTemplates: items.template.size,
+    isolation,
+    limitsBy,
+    generation: Number(generation),
+    toolRules,
     reportedAt: isoOrNull(info.reportedAtMs),
   };
 }
@@ -78,6 +97,8 @@ export const policyBody = z.object({
     .min(1)
     .max(100)
     .meta({ examples: [["files:read_*"]] }),
+  // Strict: a condition that nothing heeds would make the policy wider than it reads.
+  conditions: z.strictObject({ requireSandbox: z.boolean().default(false) }).prefault({}),
 });
 export const policy = policyBody.extend({
   id: z.string(),
@@ -100,6 +121,7 @@ export function toPolicy(from: policyV1.Policy): z.infer<typeof policy> {
     principals,
     actions,
     resources,
+    conditions: { requireSandbox: from.requireSandbox },
     source,
     version: Number(version),
     updatedAt: isoOrNull(updatedAtMs),

@@ -15,6 +15,7 @@ import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { serverIn } from "../domain/catalogue.ts";
 import { LISTS } from "../domain/lists.ts";
+import { subjectOf } from "../domain/targets.ts";
 import { decide } from "./decisions.ts";
 import type { Lists } from "./lists.ts";
 import type { McpContext, Outlet } from "./mcp-exchange.ts";
@@ -107,9 +108,10 @@ export function createChannels(options: {
   async function readableUris({ context, wants }: Entry): Promise<Entry["uris"]> {
     const allowed = new Map<string, Map<string, string>>();
     for (const [server, own] of urisOf(context, wants)) {
-      const group = registry.catalogue.servers.get(server)?.info.group ?? "";
+      const found = registry.catalogue.servers.get(server);
+      if (found === undefined) continue;
       const names = [...own.keys()];
-      const subjects = names.map((name) => ({ group, server, name }));
+      const subjects = names.map((name) => subjectOf(found, name));
       const { decisions } = await decide(policy, context, "resources/read", subjects);
       const kept = names.filter((_name, i) => decisions[i]!.allow);
       if (kept.length > 0) allowed.set(server, new Map(kept.map((name) => [name, own.get(name)!])));

@@ -4,12 +4,13 @@ import { toCedarText } from "./cedar-text.ts";
 import { createCedarEngine, type EnginePolicy, type Subject, type Target } from "./cedar-engine.ts";
 
 const SUBJECT: Subject = { kind: "token", id: "dev", tenant: "acme", team: "t", roles: ["r"] };
-const TARGET: Target = { group: "g", server: "s", tool: "x" };
+const TARGET: Target = { group: "g", server: "s", tool: "x", sandboxed: false };
 
 function policy(id: string, cedar: string, principals = ["*"]): EnginePolicy {
   return { id, principals, cedar };
 }
 
+const EVERYTHING = { actions: ["*"], resources: ["*"], requireSandbox: false };
 const ALLOW = policy("allow", "permit(principal, action, resource);");
 
 describe("what cannot be evaluated is denied", () => {
@@ -69,7 +70,7 @@ describe("a subject's set", () => {
       fc.property(fc.array(anyPolicy, { maxLength: 8 }), anySubject, (list, subject) => {
         const policies = list.map(({ effect, principals }, index) => {
           const id = `p${index}`;
-          return { id, principals, cedar: toCedarText({ id, effect, principals, actions: ["*"], resources: ["*"] }) };
+          return { id, principals, cedar: toCedarText({ ...EVERYTHING, id, effect, principals }) };
         });
         const sliced = createCedarEngine(policies);
         const whole = createCedarEngine(policies.map((each) => ({ ...each, principals: ["*"] })));

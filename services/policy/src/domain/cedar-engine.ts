@@ -23,6 +23,8 @@ export interface Target {
   readonly server: string;
   /** Empty for the server as a whole. */
   readonly tool: string;
+  /** False where it is not known. */
+  readonly sandboxed: boolean;
 }
 
 export interface Verdict {
@@ -147,14 +149,15 @@ function ask(preparsedPolicySetId: string, subject: Subject, action: string, tar
       ...subject.roles.map((id) => ({ type: "Role", id })),
     ],
   };
-  const { group, server, tool } = target;
+  const { group, server, tool, sandboxed } = target;
+  const attrs = { server, tool, sandboxed };
   const inGroup = { type: "Group", id: group };
   const resource: EntityJson =
     tool === ""
-      ? { uid: { type: "Server", id: server }, attrs: { server, tool }, parents: [inGroup] }
+      ? { uid: { type: "Server", id: server }, attrs, parents: [inGroup] }
       : {
           uid: { type: "Tool", id: `${server}/${tool}` },
-          attrs: { server, tool },
+          attrs,
           parents: [{ type: "Server", id: server }, inGroup],
         };
   return statefulIsAuthorized({

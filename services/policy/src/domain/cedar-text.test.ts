@@ -6,7 +6,14 @@ import { createCedarEngine } from "./cedar-engine.ts";
 import { toCedarText } from "./cedar-text.ts";
 import type { ShortPolicy } from "./policy.ts";
 
-const ANY: ShortPolicy = { id: "p", effect: "allow", principals: ["*"], actions: ["*"], resources: ["*"] };
+const ANY: ShortPolicy = {
+  id: "p",
+  effect: "allow",
+  principals: ["*"],
+  actions: ["*"],
+  resources: ["*"],
+  requireSandbox: false,
+};
 
 describe("the short form in Cedar", () => {
   test.each<[string, Partial<ShortPolicy>, string]>([
@@ -34,6 +41,16 @@ describe("the short form in Cedar", () => {
       "both",
       { principals: ["role:b"], resources: ["s:*"] },
       `permit (principal, action, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s")) };`,
+    ],
+    [
+      "a sandbox that an allow needs",
+      { requireSandbox: true },
+      `permit (principal, action, resource)\nwhen { resource.sandboxed };`,
+    ],
+    [
+      "a sandbox that keeps a deny away",
+      { effect: "deny", requireSandbox: true, principals: ["role:b"], resources: ["s:t*"] },
+      `forbid (principal, action, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s" && resource.tool like "t*")) && !resource.sandboxed };`,
     ],
     [
       "what Cedar would read otherwise",
@@ -92,7 +109,7 @@ function allows(policy: ShortPolicy, tool: string): boolean {
   const engine = createCedarEngine([{ ...policy, cedar: toCedarText(policy) }]);
   try {
     const subject = { kind: "token" as const, id: "t", tenant: "x", team: "x", roles: [] };
-    return engine.decide(subject, "tools/call", { group: "g", server: "s", tool }).allow;
+    return engine.decide(subject, "tools/call", { group: "g", server: "s", tool, sandboxed: false }).allow;
   } finally {
     engine.dispose();
   }

@@ -14,13 +14,14 @@ import type { ShortPolicy } from "./policy.ts";
  * The entities that policies speak of, in Cedar's schema language
  * (https://docs.cedarpolicy.com/schema/human-readable-schema.html). A resource without a tool is a whole server: its
  * `tool` is empty. Otherwise `tool` is the name of a tool or a prompt, or the uri of a resource; the action says which.
+ * `sandboxed` is whether the server's processes are in a sandbox.
  */
 export const CEDAR_SCHEMA = `
 entity Role, Team, Tenant;
 entity Token, User in [Role, Team, Tenant];
 entity Group;
-entity Server in [Group] { server: String, tool: String };
-entity Tool in [Server, Group] { server: String, tool: String };
+entity Server in [Group] { server: String, tool: String, sandboxed: Bool };
+entity Tool in [Server, Group] { server: String, tool: String, sandboxed: Bool };
 action ${ACTIONS.map(quote).join(", ")} appliesTo { principal: [Token, User], resource: [Server, Tool], context: {} };
 `;
 
@@ -34,6 +35,7 @@ export function toCedarText(policy: ShortPolicy): string {
   const conditions = [
     anyOf(policy.principals.map((text) => principalTest(valueOf(parsePrincipal(text))))),
     anyOf(policy.resources.map((text) => resourceTest(valueOf(parseResource(text))))),
+    sandboxTest(policy),
   ].filter((condition) => condition !== undefined);
   const effect = policy.effect === "allow" ? "permit" : "forbid";
   const scope = `principal, ${actionScope(policy.actions.map((text) => valueOf(parseAction(text))))}, resource`;
@@ -56,6 +58,12 @@ function resourceTest(form: ResourceForm): string | undefined {
   if (form.kind === "group") return `resource in Group::${quote(form.group)}`;
   const tests = [globTest("resource.server", form.server), globTest("resource.tool", form.tool)];
   return tests.filter((test) => test !== undefined).join(" && ") || undefined;
+}
+
+/** Both ways it is the bare server that loses. */
+function sandboxTest({ effect, requireSandbox }: ShortPolicy): string | undefined {
+  if (!requireSandbox) return undefined;
+  return effect === "allow" ? "resource.sandboxed" : "!resource.sandboxed";
 }
 
 function globTest(attribute: string, glob: string): string | undefined {

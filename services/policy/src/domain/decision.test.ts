@@ -34,18 +34,19 @@ const TOKENS = [
   token("gone", { revokedAtMs: NOW - 1 }),
 ];
 
-/** `id: effect | principals | actions | resources`, each a list separated by spaces. */
+/** `id: effect | principals | actions | resources`, each a list separated by spaces; `| sandbox` where it requires one. */
 function policies(...lines: string[]): PolicyRecord[] {
   return lines.map((line) => {
     const [head, ...lists] = line.split(" | ");
     const [id, effect] = head!.split(": ");
-    const [principals, actions, resources] = lists.map((list) => list.split(" "));
+    const [principals, actions, resources, sandbox] = lists.map((list) => list.split(" "));
     return {
       id: id!,
       effect: effect as "allow" | "deny",
       principals: principals!,
       actions: actions!,
       resources: resources!,
+      requireSandbox: sandbox !== undefined,
       source: "api",
       version: 1,
       updatedAtMs: NOW,
@@ -63,14 +64,14 @@ const NOBODY = { id: "", tenant: "", team: "sales", roles: ["intern"], permissio
 
 const GROUPS: Record<string, string> = { files: "disk", everything: "demo", "files-eu": "disk", postgres: "data" };
 
-function target(text: string): Target {
+function target(text: string, sandboxed = false): Target {
   const [server, tool = ""] = text.split(/:(.*)/s);
-  return { group: GROUPS[server!] ?? "other", server: server!, tool };
+  return { group: GROUPS[server!] ?? "other", server: server!, tool, sandboxed };
 }
 
-function ask(state: PolicyState, who: string, action: string, what: string) {
+function ask(state: PolicyState, who: string, action: string, what: string, sandboxed = false) {
   const tenant = TOKENS.find(({ name }) => name === who)?.tenant ?? "acme";
-  return decider(state, { principal: { ...NOBODY, id: who, tenant }, action, nowMs: NOW })(target(what));
+  return decider(state, { principal: { ...NOBODY, id: who, tenant }, action, nowMs: NOW })(target(what, sandboxed));
 }
 
 const SET = policies(
@@ -197,6 +198,38 @@ describe("decisions", () => {
   });
 });
 
+describe("policies that require a sandbox", () => {
+  const state = stateOf(
+    policies(
+      "apart: allow | * | tools/call | files:* | sandbox",
+      "no-bare-writes: deny | * | tools/call | *:write_* | sandbox",
+      "x: allow | * | tools/call | x:*",
+      "no-drop: deny | * | * | *:drop",
+    ),
+  );
+  const lacking = ": its server is in no sandbox";
+
+  test.each<[string, boolean, string]>([
+    ["files:list", true, "allowed by policy apart"],
+    ["files:list", false, `no policy allows tools/call on files:list${lacking}`],
+    ["files:write_all", true, "allowed by policy apart"],
+    ["files:write_all", false, `denied by policy no-bare-writes${lacking}`],
+    ["x:list", false, "allowed by policy x"],
+    ["x:write_all", true, "allowed by policy x"],
+    ["x:write_all", false, `denied by policy no-bare-writes${lacking}`],
+    // A sandbox alone opens nothing, and is not named where it would not help.
+    ["files:drop", true, "denied by policy no-drop"],
+    ["files:drop", false, "denied by policy no-drop"],
+    ["postgres:select", true, "no policy allows tools/call on postgres:select"],
+    ["postgres:select", false, "no policy allows tools/call on postgres:select"],
+  ])("%s, in a sandbox: %s → %s", (what, sandboxed, reason) => {
+    expect(ask(state, "dev", "tools/call", what, sandboxed)).toMatchObject({
+      allow: reason.startsWith("allowed"),
+      reason,
+    });
+  });
+});
+
 describe("decisions about users", () => {
   const ALICE = { id: "user:alice", tenant: "acme", team: "sales", roles: ["developer"], permissions: ["mcp"] };
   const OAUTH = {
@@ -272,6 +305,7 @@ const anyPolicy = fc.record({
     minLength: 1,
     maxLength: 2,
   }),
+  requireSandbox: fc.boolean(),
 });
 const anyPolicies = fc.array(anyPolicy, { maxLength: 6 }).map((list): PolicyRecord[] =>
   list.map((each, index) => ({
@@ -287,13 +321,15 @@ const anyQuestion = fc.record({
   who: fc.constantFrom("dev", "reader", "both", "guest"),
   action: fc.constantFrom("tools/list", "tools/call"),
   what: fc.tuple(fc.constantFrom(...SERVERS), fc.constantFrom(...TOOLS)).map(([server, tool]) => `${server}:${tool}`),
+  sandboxed: fc.boolean(),
 });
 
 describe("for any policies", () => {
-  function decideWith(records: PolicyRecord[], question: { who: string; action: string; what: string }) {
+  type Asked = { who: string; action: string; what: string; sandboxed: boolean };
+  function decideWith(records: PolicyRecord[], { who, action, what, sandboxed }: Asked) {
     const state = stateOf(records);
     try {
-      return ask(state, question.who, question.action, question.what);
+      return ask(state, who, action, what, sandboxed);
     } finally {
       state.engine.dispose();
     }
@@ -331,6 +367,17 @@ describe("for any policies", () => {
         expect(extra.effect === "deny" ? before.allow || !after.allow : !before.allow || after.allow).toBe(true);
         const denies = records.filter(({ effect }) => effect === "deny").map(({ id }) => id);
         if (before.policyIds.some((id) => denies.includes(id))) expect(after.allow).toBe(false);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("a sandbox never takes away what is allowed without", () => {
+    fc.assert(
+      fc.property(anyPolicies, anyQuestion, (records, question) => {
+        const bare = decideWith(records, { ...question, sandboxed: false });
+        const apart = decideWith(records, { ...question, sandboxed: true });
+        expect(bare.allow && !apart.allow).toBe(false);
       }),
       { numRuns: 60 },
     );

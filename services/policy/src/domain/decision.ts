@@ -21,7 +21,7 @@ export interface Question {
   readonly nowMs: number;
 }
 
-type DecisionState = Pick<PolicyState, "engine" | "tokens" | "oauth">;
+type DecisionState = Pick<PolicyState, "engine" | "tokens" | "oauth" | "policies">;
 
 /** Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. */
 export function decider(state: DecisionState, question: Question): (target: Target) => Decision {
@@ -32,10 +32,15 @@ export function decider(state: DecisionState, question: Question): (target: Targ
   if (!KNOWN_ACTIONS.has(action)) return () => refuse(`the action ${show(action)} is not known`);
   if (!permissions.some((each) => each === "mcp" || each.startsWith("mcp:")))
     return () => refuse(`the ${subject.kind} ${show(subject.id)} lacks the permission mcp`);
+  const sandboxMatters = state.policies.some(({ requireSandbox }) => requireSandbox);
   return (target) => {
     if (!permitsMcp(permissions, target))
       return refuse(`the access token of ${show(subject.id)} is not meant for ${show(target.server)}`);
-    return explain(state.engine.decide(subject, action, target), action, target);
+    const verdict = state.engine.decide(subject, action, target);
+    const decision = explain(verdict, action, target);
+    if (verdict.allow || verdict.failure !== undefined || target.sandboxed || !sandboxMatters) return decision;
+    const isAllLacking = state.engine.decide(subject, action, { ...target, sandboxed: true }).allow;
+    return isAllLacking ? { ...decision, reason: `${decision.reason}: its server is in no sandbox` } : decision;
   };
 }
 

@@ -1,10 +1,19 @@
 import { expect, test } from "vitest";
 import { concernsTenant, parsePolicy, samePolicy } from "./policy.ts";
 
-const GOOD = { id: "p", effect: "allow", principals: ["*"], actions: ["tools/call"], resources: ["files:*"] };
+const GOOD = {
+  id: "p",
+  effect: "allow",
+  principals: ["*"],
+  actions: ["tools/call"],
+  resources: ["files:*"],
+  requireSandbox: false,
+};
 
 test("a good policy is taken, without what else it came with", () => {
   expect(parsePolicy({ ...GOOD, source: "file" } as typeof GOOD)).toEqual({ ok: true, value: GOOD });
+  const strict = { ...GOOD, requireSandbox: true };
+  expect(parsePolicy(strict)).toEqual({ ok: true, value: strict });
 });
 
 test.each([
@@ -33,6 +42,7 @@ test("policies are the same when each part is", () => {
   const policy = { ...GOOD, effect: "allow" as const };
   expect(samePolicy(policy, { ...policy, principals: ["*"] })).toBe(true);
   expect(samePolicy(policy, { ...policy, effect: "deny" })).toBe(false);
+  expect(samePolicy(policy, { ...policy, requireSandbox: true })).toBe(false);
   expect(samePolicy(policy, { ...policy, principals: ["*", "*"] })).toBe(false);
   expect(samePolicy(policy, { ...policy, resources: ["files:x"] })).toBe(false);
 });

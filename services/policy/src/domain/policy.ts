@@ -11,6 +11,8 @@ export interface ShortPolicy {
   readonly principals: readonly string[];
   readonly actions: readonly string[];
   readonly resources: readonly string[];
+  /** What it allows, it allows where the server is in a sandbox; what it denies, where it is in none. */
+  readonly requireSandbox: boolean;
 }
 
 export interface PolicyRecord extends ShortPolicy {
@@ -30,6 +32,7 @@ export function parsePolicy(given: {
   readonly principals: readonly string[];
   readonly actions: readonly string[];
   readonly resources: readonly string[];
+  readonly requireSandbox: boolean;
 }): Parsed<ShortPolicy> {
   const mistakes: string[] = [];
   if (!NAME_PATTERN.test(given.id)) mistakes.push("id: has to be 1 to 63 of a-z, 0-9 and inner -");
@@ -41,8 +44,8 @@ export function parsePolicy(given: {
     ...checkList("resources", given.resources, parseResource),
   );
   if (effect === undefined || mistakes.length > 0) return { ok: false, reason: mistakes.join("; ") };
-  const { id, principals, actions, resources } = given;
-  return { ok: true, value: { id, effect, principals, actions, resources } };
+  const { id, principals, actions, resources, requireSandbox } = given;
+  return { ok: true, value: { id, effect, principals, actions, resources, requireSandbox } };
 }
 
 function checkList(place: string, texts: readonly string[], parse: (text: string) => Parsed<unknown>): string[] {
@@ -71,6 +74,7 @@ export function concernsTenant(
 export function samePolicy(one: ShortPolicy, other: ShortPolicy): boolean {
   return (
     one.effect === other.effect &&
+    one.requireSandbox === other.requireSandbox &&
     sameTexts(one.principals, other.principals) &&
     sameTexts(one.actions, other.actions) &&
     sameTexts(one.resources, other.resources)

@@ -224,6 +224,7 @@ function toPolicy(policy: CompiledPolicy): policyV1.Policy {
     updatedAtMs: BigInt(policy.updatedAtMs),
     updatedBy: policy.updatedBy,
     cedar: policy.cedar,
+    requireSandbox: policy.requireSandbox,
   };
 }
 

@@ -7,6 +7,7 @@ interface PolicyRow {
   principals: string[];
   actions: string[];
   resources: string[];
+  require_sandbox: boolean;
   source: Source;
   version: string;
   updated_at: Date;
@@ -30,6 +31,7 @@ function toRecord(row: PolicyRow): PolicyRecord {
     principals: row.principals,
     actions: row.actions,
     resources: row.resources,
+    requireSandbox: row.require_sandbox,
     source: row.source,
     version: Number(row.version),
     updatedAtMs: row.updated_at.getTime(),
@@ -50,21 +52,25 @@ export async function putPolicy(client: ClientBase, policy: ShortPolicy, author:
     policy.principals,
     policy.actions,
     policy.resources,
+    policy.requireSandbox,
     author.source,
     author.actor,
   ];
   const { rows } = await client.query<{ version: string }>(
-    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, source, changed_by)
-     SELECT $1, coalesce(max(version), 0) + 1, 'put', $2, $3, $4, $5, $6, $7 FROM policy.policy_history WHERE id = $1
+    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, require_sandbox,
+       source, changed_by)
+     SELECT $1, coalesce(max(version), 0) + 1, 'put', $2, $3, $4, $5, $6, $7, $8
+     FROM policy.policy_history WHERE id = $1
      RETURNING version`,
     values,
   );
   await client.query(
-    `INSERT INTO policy.policies (id, effect, principals, actions, resources, source, updated_by, version)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    `INSERT INTO policy.policies
+       (id, effect, principals, actions, resources, require_sandbox, source, updated_by, version)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      ON CONFLICT (id) DO UPDATE SET effect = excluded.effect, principals = excluded.principals, actions = excluded.actions,
-       resources = excluded.resources, source = excluded.source, version = excluded.version, updated_at = now(),
-       updated_by = excluded.updated_by`,
+       resources = excluded.resources, require_sandbox = excluded.require_sandbox, source = excluded.source,
+       version = excluded.version, updated_at = now(), updated_by = excluded.updated_by`,
     [...values, rows[0]!.version],
   );
 }
@@ -72,8 +78,9 @@ export async function putPolicy(client: ClientBase, policy: ShortPolicy, author:
 export async function deletePolicy(client: ClientBase, policy: PolicyRecord, actor: string): Promise<void> {
   await client.query("DELETE FROM policy.policies WHERE id = $1", [policy.id]);
   await client.query(
-    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, source, changed_by)
-     VALUES ($1, $2, 'delete', $3, $4, $5, $6, $7, $8)`,
+    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, require_sandbox,
+       source, changed_by)
+     VALUES ($1, $2, 'delete', $3, $4, $5, $6, $7, $8, $9)`,
     [
       policy.id,
       policy.version + 1,
@@ -81,6 +88,7 @@ export async function deletePolicy(client: ClientBase, policy: PolicyRecord, act
       policy.principals,
       policy.actions,
       policy.resources,
+      policy.requireSandbox,
       policy.source,
       actor,
     ],

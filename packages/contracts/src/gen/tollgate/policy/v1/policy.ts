@@ -51,6 +51,8 @@ export interface Resource {
   server: string;
   /** Empty for the server as a whole. */
   tool: string;
+  /** The server's processes are in a sandbox, as the registry has it; false where that is not known. */
+  sandboxed: boolean;
 }
 
 export interface DecideRequest {
@@ -107,6 +109,8 @@ export interface Policy {
   updatedBy: string;
   /** The Cedar text that it compiles to; set by the service. */
   cedar: string;
+  /** What it allows, it allows where the server is in a sandbox; what it denies, where it is in none. */
+  requireSandbox: boolean;
 }
 
 export interface ListPoliciesRequest {
@@ -411,7 +415,7 @@ export const AuthenticateResponse: MessageFns<AuthenticateResponse> = {
 };
 
 function createBaseResource(): Resource {
-  return { group: "", server: "", tool: "" };
+  return { group: "", server: "", tool: "", sandboxed: false };
 }
 
 export const Resource: MessageFns<Resource> = {
@@ -424,6 +428,9 @@ export const Resource: MessageFns<Resource> = {
     }
     if (message.tool !== "") {
       writer.uint32(26).string(message.tool);
+    }
+    if (message.sandboxed !== false) {
+      writer.uint32(32).bool(message.sandboxed);
     }
     return writer;
   },
@@ -465,6 +472,14 @@ export const Resource: MessageFns<Resource> = {
             message.tool = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sandboxed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -485,6 +500,7 @@ export const Resource: MessageFns<Resource> = {
     message.group = object.group ?? "";
     message.server = object.server ?? "";
     message.tool = object.tool ?? "";
+    message.sandboxed = object.sandboxed ?? false;
     return message;
   },
 };
@@ -903,6 +919,7 @@ function createBasePolicy(): Policy {
     updatedAtMs: 0n,
     updatedBy: "",
     cedar: "",
+    requireSandbox: false,
   };
 }
 
@@ -943,6 +960,9 @@ export const Policy: MessageFns<Policy> = {
     }
     if (message.cedar !== "") {
       writer.uint32(82).string(message.cedar);
+    }
+    if (message.requireSandbox !== false) {
+      writer.uint32(88).bool(message.requireSandbox);
     }
     return writer;
   },
@@ -1040,6 +1060,14 @@ export const Policy: MessageFns<Policy> = {
             message.cedar = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.requireSandbox = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1069,6 +1097,7 @@ export const Policy: MessageFns<Policy> = {
       : 0n;
     message.updatedBy = object.updatedBy ?? "";
     message.cedar = object.cedar ?? "";
+    message.requireSandbox = object.requireSandbox ?? false;
     return message;
   },
 };
