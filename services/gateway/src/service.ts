@@ -120,7 +120,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   registerOps(app, ops);
   const transport = { ...around, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
-  await registerApi(app, { policy, registry, clients, metadata, log });
+  await registerApi(app, { bus, policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());

@@ -1,16 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import { AppError } from "@tollgate/errors";
-import type { ApiOptions } from "./api-options.ts";
+import { type ApiOptions, serverOf } from "./api-options.ts";
 import * as schema from "./api-schemas.ts";
 
 export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
-  const serverOf = (id: string) => {
-    const server = registry.catalogue.servers.get(id);
-    if (server) return server;
-    throw new AppError("not_found", `there is no server "${id}"`);
-  };
   api.get(
     "/api/v1/groups",
     { schema: { tags: ["catalogue"], summary: "List the groups", response: { 200: schema.groups } } },
@@ -32,7 +26,7 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
     {
       schema: { tags: ["catalogue"], summary: "One server", params: schema.idParam, response: { 200: schema.server } },
     },
-    (request) => schema.toServer(serverOf(request.params.id)),
+    (request) => schema.toServer(serverOf(registry, request.params.id)),
   );
   api.get(
     "/api/v1/servers/:id/tools",
@@ -45,7 +39,7 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
       },
     },
     (request) => ({
-      items: [...serverOf(request.params.id).items.tool.values()].map((tool) => ({
+      items: [...serverOf(registry, request.params.id).items.tool.values()].map((tool) => ({
         name: tool.name,
         retrySafe: tool.retrySafe,
         definition: JSON.parse(tool.definition) as Record<string, unknown>,

@@ -1,20 +1,44 @@
 import type { Metadata } from "@grpc/grpc-js";
-import type { auditV1, meteringV1, policyV1 } from "@tollgate/contracts";
+import type { Bus } from "@tollgate/bus";
+import type { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
+import type { FastifyRequest } from "fastify";
 import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
+import type { Server } from "../domain/catalogue.ts";
 
 /** How long the API waits for another service. */
 export const TIMEOUT_MS = 10_000;
 
 export interface ApiOptions {
+  readonly bus: Bus;
   readonly policy: Policy;
   readonly registry: Registry;
   readonly clients: {
     readonly policy: policyV1.PolicyServiceClient;
+    readonly registry: registryV1.RegistryServiceClient;
     readonly audit: auditV1.AuditServiceClient;
     readonly metering: meteringV1.MeteringServiceClient;
   };
   readonly metadata: Metadata;
   readonly log: Log;
+}
+
+/** Who asks, for the record. */
+export function actorOf(request: FastifyRequest): string {
+  return request.caller!.principal.id;
+}
+
+/** @throws {AppError} not_found */
+export function serverOf(registry: Registry, id: string): Server {
+  const server = registry.catalogue.servers.get(id);
+  if (server) return server;
+  throw new AppError("not_found", `there is no server "${id}"`);
+}
+
+/** Asking NATS while it is away would end in a timeout that says nothing. @throws {AppError} unavailable */
+export function checkBus(bus: Bus): void {
+  const problem = bus.problem();
+  if (problem !== undefined) throw new AppError("unavailable", problem);
 }

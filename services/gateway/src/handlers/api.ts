@@ -11,6 +11,8 @@ import type { Log } from "@tollgate/service";
 import type { Policy } from "../clients/policy.ts";
 import { bearerToken } from "../domain/http-checks.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
+import { registerDeadLetters } from "./api-dead-letters.ts";
+import { registerHealth } from "./api-health.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
@@ -35,8 +37,10 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     await api.register((guarded, _options, done) => {
       guarded.addHook("onRequest", (request) => requireAdmin(request, options.policy));
       registerCatalogue(guarded, options);
+      registerHealth(guarded, options);
       registerPolicies(guarded, options);
       registerRecords(guarded, options);
+      registerDeadLetters(guarded, options);
       done();
     });
   });
