@@ -1,14 +1,13 @@
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { callUnary } from "@tollgate/service";
-import { type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
+import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-schemas.ts";
 
 export function registerPolicies(app: FastifyInstance, { clients, metadata }: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   const { policy } = clients;
   const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
-  const actor = (request: FastifyRequest) => request.caller!.principal.id;
   const tags = ["policies"];
 
   api.get(
@@ -35,7 +34,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
     async (request) => {
       const { conditions, ...body } = request.body;
       const put = { ...schema.EMPTY_POLICY, ...body, ...conditions, id: request.params.id };
-      const answer = await callUnary(policy.putPolicy.bind(policy), { policy: put, actor: actor(request) }, unary);
+      const answer = await callUnary(policy.putPolicy.bind(policy), { policy: put, actor: actorOf(request) }, unary);
       return schema.toPolicy(answer.policy!);
     },
   );
@@ -45,7 +44,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
     async (request) => {
       const answer = await callUnary(
         policy.deletePolicy.bind(policy),
-        { id: request.params.id, actor: actor(request) },
+        { id: request.params.id, actor: actorOf(request) },
         unary,
       );
       return { revision: Number(answer.revision) };
@@ -75,7 +74,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
     async (request) => {
       const answer = await callUnary(
         policy.revokeToken.bind(policy),
-        { name: request.params.id, actor: actor(request) },
+        { name: request.params.id, actor: actorOf(request) },
         unary,
       );
       return { revision: Number(answer.revision) };
