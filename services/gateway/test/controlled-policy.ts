@@ -26,6 +26,8 @@ export interface ControlledPolicy {
   allow: (request: policyV1.DecideRequest, resource: policyV1.Resource) => boolean;
   /** What a decision waits for. */
   beforeDecide: () => Promise<unknown> | undefined;
+  /** What was put, in order. */
+  readonly put: policyV1.Policy[];
   readonly asked: { authenticate: number; decide: number };
   /** What each gateway said it has taken, in order. */
   readonly taken: bigint[];
@@ -63,6 +65,7 @@ export async function startPolicy(options: {
     answersRevision: undefined,
     allow: () => true,
     beforeDecide: () => undefined,
+    put: [],
     asked: { authenticate: 0, decide: 0 },
     taken: [],
     onTaken: () => undefined,
@@ -93,6 +96,11 @@ export async function startPolicy(options: {
       });
       return { decisions, revision: answered() };
     }),
+    putPolicy: unary(testLog, (request: policyV1.PutPolicyRequest) => {
+      policy.put.push(request.policy!);
+      return { policy: request.policy, revision };
+    }),
+    listPolicies: unary(testLog, () => ({ policies: policy.put, revision })),
     watch(stream) {
       streams.set(stream, 0n);
       for (const event of ["end", "cancelled", "error", "close"]) stream.on(event, () => streams.delete(stream));
