@@ -21,6 +21,7 @@ import type { Ending } from "./domain/outcome.ts";
 import { createPools } from "./handlers/assignments.ts";
 import { createCallHandler } from "./handlers/calls.ts";
 import { createConsumers } from "./handlers/consumers.ts";
+import { createHealth } from "./handlers/health.ts";
 import { createInterests, createUpdates } from "./handlers/interests.ts";
 import { createParkedCalls } from "./handlers/parked-calls.ts";
 import { createQuestions } from "./handlers/questions.ts";
@@ -100,12 +101,16 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     else questions.receive(envelope, frame);
   });
   const interests = createInterests({ bus, poolOf: (server) => pools.get(server), life });
+  const health = createHealth({ runner, bus, poolOf: (server) => pools.get(server), callCounts });
   const consumers = createConsumers({
     runner,
     bus,
     onDelivery: (delivery) => calls.take(delivery),
     onCancel: (callId) => calls.cancel(callId),
-    onFollowed: (group) => interests.followGroup(group),
+    onFollowed: (group) => {
+      interests.followGroup(group);
+      health.followGroup(group);
+    },
     life,
     log,
   });
