@@ -121,8 +121,15 @@ export function createSystem(
 
   async function startAll(): Promise<void> {
     await prepare();
-    await Promise.all((["policy", "registry", "audit", "metering"] as const).map(start));
-    await Promise.all((["runner", "gateway"] as const).map(start));
+    await startEach(["policy", "registry", "audit", "metering"]);
+    await startEach(["runner", "gateway"]);
+  }
+
+  /** When one does not start, the others are known before that is said: they are to be stopped. */
+  async function startEach(services: readonly ServiceName[]): Promise<void> {
+    const starting = services.map(start);
+    await Promise.allSettled(starting);
+    await Promise.all(starting);
   }
 
   async function stopAll(): Promise<void> {
