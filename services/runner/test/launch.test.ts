@@ -1,62 +1,36 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
-import { toServerSpec } from "../src/domain/server-spec.ts";
-import { createCommandResolver, type LaunchSpec } from "../src/launch/command.ts";
-import { assignment } from "./assigning-registry.ts";
-import { useTempDir } from "./temp-dir.ts";
+import { outputOf, placeOf, programThat, resolverIn, usePlace } from "./launch-fixture.ts";
 
 const INSTALLED = "@modelcontextprotocol/server-everything";
+const SYSTEM = "/usr/bin:/bin";
 
-const root = useTempDir();
-let dir: string;
-let installDir: string;
-/** A line for each time that npm was started. */
-let npmLog: string;
+const place = usePlace();
+/** How often npm was started. */
+let npmRuns: () => number;
 beforeEach(() => {
-  dir = mkdtempSync(join(root, "case-"));
-  installDir = join(dir, "servers");
-  npmLog = join(dir, "npm.log");
-  mkdirSync(installDir);
-  writeFileSync(npmLog, "");
+  npmRuns = () => 0;
 });
 
-const npmRuns = () => readFileSync(npmLog, "utf8").split("\n").length - 1;
-const neverAborted = new AbortController().signal;
-
-/** A folder for PATH, with an npm that notes that it was started and then does `rest`. */
+/** A PATH with an npm that notes that it was started and then does `rest`. */
 function npmThat(rest: string): string {
-  const bin = mkdtempSync(join(dir, "bin-"));
-  writeFileSync(join(bin, "npm"), `#!/bin/sh\necho run >> "${npmLog}"\n${rest}\n`);
-  chmodSync(join(bin, "npm"), 0o755);
-  return `${bin}:/usr/bin:/bin`;
+  const npm = programThat(place, "npm", rest);
+  const before = npmRuns;
+  npmRuns = () => before() + npm.runs();
+  return `${npm.bin}:${SYSTEM}`;
 }
 
-function realNpm(): string {
-  const npm = (process.env["PATH"] ?? "").split(":").map((each) => join(each, "npm"));
-  const found = execFileSync("/bin/sh", [
-    "-c",
-    `for each in "$@"; do [ -x "$each" ] && echo "$each"; done`,
-    "-",
-    ...npm,
-  ]);
-  return npmThat(`exec "${found.toString().split("\n")[0]}" "$@"`);
-}
-
+const realNpm = () => npmThat(`exec "${placeOf("npm")}" "$@"`);
 const noNpm = () => npmThat("exit 1");
-
-function resolver(path: string, env: Record<string, string> = {}) {
-  const baseEnv = { HOME: process.env["HOME"], PATH: path, ...env };
-  const resolve = createCommandResolver({ installDir, baseEnv });
-  return (spec: Partial<LaunchSpec>, signal = neverAborted) =>
-    resolve({ ...toServerSpec(assignment({ serverId: "s", type: "npx", command: "" })), ...spec }, signal);
-}
+const resolver = (path: string, env: Record<string, string> = {}) => resolverIn(place, path, env);
+const installed = () => readdirSync(place.installDir, { withFileTypes: true });
 
 /** A package as npm packs it; installing it needs no network. */
 function pack(name: string, version: string, bin: unknown): string {
-  const source = mkdtempSync(join(dir, "pack-"));
+  const source = mkdtempSync(join(place.dir, "pack-"));
   mkdirSync(join(source, "package"));
   writeFileSync(join(source, "package", "package.json"), JSON.stringify({ name, version, bin }));
   writeFileSync(join(source, "package", "start.js"), `process.stdout.write("${name} ${version}")`);
@@ -64,8 +38,6 @@ function pack(name: string, version: string, bin: unknown): string {
   execFileSync("tar", ["-czf", file, "-C", source, "package"]);
   return `${name}@file:${file}`;
 }
-
-const run = ({ command, args }: { command: string; args: readonly string[] }) => execFileSync(command, args).toString();
 
 describe("npx", () => {
   test("a package that is there is started without npx or npm", async () => {
@@ -86,35 +58,43 @@ describe("npx", () => {
     found.push(await resolve(spec), await resolver(noNpm())(spec));
     for (const each of found) {
       expect(each.args).toEqual([expect.stringMatching(/^\//), "x"]);
-      expect(each.args[0]!.startsWith(installDir)).toBe(true);
-      expect(run(each)).toBe("semver 99.0.0");
+      expect(each.args[0]!.startsWith(realpathSync(place.installDir))).toBe(true);
+      expect(outputOf(each)).toBe("semver 99.0.0");
     }
     expect(npmRuns()).toBe(1);
-    expect(readdirSync(installDir)).toHaveLength(1);
+    expect(installed().filter((entry) => entry.isDirectory())).toHaveLength(1);
   });
 
   test("two runners that install the same at the same time do not disturb each other", async () => {
     const spec = { command: pack("@acme/odd-tool", "1.0.0", "start.js") };
     const found = await Promise.all([resolver(realNpm())(spec), resolver(realNpm())(spec)]);
-    expect(found.map(run)).toEqual(["@acme/odd-tool 1.0.0", "@acme/odd-tool 1.0.0"]);
+    expect(found.map(outputOf)).toEqual(["@acme/odd-tool 1.0.0", "@acme/odd-tool 1.0.0"]);
     expect(npmRuns()).toBe(2);
-    expect(readdirSync(installDir)).toHaveLength(1);
+    expect(installed().filter((entry) => entry.isDirectory())).toHaveLength(1);
+    expect(found[0].args).toEqual(found[1].args);
   });
 
   test("of several commands the one that is named like the package is taken", async () => {
     const bins = { other: "other.js", "odd-tool": "start.js" };
-    expect(run(await resolver(realNpm())({ command: pack("@acme/odd-tool", "1.0.0", bins) }))).toContain("odd-tool");
+    expect(outputOf(await resolver(realNpm())({ command: pack("@acme/odd-tool", "1.0.0", bins) }))).toContain(
+      "odd-tool",
+    );
   });
 
   test.each([
-    ["a package that is not there", () => "gone@file:/no/such/package.tgz", /could not install gone@file.*ENOENT/],
-    ["a package without a command", () => pack("bare", "1.0.0", undefined), /^the package bare@file\S+ has no command/],
-  ])("%s: the reason", async (_name, spec, reason) => {
+    ["a package that is not there", () => "gone@file:/no/such/package.tgz", /could not install gone@file.*ENOENT/, 0],
+    [
+      "a package without a command",
+      () => pack("bare", "1.0.0", undefined),
+      /^the package bare@file\S+ has no command/,
+      1,
+    ],
+  ])("%s: the reason", async (_name, spec, reason, kept) => {
     await expect(resolver(realNpm())({ command: spec() })).rejects.toMatchObject({
       code: "unavailable",
       message: expect.stringMatching(reason),
     });
-    expect(readdirSync(installDir).filter((name) => name.includes(".part"))).toEqual([]);
+    expect(installed().filter((entry) => entry.isDirectory()).length).toBe(kept);
   });
 
   test("npm's own words are the reason, its warnings and hints are not", async () => {
@@ -123,14 +103,36 @@ describe("npx", () => {
     await expect(refused).rejects.toThrow("npm could not install @acme/none: code E404; 404 Not Found");
   });
 
-  test("no npm: said as well", async () => {
-    await expect(resolver(dir)({ command: "@acme/none" })).rejects.toThrow(/spawn npm ENOENT/);
+  test("what a killed runner has left half done is removed, what may be under way is not", async () => {
+    for (const name of ["old@1.0.0.abcdef", "new@1.0.0.abcdef"]) mkdirSync(join(place.installDir, name));
+    utimesSync(join(place.installDir, "old@1.0.0.abcdef"), 0, 0);
+    await resolver(realNpm())({ command: pack("sweeps", "1.0.0", "start.js") });
+    const names = installed().map(({ name }) => name);
+    expect(names).not.toContain("old@1.0.0.abcdef");
+    expect(names).toContain("new@1.0.0.abcdef");
+  });
+
+  test("npm gets the settings of npm and of proxies, the server does not", async () => {
+    const settings = { npm_config_loglevel: "silent", HTTPS_PROXY: "http://u:p@proxy:1", no_proxy: "x", OTHER: "y" };
+    const path = npmThat(`env > "${place.dir}/npm-env"; exec "${placeOf("npm")}" "$@"`);
+    const { env } = await resolver(path, settings)({ command: pack("told", "1.0.0", "start.js") });
+    const told = readFileSync(join(place.dir, "npm-env"), "utf8").split("\n");
+    expect(told).toEqual(
+      expect.arrayContaining(["npm_config_loglevel=silent", "HTTPS_PROXY=http://u:p@proxy:1", "no_proxy=x"]),
+    );
+    expect(told).not.toContain("OTHER=y");
+    expect(Object.keys(env).toSorted()).toEqual(["HOME", "PATH"]);
+  });
+
+  test("no npm: said with the command that installs it", async () => {
+    const message = /^npm is not there; install it with: (apt-get install npm|brew install node)$/;
+    await expect(resolver(place.dir)({ command: "@acme/none" })).rejects.toThrow(message);
   });
 
   test("a failed installation is tried again the next time", async () => {
     const command = pack("again", "1.0.0", "start.js");
     await expect(resolver(noNpm())({ command })).rejects.toThrow("could not install");
-    expect(run(await resolver(realNpm())({ command }))).toBe("again 1.0.0");
+    expect(outputOf(await resolver(realNpm())({ command }))).toBe("again 1.0.0");
   });
 
   test("an installation ends when the runner does", async () => {
@@ -140,7 +142,7 @@ describe("npx", () => {
     await eventually(() => expect(npmRuns()).toBe(1));
     stopping.abort();
     expect(await refused).toMatchObject({ code: "unavailable" });
-    expect(readdirSync(installDir)).toEqual([]);
+    expect(installed()).toEqual([]);
   });
 });
 
@@ -158,12 +160,20 @@ describe("other types", () => {
   });
 
   test("one that is not known is refused", async () => {
-    await expect(resolve()({ type: "magic" })).rejects.toThrow("type magic is not one of npx, node, command");
+    await expect(resolve()({ type: "magic" })).rejects.toThrow(
+      "type magic is not one of npx, node, python, uv, container, command",
+    );
   });
 });
 
 test("the environment holds what is declared and a harmless few of the runner's", async () => {
-  const secrets = { TOLLGATE_SERVICE_KEY: "secret", AWS_SECRET_ACCESS_KEY: "secret", NODE_OPTIONS: "--inspect" };
+  const secrets = {
+    npm_config_token: "secret",
+    DOCKER_HOST: "tcp://secret",
+    TOLLGATE_SERVICE_KEY: "secret",
+    AWS_SECRET_ACCESS_KEY: "secret",
+    NODE_OPTIONS: "--inspect",
+  };
   const resolve = resolver("/usr/bin", { ...secrets, LANG: "C.UTF-8", TZ: "UTC" });
   const { env } = await resolve({ type: "command", command: "server", env: { API_TOKEN: "own", TZ: "Asia/Tokyo" } });
   expect(env).toEqual({

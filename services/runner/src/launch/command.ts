@@ -1,16 +1,18 @@
-import { execFile } from "node:child_process";
-import { access, mkdtemp, readFile, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { dirname, resolve } from "node:path";
 import { AppError } from "@tollgate/errors";
 import type { ServerSpec } from "../domain/server-spec.ts";
+import { containerStart } from "./container.ts";
+import { openInstallations, type Installations } from "./installations.ts";
+import { npxStart } from "./npx.ts";
+import { findProgram, installationFolders } from "./program.ts";
+import { pythonStart } from "./python.ts";
+import { packageFolder } from "./script.ts";
+import { uvStart } from "./uv.ts";
 
-const INSTALL_TIMEOUT_MS = 120_000;
-const INSTALL_OUTPUT_MAX_BYTES = 8 * 1024 * 1024;
-const NPM_REASON_LINES_MAX = 6;
-const NPM_REASON_MAX_CHARS = 400;
 /** What a server's environment holds beside what it declares. */
 const INHERITED = ["HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/** What installers are told beside that: where packages come from. It may hold passwords, so that no server gets it. */
+const FOR_INSTALLERS = /^(?:npm_config_.+|pip_\w+|uv_\w+|(?:https?|all|no)_proxy)$/i;
 
 export interface Command {
   readonly command: string;
@@ -22,15 +24,8 @@ export interface Command {
    * environment, its script's folder and Node itself.
    */
   readonly files: readonly string[];
-  /** The process is the client of a container engine. */
-  readonly container?: ContainerRef;
-}
-
-export interface ContainerRef {
-  /** The engine's program, absolute. */
-  readonly engine: string;
-  /** Of the container, which may outlive its client: it is to be removed when the process has ended. */
-  readonly name: string;
+  /** The process is the client of a container engine; the container of this name is to be removed when it ends. */
+  readonly container?: { readonly name: string };
 }
 
 /** How a server is started. @throws {AppError} `unavailable`, with what to do */
@@ -40,111 +35,70 @@ export type LaunchSpec = Pick<
 >;
 export type CommandResolver = (spec: LaunchSpec, signal: AbortSignal) => Promise<Command>;
 
+/** What a type makes of a spec; `env` is what it needs beside what every server gets. */
+export type Start = Omit<Command, "env" | "cwd"> & Partial<Pick<Command, "env" | "cwd">>;
+
+export interface LaunchContext {
+  /** Where the server is to run, absolute. */
+  readonly cwd: string;
+  /** What every server gets. */
+  readonly env: Readonly<Record<string, string>> & { readonly PATH: string };
+  readonly installerEnv: Readonly<Record<string, string>>;
+  /** The runner's own, whole. */
+  readonly baseEnv: Readonly<Record<string, string | undefined>>;
+  readonly installations: Installations;
+  readonly signal: AbortSignal;
+}
+
+const STARTS: Readonly<Record<string, (spec: LaunchSpec, context: LaunchContext) => Start | Promise<Start>>> = {
+  npx: npxStart,
+  node: ({ command, args }, { cwd }) => ({
+    command: process.execPath,
+    args: [command, ...args],
+    files: command.startsWith("-") ? [] : [packageFolder(resolve(cwd, command))],
+  }),
+  python: pythonStart,
+  uv: uvStart,
+  container: containerStart,
+  command: ({ command, args }, { cwd, env }) => ({
+    command,
+    args,
+    files: findProgram(command, { cwd, path: env.PATH }),
+  }),
+};
+
 /**
- * An `npx` server is installed once, below `installDir` unless it is there already, and then started without npx,
- * which would stay as a process between. `node` servers run on this process's Node.
+ * What a server needs is installed once, below `installDir`, and the server is then started without npx, pip or uv, which
+ * would stay as a process between. `node` servers run on this process's Node.
  */
 export function createCommandResolver(options: {
   installDir: string;
   baseEnv: Readonly<Record<string, string | undefined>>;
 }): CommandResolver {
   const { installDir, baseEnv } = options;
-  /** Two processes of one package that start together share its installation. */
-  const installing = new Map<string, Promise<void>>();
-  const inherited: Record<string, string> = {};
-  for (const name of INHERITED) {
-    const value = baseEnv[name];
-    if (value !== undefined) inherited[name] = value;
-  }
-  inherited["PATH"] = `${dirname(process.execPath)}:${baseEnv["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"}`;
-
-  async function packageScript(packageSpec: string, signal: AbortSignal): Promise<string> {
-    const { name, version } = splitPackageSpec(packageSpec);
-    const found = await findPackage(name, version);
-    if (found !== undefined) return found;
-    const target = join(installDir, packageSpec.replaceAll("/", "+"));
-    const installed = join(target, "node_modules", name);
-    if ((await binOf(installed, name, undefined)) === undefined) {
-      const under = installing.get(target) ?? install({ packageSpec, target, env: inherited, signal });
-      installing.set(target, under);
-      await under.finally(() => installing.delete(target));
-    }
-    const script = await binOf(installed, name, undefined);
-    if (script !== undefined) return script;
-    throw new AppError("unavailable", `the package ${packageSpec} has no command to start`);
-  }
+  const installations = openInstallations(installDir);
+  const path = `${dirname(process.execPath)}:${baseEnv["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"}`;
+  const env = { ...select(baseEnv, (name) => INHERITED.includes(name)), PATH: path };
+  const installerEnv = { ...select(baseEnv, (name) => FOR_INSTALLERS.test(name)), ...env };
+  const nodeFolders = installationFolders(dirname(dirname(process.execPath)));
 
   return async (spec, signal) => {
-    const cwd = spec.workingDir === "" ? process.cwd() : spec.workingDir;
-    const rest = { env: { ...inherited, ...spec.env }, cwd, files: [dirname(dirname(process.execPath))] };
-    if (spec.type === "command") return { command: spec.command, args: spec.args, ...rest };
-    if (spec.type === "node") return { command: process.execPath, args: [spec.command, ...spec.args], ...rest };
-    if (spec.type === "npx") {
-      const script = await packageScript(spec.command, signal);
-      return { command: process.execPath, args: [script, ...spec.args], ...rest };
+    const start = STARTS[spec.type];
+    if (start === undefined) {
+      throw new AppError("unavailable", `type ${spec.type} is not one of ${Object.keys(STARTS).join(", ")}`);
     }
-    throw new AppError("unavailable", `server ${spec.serverId}: type ${spec.type} is not one of npx, node, command`);
+    const cwd = spec.workingDir === "" ? process.cwd() : spec.workingDir;
+    const started = await start(spec, { cwd, env, installerEnv, baseEnv, installations, signal });
+    const files = [...new Set([...nodeFolders, ...started.files])];
+    return { cwd, ...started, env: { ...env, ...started.env, ...spec.env }, files };
   };
 }
 
-/** `name`, `name@version`, `@scope/name`, `@scope/name@version`. */
-function splitPackageSpec(packageSpec: string): { name: string; version: string | undefined } {
-  const at = packageSpec.indexOf("@", 1);
-  if (at < 0) return { name: packageSpec, version: undefined };
-  return { name: packageSpec.slice(0, at), version: packageSpec.slice(at + 1) };
-}
-
-/** A package that came with Tollgate itself. */
-async function findPackage(name: string, version: string | undefined): Promise<string | undefined> {
-  for (let dir = import.meta.dirname; ; dir = dirname(dir)) {
-    const script = await binOf(join(dir, "node_modules", name), name, version);
-    if (script !== undefined || dir === dirname(dir)) return script;
-  }
-}
-
-async function install(options: {
-  packageSpec: string;
-  target: string;
-  env: Readonly<Record<string, string>>;
-  signal: AbortSignal;
-}): Promise<void> {
-  const { packageSpec, target, env, signal } = options;
-  const part = await mkdtemp(`${target}.part-`);
-  try {
-    await promisify(execFile)("npm", ["install", "--no-audit", "--no-fund", "--prefix", part, packageSpec], {
-      env,
-      timeout: INSTALL_TIMEOUT_MS,
-      maxBuffer: INSTALL_OUTPUT_MAX_BYTES,
-      signal,
-    });
-    // Another runner may have been faster; its copy is as good.
-    await rename(part, target).catch(() => access(target));
-  } catch (error) {
-    throw new AppError("unavailable", `npm could not install ${packageSpec}: ${npmReason(error)}`, { cause: error });
-  } finally {
-    await rm(part, { recursive: true, force: true });
-  }
-}
-
-/** npm writes warnings first and a log's place last; what went wrong stands between. */
-function npmReason(error: unknown): string {
-  const { stderr, message, killed } = error as { stderr?: string; message: string; killed?: boolean };
-  if (killed === true) return `it was not done within ${INSTALL_TIMEOUT_MS / 1_000} s`;
-  const lines = (stderr ?? "").matchAll(/^npm (?:error|ERR!) (.+)$/gm);
-  const said = [...lines].map((line) => line[1]!.trim()).filter((line) => line.includes(" "));
-  const reason = said.slice(0, NPM_REASON_LINES_MAX).join("; ");
-  return (reason === "" ? message : reason).slice(0, NPM_REASON_MAX_CHARS);
-}
-
-async function binOf(packageDir: string, name: string, version: string | undefined): Promise<string | undefined> {
-  let manifest: { version?: string; bin?: string | Record<string, string> };
-  try {
-    manifest = JSON.parse(await readFile(join(packageDir, "package.json"), "utf8")) as typeof manifest;
-  } catch {
-    return undefined;
-  }
-  if (version !== undefined && version !== "latest" && manifest.version !== version) return undefined;
-  const bins = typeof manifest.bin === "string" ? { [name]: manifest.bin } : (manifest.bin ?? {});
-  const script = bins[name.slice(name.lastIndexOf("/") + 1)] ?? Object.values(bins)[0];
-  return script === undefined ? undefined : join(packageDir, script);
+function select(
+  env: Readonly<Record<string, string | undefined>>,
+  isWanted: (name: string) => boolean,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && isWanted(entry[0])),
+  );
 }
