@@ -30,8 +30,11 @@ export const configSchema = z.object({
   bodyMaxBytes: envSchema.positiveInt(4 * 1024 * 1024),
   /** Calls under way in this gateway. */
   callsMax: envSchema.positiveInt(5_000),
-  /** Of them, calls of one tenant. */
+  /** Of them, calls of one tenant, and calls of one tenant that wait to be; where its plan says nothing else. */
   callsPerTenantMax: envSchema.positiveInt(1_000),
+  callsWaitingPerTenantMax: envSchema.positiveInt(256),
+  /** How long a call waits to be let in before it is refused. */
+  admissionWaitMs: envSchema.positiveInt(2_000),
   /** Origins of browser pages that may call, beside those of this machine; separated by commas. */
   allowedOrigins: list,
   /** Under which clients reach this gateway, for what they are told of it; empty means this host and port. */

@@ -26,7 +26,8 @@ import { fastify, type FastifyInstance } from "fastify";
 import { openPolicy } from "./clients/policy.ts";
 import { openRegistry } from "./clients/registry.ts";
 import type { GatewayConfig } from "./config.ts";
-import { createAdmission } from "./domain/admission.ts";
+import type { OwnLimits } from "./domain/plans.ts";
+import { type Admission, createAdmission } from "./handlers/admission.ts";
 import { registerApi } from "./handlers/api.ts";
 import { createCalls } from "./handlers/calls.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
@@ -47,7 +48,7 @@ const REFUSALS_WAITING_MAX = 1_000;
 const REFUSAL_PUBLISH_TIMEOUT_MS = 30_000;
 
 const RECEIVE_CHECK_MAX_MS = 5_000;
-/** A connection on which nothing moves for this much longer than a call may take is closed. */
+/** A connection on which nothing moves for this much longer than a call may wait and take is closed. */
 const SILENCE_GRACE_MS = 4_500;
 
 export interface RunningGateway extends Service {
@@ -82,21 +83,29 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const clients = openClients(config, life);
   const follow = { metadata, gateway, signal: life.signal, log };
   const policy = openPolicy({ client: clients.policy, ...follow });
-  const registry = openRegistry({ client: clients.registry, ...follow });
+  const registry = openRegistry({ client: clients.registry, ownLimits: ownLimitsOf(config), ...follow });
   ops.checks.set("policy", () => policy.problem());
   ops.checks.set("registry", () => registry.problem());
 
   const events = createEventPublisher(bus, { waitingMax: REFUSALS_WAITING_MAX, timeoutMs: REFUSAL_PUBLISH_TIMEOUT_MS });
   const refuse = createRefusals({ events, log });
-  const admission = createAdmission({ max: config.callsMax, perTenantMax: config.callsPerTenantMax });
+  const planOf = (tenant: string) => registry.planOf(tenant);
+  const admission = createAdmission({
+    max: config.callsMax,
+    planOf,
+    waitMs: config.admissionWaitMs,
+    onWaiting: observeWaiting(metrics),
+    refuse,
+  });
   const calls = createCalls({
     gateway,
     bus,
     publisher: createCallPublisher(bus, { waitingMax: CALLS_WAITING_MAX, timeoutMs: CALL_PUBLISH_TIMEOUT_MS }),
     refuse,
+    planOf,
     admission,
     requestTimeoutMs: config.requestTimeoutMs,
-    onEnded: observeCalls(metrics, () => admission.underWay),
+    onEnded: observeCalls(metrics, admission),
     life,
     log,
   });
@@ -107,7 +116,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const sessions = await openSessions<Session>(bus, life.signal, (id) => streams.onSessionChange(id));
   const newSessionId = () => randomBytes(18).toString("base64url");
   const sealers = createSealers(config.serviceKey);
-  const around = { bus, policy, registry, sessions, calls, lists, channels, sealers, refuse, log };
+  const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
   const mcp = createMcp({ ...around, newSessionId });
   const toSession = (session: string, frame: string): void => {
     publishToSession(bus, session, randomUUID(), frame).catch((error: unknown) =>
@@ -147,12 +156,13 @@ async function registerTransports(app: FastifyInstance, transport: Transport, co
 }
 
 /** A client that is slow to send is cut off, as is one that does not read its answer. */
-function openHttp({ bodyMaxBytes, receiveTimeoutMs, requestTimeoutMs, connectionsMax }: GatewayConfig) {
+function openHttp(config: GatewayConfig) {
+  const { bodyMaxBytes, receiveTimeoutMs, admissionWaitMs, requestTimeoutMs, connectionsMax } = config;
   const app = fastify({
     logger: false,
     bodyLimit: bodyMaxBytes,
     requestTimeout: receiveTimeoutMs,
-    connectionTimeout: requestTimeoutMs + SILENCE_GRACE_MS,
+    connectionTimeout: admissionWaitMs + requestTimeoutMs + SILENCE_GRACE_MS,
     http: { connectionsCheckingInterval: Math.min(receiveTimeoutMs, RECEIVE_CHECK_MAX_MS) },
     forceCloseConnections: "idle",
     return503OnClosing: false,
@@ -176,7 +186,16 @@ function openClients({ policyAddress, registryAddress, auditAddress, meteringAdd
   };
 }
 
-function observeCalls(metrics: Metrics, underWay: () => number) {
+function ownLimitsOf({ callsPerTenantMax, callsWaitingPerTenantMax }: GatewayConfig): OwnLimits {
+  return { max: callsPerTenantMax, waiting: callsWaitingPerTenantMax };
+}
+
+function observeWaiting(metrics: Metrics) {
+  const gauge = metrics.gauge("tollgate_gateway_calls_waiting", "Calls that wait to be taken in.");
+  return (waiting: number): void => gauge.set(waiting);
+}
+
+function observeCalls(metrics: Metrics, admission: Admission) {
   const total = metrics.counter("tollgate_gateway_calls_total", "Calls taken in that have ended.", [
     "server",
     "result",
@@ -188,6 +207,6 @@ function observeCalls(metrics: Metrics, underWay: () => number) {
   return ({ server }: { server: string }, result: string, ms: number): void => {
     total.inc({ server, result });
     seconds.observe({ server }, ms / 1000);
-    gauge.set(underWay());
+    gauge.set(admission.underWay);
   };
 }

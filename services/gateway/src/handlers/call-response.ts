@@ -105,6 +105,12 @@ export function openResponse(
     },
     sinkFor: (frame) => ({
       wantsStream: wantsStream && !modern,
+      onWaiting(giveUp) {
+        // A legacy client that went away has not cancelled.
+        if (!modern) return;
+        if (reply.raw.destroyed) giveUp();
+        else reply.raw.once("close", giveUp);
+      },
       onFrame(text, eventId) {
         if (done || reply.raw.destroyed) return;
         stream ??= openEventStream(reply);

@@ -3,6 +3,7 @@ import {
   type CallEnvelope,
   type CallFacts,
   type ClientSide,
+  type FallbackTool,
   isCallId,
   newCallId,
   QUESTION_TIMEOUT_MS,
@@ -10,8 +11,9 @@ import {
 } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
-import type { Admission } from "../domain/admission.ts";
-import type { Refusal, Refuse } from "./refusals.ts";
+import type { Plan } from "../domain/plans.ts";
+import type { Admission } from "./admission.ts";
+import { overloadOf, type Refuse } from "./refusals.ts";
 
 const SWEEP_MS = 500;
 /** The runner ends a call at its deadline; this much later the gateway answers in its place. */
@@ -24,6 +26,8 @@ const DEADLINE_GRACE_MS = 3_000;
 export interface CallSink {
   /** The client wants a stream, from which it can resume, however the call is answered. */
   readonly wantsStream?: boolean;
+  /** The call waits to be let in; `giveUp` is for a client that does not want to wait any more. */
+  onWaiting?(giveUp: () => void): void;
   onFrame(frame: string, eventId: string | undefined): void;
   onFinal(frame: string, eventId: string | undefined): void;
   onFailure(error: AppError): void;
@@ -31,6 +35,8 @@ export interface CallSink {
 
 export interface CallRequest {
   readonly facts: Omit<CallFacts, "acceptedAt">;
+  /** The tenant among whose calls under way it counts. */
+  readonly place: string;
   readonly retrySafe: boolean;
   readonly prefixed: boolean;
   readonly client: ClientSide;
@@ -39,6 +45,7 @@ export interface CallRequest {
   /** The only runner that can answer it, or the one that did so before. */
   readonly runner?: string | undefined;
   readonly parked?: string | undefined;
+  readonly fallbacks: readonly FallbackTool[];
   /** A runner has opened a connection for the call's session. */
   readonly onRunner?: ((runner: string) => void) | undefined;
   readonly sink: CallSink;
@@ -46,7 +53,7 @@ export interface CallRequest {
 
 export interface Calls {
   readonly underWay: number;
-  /** Takes a call in and returns its id. @throws {AppError} `overloaded`: nothing was published */
+  /** Sends a call that has been let in on its way, and returns its id. */
   start(request: CallRequest): string;
   /** The client does not wait any more. The runner ends the call; its outcome is recorded all the same. */
   cancel(callId: string): void;
@@ -66,47 +73,37 @@ export function createCalls(options: {
   bus: Bus;
   publisher: CallPublisher;
   refuse: Refuse;
+  planOf: (tenant: string) => Plan;
   admission: Admission;
   requestTimeoutMs: number;
   onEnded: (facts: CallRequest["facts"], result: "answered" | "failed", ms: number) => void;
   life: Life;
   log: Log;
 }): Calls {
-  const { gateway, bus, publisher, refuse, admission, requestTimeoutMs, log } = options;
+  const { gateway, bus, publisher, refuse, planOf, admission, requestTimeoutMs, log } = options;
   const pending = new Map<string, Pending>();
 
   function end(id: string, result: "answered" | "failed"): CallSink | undefined {
     const call = pending.get(id);
     if (!call) return undefined;
     pending.delete(id);
-    admission.leave(call.request.facts.tenant);
+    admission.leave(call.request.place);
     options.onEnded(call.request.facts, result, Date.now() - call.acceptedAt);
     return call.request.sink;
   }
 
-  function enter(facts: CallRequest["facts"]): void {
-    try {
-      admission.enter(facts.tenant);
-    } catch (error) {
-      refuse(refusalOf(facts, toAppError(error)));
-      throw error;
-    }
-  }
-
   function start(request: CallRequest): string {
-    const { facts, retrySafe, prefixed, client, parked, frame } = request;
-    enter(facts);
+    const { facts, frame } = request;
     const acceptedAt = Date.now();
     const id = newCallId(acceptedAt);
     const deadline = acceptedAt + requestTimeoutMs;
     pending.set(id, { request, acceptedAt, deadline });
-    const plain: CallEnvelope = { id, gateway, deadline, retrySafe, prefixed, client, facts: { ...facts, acceptedAt } };
-    const streamed = request.sink.wantsStream ? { ...plain, stream: true as const } : plain;
-    const envelope = parked === undefined ? streamed : { ...streamed, parked };
-    const route = { group: facts.group, lane: "interactive" as const, tenant: facts.tenant, runner: request.runner };
+    const { lane, weight } = planOf(facts.tenant);
+    const envelope = envelopeOf(request, { id, gateway, deadline, acceptedAt, lane, weight });
+    const route = { group: facts.group, lane, tenant: facts.tenant, runner: request.runner };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {
       const reason = toAppError(error);
-      if (reason.code === "overloaded") refuse(refusalOf(facts, reason));
+      if (reason.code === "overloaded") refuse(overloadOf(facts, reason));
       else log.error({ err: error, call: id }, "it is not known whether the stream took a call");
       end(id, "failed")?.onFailure(reason);
     });
@@ -156,8 +153,19 @@ export function parseStreamEventId(text: string): { callId: string; place: numbe
   return isCallId(callId) && /^\d{1,9}$/.test(place ?? "") ? { callId, place: Number(place) } : undefined;
 }
 
-function refusalOf(facts: CallRequest["facts"], { message }: AppError): Refusal {
-  const { principal, tenant, team, client, group, server, tool, method, decision } = facts;
-  const of = { group, server, tool, method, decision };
-  return { principal, tenant, team, client, ...of, code: "overloaded", reason: message };
+type Sent = Pick<CallEnvelope, "id" | "gateway" | "deadline"> & Pick<Plan, "lane" | "weight"> & { acceptedAt: number };
+
+/** Without what is as most calls have it: there are many. */
+function envelopeOf(request: CallRequest, { id, gateway, deadline, acceptedAt, lane, weight }: Sent): CallEnvelope {
+  const { facts, retrySafe, prefixed, client, sink, parked, fallbacks } = request;
+  const of = { id, gateway, deadline, retrySafe, prefixed, client };
+  return {
+    ...of,
+    ...(sink.wantsStream ? { stream: true } : {}),
+    ...(fallbacks.length === 0 ? {} : { fallbacks }),
+    ...(lane === "standard" ? {} : { lane }),
+    ...(weight === 1 ? {} : { weight }),
+    ...(parked === undefined ? {} : { parked }),
+    facts: { ...facts, acceptedAt },
+  };
 }

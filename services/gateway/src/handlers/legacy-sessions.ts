@@ -50,6 +50,8 @@ interface UnderWay {
   id: string | undefined;
   /** Its client does not want the answer any more. */
   abandoned: boolean;
+  /** While it waits to be let in. */
+  giveUp: () => void;
 }
 
 export interface LegacySessions {
@@ -96,6 +98,7 @@ export function createLegacySessions(options: {
     const call = underWay.get(callKey(session, requestId));
     if (!call) return false;
     call.abandoned = true;
+    call.giveUp();
     if (call.id !== undefined) calls.cancel(call.id);
     return true;
   }
@@ -159,7 +162,7 @@ export function createLegacySessions(options: {
         const message = `a request with id ${JSON.stringify(frame.id)} is under way in this session`;
         return { kind: "error", id: frame.id, error: { status: 200, code: RPC.invalidRequest, message } };
       }
-      const own: UnderWay = { id: undefined, abandoned: false };
+      const own: UnderWay = { id: undefined, abandoned: false, giveUp: () => undefined };
       underWay.set(key, own);
       const forget = () => underWay.delete(key);
       const { protocol, client, side, runners } = session;
@@ -176,6 +179,11 @@ export function createLegacySessions(options: {
           { ...about, runnerOf, onRunner },
           {
             wantsStream: sink.wantsStream ?? false,
+            onWaiting(giveUp) {
+              own.giveUp = giveUp;
+              if (own.abandoned) giveUp();
+              sink.onWaiting?.(giveUp);
+            },
             onFrame: (text, eventId) => sink.onFrame(text, eventId),
             onFinal(text, eventId) {
               forget();

@@ -123,6 +123,7 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
       if (requestId !== undefined) outlet.send(errorText(requestId, toRefusal(error)));
     };
     const sink: CallSink = {
+      onWaiting: (giveUp) => whenDropped(own, giveUp),
       onFrame: (each) => outlet.send(each),
       onFinal: (each) => (forget(), outlet.send(each)),
       onFailure: fail,

@@ -20,6 +20,7 @@ import { checkLegacyVersion, checkModern } from "../domain/http-checks.ts";
 import { discoverResult, identityOf, initializeResult } from "../domain/identity.ts";
 import { LISTS } from "../domain/lists.ts";
 import { isForServer } from "../domain/targets.ts";
+import type { Admission } from "./admission.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import type { Channels } from "./channels.ts";
 import { createLegacySessions, type OpenSession, type Session } from "./legacy-sessions.ts";
@@ -57,6 +58,7 @@ export function createMcp(options: {
   policy: Policy;
   registry: Registry;
   sessions: SessionStore<Session>;
+  admission: Admission;
   calls: Calls;
   lists: Lists;
   channels: Channels;

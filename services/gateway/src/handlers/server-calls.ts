@@ -1,4 +1,4 @@
-import type { ClientSide } from "@tollgate/contracts";
+import type { ClientSide, Decision, FallbackTool } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import {
   type Era,
@@ -12,11 +12,13 @@ import {
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import { checkParamHeaders } from "../domain/http-checks.ts";
+import { allowedOf, fallbacksOf, keepsResults } from "../domain/fallbacks.ts";
 import { findTarget, type Target } from "../domain/targets.ts";
+import type { Admission } from "./admission.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import { decide } from "./decisions.ts";
 import { invalidParams, type McpAnswer, type McpContext } from "./mcp-exchange.ts";
-import type { Refuse } from "./refusals.ts";
+import type { AskedFacts, Refuse } from "./refusals.ts";
 import { startCallTrace } from "./tracing.ts";
 
 /** What is known of the client beside its principal. */
@@ -40,19 +42,36 @@ export type CallServer = (
   sink: CallSink,
 ) => Promise<McpAnswer>;
 
+interface Asked {
+  readonly frame: RequestFrame;
+  readonly context: McpContext;
+  readonly client: McpClient;
+}
+
+/** A call that may be let in. */
+interface Allowed {
+  readonly kind: "allowed";
+  readonly target: Target;
+  readonly ready: Ready & { readonly ok: true };
+  readonly facts: AskedFacts;
+  readonly fallbacks: readonly FallbackTool[];
+}
+
 /** A request for a server: whom it is for is found, the call is decided and let in. */
 export function createServerCalls(options: {
   policy: Policy;
   registry: Registry;
+  admission: Admission;
   calls: Calls;
   refuse: Refuse;
   sealers: Sealers;
 }): CallServer {
-  const { policy, registry, calls, refuse, sealers } = options;
-  return async (frame, context, client, sink) => {
-    const { scope } = context;
+  const { policy, registry, admission, calls, refuse, sealers } = options;
+
+  /** Checks all that has to hold when the call is let in. @throws {AppError} when it may not be */
+  async function check({ frame, context, client }: Asked): Promise<Allowed | McpAnswer> {
     const { catalogue } = registry;
-    const found = findTarget({ catalogue, scope, frame, sealers, principal: context.principal });
+    const found = findTarget({ catalogue, scope: context.scope, frame, sealers, principal: context.principal });
     if (!found.ok) return invalidParams(frame, found.reason);
     const { target } = found;
     const repeated = context.overHttp && client.era === "modern";
@@ -61,29 +80,52 @@ export function createServerCalls(options: {
     const ready = readyFrame(frame, context.principal, { target, sealers });
     if (!ready.ok) return invalidParams(frame, ready.reason);
 
-    const { principal, decisions } = await decide(policy, context, target.action, [target.subject]);
+    const others = fallbacksOf(catalogue, target, frame);
+    const { principal, decisions } = await decide(policy, context, target.action, [target.subject, ...others]);
     const decision = decisions[0]!;
-    const facts = factsOf(principal, target, frame, client);
+    const facts = factsOf({ principal, target, frame, client, decision });
     if (!decision.allow) {
-      refuse({ ...facts, code: "denied", reason: decision.reason, decision });
+      refuse({ ...facts, code: "denied", reason: decision.reason });
       throw new AppError("permission_denied", `${target.named}: ${decision.reason}`);
     }
+    const fallbacks = allowedOf(others, decisions.slice(1));
     const { id: server, status, reason } = target.server.info;
-    if (status !== "ready") throw new AppError("unavailable", `server ${server} is ${status}: ${reason}`);
+    if (status !== "ready" && fallbacks.length === 0 && !keepsResults(target))
+      throw new AppError("unavailable", `server ${server} is ${status}: ${reason}`);
+    return { kind: "allowed", target, ready, facts, fallbacks };
+  }
+
+  /** What was found when the call came may not hold any more at its turn: the policies, the catalogue (invariant 2). */
+  async function checkAtTurn(asked: Asked, turn: Promise<void>, place: string): Promise<Allowed | McpAnswer> {
+    await turn;
+    let checked: Allowed | McpAnswer | undefined;
+    try {
+      checked = await check(asked);
+      return checked;
+    } finally {
+      if (checked?.kind !== "allowed") admission.leave(place);
+    }
+  }
+
+  /** Nothing may come between the check and this. */
+  function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink, place: string): McpAnswer {
+    const { target, ready, facts, fallbacks } = call;
+    const { server } = facts;
     const meta = frame.params?.["_meta"] as { traceparent?: unknown } | null | undefined;
     const tracing = startCallTrace(frame.method, facts.tool, context.headers["traceparent"] ?? meta?.traceparent);
     const callId = calls.start({
       frame: ready.text,
+      place,
       retrySafe: target.retrySafe,
-      prefixed: scope.server === undefined,
+      prefixed: context.scope.server === undefined,
       client: client.side,
       runner: ready.runner ?? target.runner ?? client.runnerOf?.(server),
       parked: ready.parked,
+      fallbacks,
       onRunner: client.onRunner && ((runner) => client.onRunner!(server, runner)),
       facts: {
         ...facts,
         protocol: client.protocol,
-        decision,
         requestBytes: context.bytes,
         ...(tracing.traceparent === undefined ? {} : { traceparent: tracing.traceparent }),
         ...(client.session === undefined ? {} : { session: client.session }),
@@ -96,6 +138,16 @@ export function createServerCalls(options: {
       },
     });
     return { kind: "call", era: client.era, callId, canResume: client.protocol === LATEST_LEGACY_REVISION };
+  }
+
+  return async (frame, context, client, sink) => {
+    const asked = { frame, context, client };
+    const checked = await check(asked);
+    if (checked.kind !== "allowed") return checked;
+    const { tenant } = checked.facts;
+    const turn = admission.enter(checked.facts, sink);
+    const call = turn === undefined ? checked : await checkAtTurn(asked, turn, tenant);
+    return call.kind === "allowed" ? start(call, asked, sink, tenant) : call;
   };
 }
 
@@ -134,15 +186,15 @@ function belongs(state: SealedState, principal: Principal, { target, method }: {
   return whose && state.server === subject.server && state.name === subject.name && state.method === method;
 }
 
-function factsOf(principal: Principal, { subject }: Target, frame: RequestFrame, { client }: McpClient) {
-  return {
-    principal: principal.id,
-    tenant: principal.tenant,
-    team: principal.team,
-    client,
-    group: subject.group,
-    server: subject.server,
-    tool: subject.name,
-    method: frame.method,
-  };
+function factsOf(options: {
+  principal: Principal;
+  target: Target;
+  frame: RequestFrame;
+  client: McpClient;
+  decision: Decision;
+}): AskedFacts {
+  const { principal, target, frame, client, decision } = options;
+  const { group, server, name: tool } = target.subject;
+  const { id, tenant, team } = principal;
+  return { principal: id, tenant, team, client: client.client, group, server, tool, method: frame.method, decision };
 }
