@@ -1,5 +1,5 @@
 import { parseAuditEvent, type RefusalEvent, registryV1 } from "@tollgate/contracts";
-import { type Life, startGrpcServer } from "@tollgate/service";
+import { type Life, startGrpcServer, unary } from "@tollgate/service";
 import { type Infrastructure, testLog } from "@tollgate/testkit";
 import { configSchema } from "../src/config.ts";
 import { type RunningGateway, startGateway } from "../src/service.ts";
@@ -10,6 +10,8 @@ import { registryServer, registryTool, snapshotOf } from "./sample-catalogue.ts"
 /** What gateways need around them: policy, and a registry that knows two groups. */
 export interface Surroundings {
   readonly policy: ControlledPolicy;
+  /** The registry's answer to a restart that was asked for. */
+  onRestart: (request: registryV1.RestartServerRequest) => registryV1.RestartServerResponse;
   /** A new snapshot of the registry, to every gateway. */
   setServers(servers: readonly registryV1.Server[]): void;
   startGateway(
@@ -39,12 +41,14 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
       for (const event of ["end", "cancelled", "error", "close"]) stream.on(event, () => watching.delete(stream));
       stream.write(snapshot);
     },
+    restartServer: unary(testLog, (request: registryV1.RestartServerRequest) => surroundings.onRestart(request)),
   };
   const definition = registryV1.RegistryServiceService;
   const services = [{ definition, implementation: implementation as registryV1.RegistryServiceServer }];
   const registry = await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life });
-  return {
+  const surroundings: Surroundings = {
     policy,
+    onRestart: () => ({ generation: 1n, revision: snapshot.revision }),
     setServers(servers) {
       snapshot = snapshotOf(servers, GROUPS, snapshot.revision + 1n);
       for (const stream of watching) stream.write(snapshot);
@@ -64,6 +68,7 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
       return gateway;
     },
   };
+  return surroundings;
 }
 
 /** The refusals on AUDIT. */
