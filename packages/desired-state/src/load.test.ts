@@ -204,6 +204,20 @@ describe("a whole file", () => {
   });
 });
 
+const server = (rest: string) => `groups: [{ id: g }]\nmcp_servers:\n  - { id: a, group: g, ${rest} }`;
+const policy = (rest: string) => `policies:\n  - { name: p, ${rest} }`;
+const GOOD_POLICY = `effect: allow, principals: ["*"], actions: ["*"], resources: ["*"]`;
+
+test.each([
+  ["", false],
+  [", conditions: {}", false],
+  [", conditions: { require_sandbox: true }", true],
+  [", conditions: { require_sandbox: 'true' }", true],
+  [", conditions: { require_sandbox: false }", false],
+])("a policy%s requires a sandbox: %s", (conditions, requireSandbox) => {
+  expect(load(policy(`${GOOD_POLICY}${conditions}`)).policies).toMatchObject([{ requireSandbox }]);
+});
+
 test("every section may be left out or be empty", () => {
   expect(load("groups:\n  # - none yet\n")).toMatchObject({
     groups: [],
@@ -222,10 +236,6 @@ test("a reader of some sections needs only their variables, and checks only them
   });
   expect(mistakesOf(text).length).toBeGreaterThan(2);
 });
-
-const server = (rest: string) => `groups: [{ id: g }]\nmcp_servers:\n  - { id: a, group: g, ${rest} }`;
-const policy = (rest: string) => `policies:\n  - { name: p, ${rest} }`;
-const GOOD_POLICY = `effect: allow, principals: ["*"], actions: ["*"], resources: ["*"]`;
 
 describe("mistakes, each with its place", () => {
   test.each<[string, string, unknown[]]>([
@@ -257,6 +267,20 @@ describe("mistakes, each with its place", () => {
       [
         "3:30: mcp_servers[0].type is not a type of server; supported are npx, node, python, uv, command, container, remote",
       ],
+    ],
+    [
+      "a condition that is not known",
+      policy(`${GOOD_POLICY}, conditions: { require_sandbx: true }`),
+      [
+        expect.stringMatching(
+          /policies\[0\]\.conditions\.require_sandbx is not a known key; is "require_sandbox" meant\?/,
+        ),
+      ],
+    ],
+    [
+      "a condition that is neither true nor false",
+      policy(`${GOOD_POLICY}, conditions: { require_sandbox: maybe }`),
+      [expect.stringMatching(/policies\[0\]\.conditions\.require_sandbox has to be boolean/)],
     ],
     ["a missing key", server("type: npx"), ["3:5: mcp_servers[0].command is missing"]],
     [

@@ -106,7 +106,7 @@ function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warning
 
 function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unknown): Mistake[] {
   const path = issue.path.filter((step) => typeof step !== "symbol");
-  const place = path.filter((step) => typeof step === "string").join(".");
+  const place = keyPlace(path);
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
       const offset = offsetOfKey(source, path, key);
@@ -130,6 +130,12 @@ function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unk
 function quoteHint(expected: string, value: unknown): string {
   if (expected !== "string" || typeof value === "object") return "";
   return `, not a ${typeof value}: put it in quotes`;
+}
+
+/** As in KNOWN_KEYS: without list positions, and without the tools' names, which are the user's own. */
+function keyPlace(path: Path): string {
+  const isToolName = (at: number) => at === 3 && path[0] === "mcp_servers" && path[2] === "tools";
+  return path.filter((step, at) => typeof step === "string" && !isToolName(at)).join(".");
 }
 
 function explainKey(place: string, key: string): string {

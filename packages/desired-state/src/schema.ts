@@ -4,7 +4,7 @@ import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
 import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
 import { boolean, number } from "./scalars.ts";
 import { headersSchema, urlSchema } from "./remote.ts";
-import { limitsSchema, poolSchema, sandboxSchema, toolRuleSchema } from "./server-run.ts";
+import { fallbackSchema, limitsSchema, poolSchema, sandboxSchema, toolRuleSchema } from "./server-run.ts";
 import { CLIENT_CAPABILITIES, PERMISSIONS, SERVER_TYPES, TRANSPORTS } from "./state.ts";
 import { planSchema, tenantSchema } from "./tenants.ts";
 
@@ -125,7 +125,7 @@ export const fileSchema = z.strictObject({
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
 
-/** The keys that each place has, by its path without list positions. */
+/** The keys that each place has, by its path without list positions and without the names of tools. */
 export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "": Object.keys(fileSchema.shape),
   control_plane: Object.keys(controlPlane.shape),
@@ -140,6 +140,8 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "mcp_servers.pool": Object.keys(poolSchema.shape),
   "mcp_servers.limits": Object.keys(limitsSchema.shape),
   "mcp_servers.sandbox": Object.keys(sandboxSchema.shape),
+  "mcp_servers.tools": Object.keys(toolRuleSchema.shape),
+  "mcp_servers.tools.fallback": Object.keys(fallbackSchema.shape),
   policies: Object.keys(policy.shape),
   "policies.conditions": Object.keys(policy.shape.conditions.unwrap().shape),
 };

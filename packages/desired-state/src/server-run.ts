@@ -27,19 +27,25 @@ export const poolSchema = z
     min: whole(0, 256).default(1),
     /** 16 where it is not given; of a remote server 256, since a connection is less than a process. */
     max: whole(1, 4_096).optional(),
-    /** Three quarters of `max` where it is not given: no tenant has them all. */
+    /** Three quarters of `max` where it is not given: no tenant has them all. All of a shared pool. */
     max_per_tenant: whole(1, 4_096).optional(),
     idle_timeout: seconds.default(600),
-    calls_per_process: whole(1, 4_096).default(256),
+    calls_per_process: whole(1, 4_096).optional(),
     queue: whole(0, 100_000).default(2_000),
     queue_timeout: seconds.default(30),
   })
-  .superRefine(({ mode, shared, min, max, max_per_tenant: perTenant }, context) => {
+  .superRefine((pool, context) => {
+    const { mode, shared, min, max, max_per_tenant: perTenant, calls_per_process: calls } = pool;
     const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
-    if (max !== undefined && min > max) fail("min", "is more than max");
+    // A max below 1 is a mistake of its own.
+    if (max !== undefined && max > 0 && min > max) fail("min", "is more than max");
     if (max !== undefined && perTenant !== undefined && perTenant > max) fail("max_per_tenant", "is more than max");
     if (shared && mode === "session")
       fail("shared", "does not go with the mode session: a session is its tenant's own");
+    if (shared && perTenant !== undefined)
+      fail("max_per_tenant", "does not go with shared: what all tenants share is no single one's");
+    if (mode === "exclusive" && calls !== undefined)
+      fail("calls_per_process", "does not go with the mode exclusive: a process has one call at a time");
   });
 
 export const limitsSchema = z.strictObject({
@@ -53,14 +59,21 @@ export const limitsSchema = z.strictObject({
   concurrency: whole(1, 100_000).optional(),
 });
 
-export const sandboxSchema = z.strictObject({
-  mode: z.enum(SANDBOX_MODES).default("auto"),
-  network: boolean.default(true),
-  read: z.array(folder).max(FOLDERS_MAX).default([]),
-  write: z.array(folder).max(FOLDERS_MAX).default([]),
-});
+export const sandboxSchema = z
+  .strictObject({
+    mode: z.enum(SANDBOX_MODES).default("auto"),
+    network: boolean.default(true),
+    read: z.array(folder).max(FOLDERS_MAX).default([]),
+    write: z.array(folder).max(FOLDERS_MAX).default([]),
+  })
+  .superRefine(({ mode, network, read, write }, context) => {
+    if (mode !== "off") return;
+    const unheeded = { network: !network, read: read.length > 0, write: write.length > 0 };
+    for (const [key, isGiven] of Object.entries(unheeded))
+      if (isGiven) context.addIssue({ code: "custom", path: [key], message: "needs a sandbox, and its mode is off" });
+  });
 
-const fallbackSchema = z.strictObject({
+export const fallbackSchema = z.strictObject({
   server: z.string().min(1, "is empty"),
   /** The same name where it is not given. */
   tool: z.string().min(1, "is empty").max(TOOL_NAME_MAX_CHARS).optional(),
@@ -115,14 +128,16 @@ export interface DesiredToolRule {
   readonly cachedResultMs: number;
 }
 
-const milliseconds = (value: number | undefined): number => Math.round((value ?? 0) * 1_000);
+/** 0 where it is not given, and only there: it means no limit. */
+const milliseconds = (value?: number): number => (value === undefined ? 0 : Math.max(1, Math.round(value * 1_000)));
 
 const PROCESSES_MAX = 16;
 const CONNECTIONS_MAX = 256;
+const CALLS_PER_PROCESS = 256;
 
 export function toPool(pool: z.infer<typeof poolSchema>, { remote }: { remote: boolean }): DesiredPool {
   const { mode, shared, min, queue } = pool;
-  const max = pool.max ?? Math.max(min, remote ? CONNECTIONS_MAX : PROCESSES_MAX);
+  const max = pool.max ?? Math.max(min, pool.max_per_tenant ?? 0, remote ? CONNECTIONS_MAX : PROCESSES_MAX);
   return {
     mode,
     shared,
@@ -130,7 +145,7 @@ export function toPool(pool: z.infer<typeof poolSchema>, { remote }: { remote: b
     max,
     maxPerTenant: shared ? max : (pool.max_per_tenant ?? Math.ceil((max * 3) / 4)),
     idleTimeoutMs: milliseconds(pool.idle_timeout),
-    callsPerProcess: mode === "exclusive" ? 1 : pool.calls_per_process,
+    callsPerProcess: mode === "exclusive" ? 1 : (pool.calls_per_process ?? CALLS_PER_PROCESS),
     queue,
     queueTimeoutMs: milliseconds(pool.queue_timeout),
   };

@@ -173,6 +173,70 @@ describe("a remote server", () => {
   });
 });
 
+describe("what is started", () => {
+  const launch = (entry: string) => {
+    const { type, command, args, workingDir, requirements } = serverOf(entry);
+    return { type, command, args, workingDir, requirements };
+  };
+
+  test.each<[string, object]>([
+    ["type: python, command: server.py, args: [--x]", { command: "server.py", args: ["--x"], workingDir: "/etc" }],
+    ["type: python, command: python, args: [server.py, --x]", { command: "server.py", args: ["--x"] }],
+    ["type: python, command: python3, args: [server.py]", { command: "server.py", args: [], requirements: "" }],
+    ["type: python, command: /srv/server.py", { command: "/srv/server.py", workingDir: undefined }],
+    ["type: python, command: server.py, requirements: reqs.txt", { requirements: "/etc/reqs.txt" }],
+    ["type: python, command: server.py, requirements: /srv/reqs.txt", { requirements: "/srv/reqs.txt" }],
+    ["type: uv, command: uv, args: [run, server, --x]", { command: "server", args: ["--x"], workingDir: "/etc" }],
+    ["type: uv, command: server, working_dir: project", { command: "server", args: [], workingDir: "/etc/project" }],
+    ["type: container, command: 'mcp/files:1.2', args: [/data]", { command: "mcp/files:1.2", args: ["/data"] }],
+    ["type: container, command: 'mcp/files:1.2'", { workingDir: undefined }],
+    ["type: container, command: 'mcp/files:1.2', working_dir: /app", { workingDir: "/app" }],
+  ])("%s", (entry, expected) => {
+    expect(launch(entry)).toMatchObject(expected);
+  });
+
+  test.each<[string, unknown[]]>([
+    ["type: python, command: python3", ["3:5: args names no script"]],
+    ["type: python, command: python3, args: []", ["3:62: args names no script"]],
+    ["type: uv, command: uv, args: [run]", [expect.stringMatching(/args names no script$/)]],
+    ["type: uv", ["3:5: command is missing"]],
+    [
+      "type: container, command: 'mcp/files:1.2', working_dir: app",
+      [expect.stringMatching(/working_dir is a folder in the container, so it has to be absolute$/)],
+    ],
+    ...["npx", "node", "uv", "command", "container"].map((type): [string, unknown[]] => [
+      `type: ${type}, command: p@1.0.0, requirements: r.txt`,
+      [
+        expect.stringMatching(
+          /requirements is for the type python only; uv has a lock file, and the others need none$/,
+        ),
+      ],
+    ]),
+    [
+      "type: python, command: x.py, url: 'https://h/'",
+      [expect.stringMatching(/url is for the type remote only; python starts .* working_dir, sandbox, requirements$/)],
+    ],
+    [
+      "type: remote, url: 'https://h/', requirements: r.txt",
+      [expect.stringMatching(/requirements is not for the type remote/)],
+    ],
+  ])("%s is a mistake", (entry, mistakes) => {
+    expect(mistakesOf(entry)).toEqual(mistakes);
+  });
+
+  test("what may be another thing tomorrow is a warning with its place", () => {
+    const warningsOf = (type: string, command: string) => load(`type: ${type}, command: '${command}'`).warnings;
+    const pin =
+      /^\/etc\/tollgate\.yaml:3:\d+: mcp_servers\[0\]\.command names no exact version: .* name:1\.2\.3 or name@sha256/;
+    for (const image of ["mcp/files", "mcp/files:latest", "registry.example:5000/files"])
+      expect(warningsOf("container", image)).toEqual([expect.stringMatching(pin)]);
+    for (const image of ["mcp/files:1.2", "registry.example:5000/files:v1", `mcp/files@sha256:${"0a".repeat(32)}`])
+      expect(warningsOf("container", image)).toEqual([]);
+    expect(warningsOf("npx", "files")).toEqual([expect.stringMatching(/for example name@1\.2\.3$/)]);
+    for (const type of ["python", "uv", "node", "command"]) expect(warningsOf(type, "files")).toEqual([]);
+  });
+});
+
 describe("what a server may learn of its clients", () => {
   test.each([
     ["", ALL, false],

@@ -68,12 +68,15 @@ function toLaunch(entry: Entry, file: string): Way | { readonly key: string; rea
   const launch = normaliseLaunch(entry.type, entry.command ?? "", entry.args);
   if ("mistake" in launch) return launch;
   const { command, args } = launch;
+  if (entry.type === "container" && !isAbsolute(entry.working_dir ?? "/"))
+    return { key: "working_dir", mistake: "is a folder in the container, so it has to be absolute" };
   const folder = dirname(resolve(file));
   // A relative program or script means something only in a folder: then it is the file's own.
   const isRelative = !isAbsolute(command) && (SCRIPT_TYPES.has(entry.type) || /^\.{1,2}\//.test(command));
   const workingDir =
     entry.working_dir === undefined ? (isRelative ? folder : undefined) : resolve(folder, entry.working_dir);
-  const message = "names no exact version: what runs may change overnight; pin it, for example name@1.2.3";
+  const example = entry.type === "container" ? "name:1.2.3 or name@sha256:…" : "name@1.2.3";
+  const message = `names no exact version: what runs may change overnight; pin it, for example ${example}`;
   return {
     command,
     args,

@@ -13,7 +13,7 @@ export const planSchema = z.strictObject({
   lane: z.enum(LANES).default("standard"),
   weight: number(z.number().int().min(1).max(WEIGHT_MAX)).default(1),
   max_concurrent: number(z.number().int().positive().max(1_000_000)).optional(),
-  max_waiting: number(z.number().int().min(0).max(1_000_000)).optional(),
+  max_waiting: number(z.number().int().positive().max(1_000_000)).optional(),
 });
 export const tenantSchema = z.strictObject({ id: name, plan: name.default(DEFAULT_PLAN) });
 
