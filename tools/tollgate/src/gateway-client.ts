@@ -4,6 +4,7 @@ import { z } from "zod";
 
 const REQUEST_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
+const DEAD_LETTERS_MAX = 100;
 
 const server = z.object({
   id: z.string(),
@@ -27,6 +28,20 @@ const call = z.object({
 export type CallRecord = z.infer<typeof call>;
 const calls = z.object({ items: z.array(call) });
 
+const deadLetter = z.object({
+  id: z.number(),
+  at: z.string(),
+  service: z.string(),
+  subject: z.string(),
+  reason: z.string(),
+  data: z.string(),
+  truncated: z.boolean(),
+});
+export type DeadLetter = z.infer<typeof deadLetter>;
+const deadLetters = z.object({ items: z.array(deadLetter), nextCursor: z.string().nullable() });
+export type DeadLetters = z.infer<typeof deadLetters>;
+const putBack = z.object({ id: z.number(), subject: z.string() });
+
 const usageRow = z.object({ calls: z.number(), cost: z.string() });
 const usage = z.object({
   items: z.array(usageRow.extend({ key: z.record(z.string(), z.string()) })),
@@ -36,7 +51,7 @@ export interface Usage extends z.infer<typeof usageRow> {
   readonly currency: string;
 }
 
-/** The management API, as far as the launcher needs it. */
+/** The management API, as far as the command line needs it. */
 export interface GatewayClient {
   untilReady(options: { timeoutMs: number; signal: AbortSignal }): Promise<void>;
   /** The servers, once none is being started any more or the time is over. */
@@ -48,6 +63,12 @@ export interface GatewayClient {
     timeoutMs: number;
     signal: AbortSignal;
   }): Promise<{ call: CallRecord; usage: Usage }>;
+  /** What could not be processed, oldest first. */
+  deadLetters(page: { service: string | undefined; cursor: string | undefined }): Promise<DeadLetters>;
+  deadLetter(id: number): Promise<DeadLetter>;
+  /** Gives where it is now. */
+  putBack(id: number): Promise<z.infer<typeof putBack>>;
+  drop(id: number): Promise<void>;
 }
 
 export interface Tool {
@@ -56,15 +77,18 @@ export interface Tool {
 }
 
 export function openGatewayClient({ url, adminToken }: { url: string; adminToken: string }): GatewayClient {
-  async function get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+  async function send<T>(method: string, path: string, schema: z.ZodType<T>): Promise<T> {
     const response = await fetch(`${url}${path}`, {
+      method,
       headers: { authorization: `Bearer ${adminToken}` },
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
-    const body: unknown = await response.json();
+    const text = await response.text();
+    const body: unknown = text === "" ? null : JSON.parse(text);
     if (!response.ok) throw new AppError("unavailable", `${path} answered ${response.status}: ${detailOf(body)}`);
     return schema.parse(body);
   }
+  const get = <T>(path: string, schema: z.ZodType<T>) => send("GET", path, schema);
 
   return {
     async untilReady(options) {
@@ -96,6 +120,15 @@ export function openGatewayClient({ url, adminToken }: { url: string; adminToken
       });
       return found!;
     },
+    deadLetters({ service, cursor }) {
+      const query = new URLSearchParams({ limit: String(DEAD_LETTERS_MAX) });
+      if (service !== undefined) query.set("service", service);
+      if (cursor !== undefined) query.set("cursor", cursor);
+      return get(`/api/v1/dead-letters?${query.toString()}`, deadLetters);
+    },
+    deadLetter: (id) => get(`/api/v1/dead-letters/${id}`, deadLetter),
+    putBack: (id) => send("POST", `/api/v1/dead-letters/${id}/put-back`, putBack),
+    drop: async (id) => void (await send("DELETE", `/api/v1/dead-letters/${id}`, z.null())),
   };
 }
 

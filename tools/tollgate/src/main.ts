@@ -22,6 +22,10 @@ async function run(command: Command): Promise<number> {
     const { stop } = await import("./stop.ts");
     return say(`${await stop(state)}\n`, 0);
   }
+  if (command.kind === "dead") {
+    const { deadLetters } = await import("./dead-letters.ts");
+    return say(await deadLetters(command, state), 0);
+  }
   if (command.kind === "setup") {
     const { setup } = await import("./setup.ts");
     return say(await setup({ root, state, env: process.env }), 0);
