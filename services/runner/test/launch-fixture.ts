@@ -33,7 +33,7 @@ export function resolverIn({ installDir }: Place, path: string, env: Record<stri
   return (spec: Partial<LaunchSpec>, signal = neverAborted) => resolve({ ...specOf(), ...spec }, signal);
 }
 
-function specOf(): LaunchSpec {
+export function specOf(): LaunchSpec {
   return toServerSpec(assignment({ serverId: "s", type: "npx", command: "" }));
 }
 

@@ -63,7 +63,8 @@ function writeProject(requirements?: string) {
   };
 }
 
-describe("python", () => {
+// Virtual environments with pip: seconds each, on a machine that is busy many.
+describe("python", { timeout: 120_000 }, () => {
   test("runs in a virtual environment of its own, which is made once, also without requirements", async () => {
     const python = realPython();
     const resolve = resolverIn(place, python.path, { PIP_INDEX_URL: "https://user:secret@packages.example/" });

@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -157,6 +166,25 @@ describe("other types", () => {
   test("command is taken as it is", async () => {
     const found = await resolve()({ type: "command", command: "server", args: ["-v"] });
     expect(found).toMatchObject({ command: "server", args: ["-v"], cwd: process.cwd() });
+  });
+
+  test("what a process has to read beside the system: its package, its program, Node", async () => {
+    const dist = join(place.dir, "app", "dist");
+    mkdirSync(dist, { recursive: true });
+    const node = dirname(process.execPath);
+    const filesOf = async (type: string, command: string) =>
+      (await resolve()({ type, command, workingDir: dist })).files;
+    expect(await filesOf("node", "server.js")).toEqual(expect.arrayContaining([node, dist]));
+    writeFileSync(join(place.dir, "app", "package.json"), "{}");
+    expect(await filesOf("node", "server.js")).toEqual(expect.arrayContaining([node, join(place.dir, "app")]));
+    const { bin } = programThat(place, "server", "exit 0");
+    symlinkSync(join(bin, "server"), join(dist, "linked"));
+    const linked = [node, join(dist, "linked"), realpathSync(join(bin, "server"))];
+    expect(await filesOf("command", "./linked")).toEqual(expect.arrayContaining(linked));
+    expect(await filesOf("command", "not-there")).not.toContain(expect.stringContaining("not-there"));
+    expect((await resolver(noNpm())({ command: INSTALLED })).files).toContainEqual(
+      expect.stringMatching(/\/node_modules$/),
+    );
   });
 
   test("one that is not known is refused", async () => {

@@ -9,7 +9,7 @@ import { installHint, lookUp } from "./program.ts";
 const NO_SUCH_IMAGE = /no such (?:image|object)|image not known/i;
 const ENGINES = ["docker", "podman"];
 /** An image that needs more can have `sandbox: {mode: "off"}`. */
-const CONFINED = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+const CONFINED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"];
 /** By these the engine's client is told where its engine is. A container cannot have them: the client would heed them. */
 const FOR_CLIENT = /^(?:DOCKER|CONTAINERS?|PODMAN|XDG)_\w+$/;
 /** Podman without a daemon keeps its images below HOME, and starts programs that it finds on PATH. */
@@ -86,19 +86,17 @@ function runOptions(spec: LaunchSpec, name: string): string[] {
     `--label=tollgate.server=${spec.serverId}`,
     `--label=tollgate.runner=${process.pid}`,
     ...(sandbox.mode === "off" ? [] : CONFINED),
-    ...(sandbox.network ? [] : ["--network", "none"]),
-    ...sandbox.read.flatMap((folder) => ["--mount", bindMount(folder, "readonly")]),
-    ...sandbox.write.flatMap((folder) => ["--mount", bindMount(folder)]),
+    ...(sandbox.network ? [] : ["--network=none"]),
+    ...sandbox.read.map((folder) => `--mount=${bindMount(folder, "readonly")}`),
+    ...sandbox.write.map((folder) => `--mount=${bindMount(folder)}`),
     // Without swap beside it.
-    ...(limits.memoryBytes === 0
-      ? []
-      : ["--memory", `${limits.memoryBytes}b`, "--memory-swap", `${limits.memoryBytes}b`]),
-    ...(limits.cpuMillis === 0 ? [] : ["--cpus", cpus.toFixed(3)]),
-    ...(limits.processes === 0 ? [] : ["--pids-limit", String(limits.processes)]),
-    ...(limits.openFiles === 0 ? [] : ["--ulimit", `nofile=${limits.openFiles}:${limits.openFiles}`]),
+    ...(limits.memoryBytes === 0 ? [] : [`--memory=${limits.memoryBytes}b`, `--memory-swap=${limits.memoryBytes}b`]),
+    ...(limits.cpuMillis === 0 ? [] : [`--cpus=${cpus.toFixed(3)}`]),
+    ...(limits.processes === 0 ? [] : [`--pids-limit=${limits.processes}`]),
+    ...(limits.openFiles === 0 ? [] : [`--ulimit=nofile=${limits.openFiles}:${limits.openFiles}`]),
     // Names only: the client takes the values from its own environment, and no list of processes shows them.
-    ...Object.keys(env).flatMap((variable) => ["--env", variable]),
-    ...(workingDir === "" ? [] : ["--workdir", workingDir]),
+    ...Object.keys(env).map((variable) => `--env=${variable}`),
+    ...(workingDir === "" ? [] : [`--workdir=${workingDir}`]),
   ];
 }
 
