@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CallEnvelope, type ClientSide, newCallId } from "@tollgate/contracts";
+import { shareOf } from "@tollgate/fair-queue";
 import {
   CLIENT_CAPABILITIES_KEY,
   CLIENT_INFO_KEY,
@@ -16,6 +17,7 @@ import {
 } from "@tollgate/mcp";
 import { createLog } from "@tollgate/service";
 import { configSchema } from "../src/config.ts";
+import { createResultCache } from "../src/domain/result-cache.ts";
 import { createPools } from "../src/handlers/assignments.ts";
 import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
@@ -53,7 +55,7 @@ const learned = Promise.withResolvers<Parameters<Parameters<typeof createPools>[
 const pools = createPools({
   config,
   log,
-  containment: await openContainment({ stateDir, log }),
+  containment: await openContainment({ ...config, log }),
   resolveCommand: () => Promise.reject(new Error("there is nothing to start")),
   listenerOf: () => ({ onNotice: () => undefined, onQuestion: ({ refuse }) => refuse(-32601, "not known") }),
   updatesOf: () => () => undefined,
@@ -119,6 +121,8 @@ async function ask(method: string, tool: string, given: Params): Promise<any> {
     { envelope, frame: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) },
     {
       runner: RUNNER,
+      share: shareOf(PRINCIPAL.tenant),
+      results: createResultCache({ max: 1, maxBytes: 1 }),
       cancelled: false,
       deliveryCount: 1,
       poolOf: (server) => pools.get(server),

@@ -1,16 +1,20 @@
 import type { Framed } from "@tollgate/bus";
 import {
   type CallEnvelope,
+  type CallFallback,
   QUESTION_TIMEOUT_MS,
   type ReplyEnvelope,
   STREAM_AFTER_MS,
   streamOwner,
 } from "@tollgate/contracts";
 import type { AppError } from "@tollgate/errors";
+import type { Share } from "@tollgate/fair-queue";
 import type { RequestFrame, Sealers } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { type Ending, errorFrame } from "../domain/outcome.ts";
-import type { Pool } from "../pool/pool.ts";
+import type { ResultCache } from "../domain/result-cache.ts";
+import type { TimeLimit } from "../domain/tool-rules.ts";
+import type { Pool, Went } from "../pool/pool.ts";
 import type { ParkedCalls } from "./parked-calls.ts";
 import type { Questions } from "./questions.ts";
 import type { UpstreamCall } from "./upstream-call.ts";
@@ -29,6 +33,8 @@ export interface Ended {
 
 export interface CallOptions {
   readonly runner: string;
+  /** Whose turn it is where calls wait. */
+  readonly share: Share;
   /** Cancelled before it came here. */
   readonly cancelled: boolean;
   /** Which delivery of its message it is, from 1: places of an earlier one are not given again. */
@@ -37,6 +43,7 @@ export interface CallOptions {
   readonly questions: Questions;
   readonly parked: ParkedCalls;
   readonly sealers: Sealers;
+  readonly results: ResultCache;
   readonly onFrame: (text: string, marks: ReplyMarks) => void;
   readonly log: Log;
 }
@@ -60,18 +67,30 @@ export interface CallState {
   readonly options: CallOptions;
   /** Unix milliseconds. */
   deadline: number;
+  /** Of the server that has it, where it has one; and the Unix milliseconds at which it is over. */
+  limit: TimeLimit | undefined;
+  limitAt: number;
   startedAt: number | undefined;
   coldStart: boolean;
   upstream: UpstreamCall | undefined;
+  /** What is known of how it goes there. */
+  went: Went | undefined;
+  /** How often a server was handed it, and how often it was tried again. */
+  handedOver: number;
+  retries: number;
+  /** Who answers in its server's place. */
+  fallback: CallFallback | undefined;
   /** What its server wanted to ask the client, who cannot be asked that. */
   cannotAsk: string | undefined;
-  /** What is waited for on the call's behalf, and is to be given up when it ends. */
+  /** What its client is asked, to be given up when it ends; and what was left of its times when that began. */
   givingUp: Set<(reason: string) => void> | undefined;
+  leftMs: number;
+  limitLeftMs: number;
   ended: boolean;
+  /** Aborted when it has ended. */
+  readonly signal: AbortSignal;
   /** A frame for the client before the last one: the answer is a stream from now on. */
   emit(text: string, asks: boolean): void;
-  /** Takes the client's time for something that it is asked; call what it returns when it is answered. */
-  askClient(giveUp: (reason: string) => void): () => void;
   end(ending: Pick<Ending, "outcome" | "reason" | "errorCode">, text: string): void;
   fail(error: AppError): void;
 }
@@ -85,7 +104,8 @@ export function createCallState(
   const firstPlace = (options.deliveryCount - 1) * PLACES_MAX;
   const owner = streamOwner(envelope.facts);
   let place = firstPlace;
-  let leftMs = 0;
+  /** Made when somebody waits for it: for most calls nobody does. */
+  let stopping: AbortController | undefined;
 
   /** Only what is kept on a stream can be asked for again by a client that has lost its connection. */
   function isStream(): boolean {
@@ -100,36 +120,41 @@ export function createCallState(
     idText,
     options,
     deadline: envelope.deadline,
+    limit: undefined,
+    limitAt: Infinity,
     startedAt: undefined,
     coldStart: false,
     upstream: undefined,
+    went: undefined,
+    handedOver: 0,
+    retries: 0,
+    fallback: undefined,
     cannotAsk: undefined,
     givingUp: undefined,
+    leftMs: 0,
+    limitLeftMs: 0,
     ended: false,
+    get signal() {
+      return (stopping ??= new AbortController()).signal;
+    },
     emit(text, asks) {
       if (state.ended) return;
       options.onFrame(text, { place: (place += 1), owner, ...(asks ? { asks } : {}) });
     },
-    askClient(giveUp) {
-      const givingUp = (state.givingUp ??= new Set());
-      if (givingUp.size === 0) leftMs = state.deadline - Date.now();
-      givingUp.add(giveUp);
-      state.deadline = Date.now() + QUESTION_TIMEOUT_MS;
-      return () => {
-        if (givingUp.delete(giveUp) && givingUp.size === 0) state.deadline = Date.now() + leftMs;
-      };
-    },
     end(ending, text) {
       if (state.ended) return;
       state.ended = true;
+      stopping?.abort();
       for (const giveUp of state.givingUp ?? []) giveUp("the call has ended");
-      const { startedAt, coldStart, upstream } = state;
-      upstream?.release();
-      const started = startedAt === undefined ? {} : { startedAt };
-      const responseBytes = Buffer.byteLength(text);
-      const bound = upstream?.lease.kind === "bound" ? { runner: options.runner } : {};
+      const bound =
+        state.upstream?.lease.kind === "bound" && state.fallback === undefined ? { runner: options.runner } : {};
+      letGo(state);
       const marks = isStream() ? { place: place + 1, owner, ...bound } : bound;
-      onEnded({ ending: { endedAt: now(), responseBytes, coldStart, ...started, ...ending }, text, marks });
+      onEnded({
+        ending: { ...courseOf(state), endedAt: now(), responseBytes: Buffer.byteLength(text), ...ending },
+        text,
+        marks,
+      });
     },
     fail(error) {
       if (error.code === "internal")
@@ -138,6 +163,50 @@ export function createCallState(
     },
   };
   return state;
+}
+
+/** Takes the client's time for something that it is asked; call what it returns when it is answered. */
+export function askClient(state: CallState, giveUp: (reason: string) => void): () => void {
+  const givingUp = (state.givingUp ??= new Set());
+  const asked = Date.now();
+  if (givingUp.size === 0) {
+    state.leftMs = state.deadline - asked;
+    state.limitLeftMs = state.limitAt - asked;
+  }
+  givingUp.add(giveUp);
+  state.deadline = asked + QUESTION_TIMEOUT_MS;
+  state.limitAt = Infinity;
+  return () => {
+    if (!givingUp.delete(giveUp) || givingUp.size > 0) return;
+    state.deadline = Date.now() + state.leftMs;
+    if (state.upstream !== undefined) state.limitAt = Date.now() + state.limitLeftMs;
+  };
+}
+
+/** Its server has nothing more to do with it. */
+export function letGo(state: CallState): void {
+  state.upstream?.release(state.went);
+  state.upstream = undefined;
+  state.went = undefined;
+  state.limitAt = Infinity;
+}
+
+/** Nothing but the request itself decides its result: what was said in earlier rounds, or a task, is one server's own. */
+export function standsAlone({ envelope, frame }: CallState): boolean {
+  const { params } = frame;
+  return envelope.parked === undefined && params?.["requestState"] === undefined && params?.["task"] === undefined;
+}
+
+/** How it came to its end. */
+function courseOf(state: CallState): Pick<Ending, "coldStart" | "startedAt" | "attempts" | "retries" | "fallback"> {
+  const { coldStart, startedAt, handedOver, retries, fallback } = state;
+  return {
+    coldStart,
+    ...(startedAt === undefined ? {} : { startedAt }),
+    ...(handedOver > 1 ? { attempts: handedOver } : {}),
+    ...(retries > 0 ? { retries } : {}),
+    ...(fallback === undefined ? {} : { fallback }),
+  };
 }
 
 /** Unix milliseconds with microseconds, so that short calls are billed for what they took. */

@@ -1,13 +1,17 @@
 import { type Bus, type Delivery, type EventPublisher, findOutcomes, type ReplySender } from "@tollgate/bus";
 import type { CallEnvelope, CallEvent } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import { shareOf } from "@tollgate/fair-queue";
 import type { Sealers } from "@tollgate/mcp";
 import type { Life, Log } from "@tollgate/service";
 import { type Ending, errorFrame, idTextOf, toCallEvent } from "../domain/outcome.ts";
 import { createRecentCalls } from "../domain/recent-calls.ts";
+import { createResultCache } from "../domain/result-cache.ts";
+import { mayRunAgain } from "../domain/retries.ts";
 import type { Pool } from "../pool/pool.ts";
 import { type Call, type Ended, marksAfterLoss, now } from "./call-state.ts";
 import { openDeliveries } from "./deliveries.ts";
+import { createIntake } from "./intake.ts";
 import type { ParkedCalls } from "./parked-calls.ts";
 import type { Questions } from "./questions.ts";
 import { type RunningCall, startCall } from "./running-call.ts";
@@ -18,6 +22,9 @@ const CANCELLED_EARLY_MAX = 10_000;
 /** A call that may run again does so this often at the most: it may be what kills its runners. */
 const DELIVERIES_MAX = 3;
 const OUTCOME_RETRY_MS = 500;
+/** Results that are kept to be given again, for all tools for which that is declared. */
+const RESULTS_MAX = 1_000;
+const RESULTS_MAX_BYTES = 32 * 1024 * 1024;
 
 export interface CallHandler {
   readonly running: number;
@@ -52,6 +59,8 @@ export function createCallHandler(options: CallHandlerOptions): CallHandler {
   const recent = createRecentCalls(RECENT_MAX);
   const cancelledEarly = new Set<string>();
   const deliveries = openDeliveries(life);
+  const intake = createIntake();
+  const results = createResultCache({ max: RESULTS_MAX, maxBytes: RESULTS_MAX_BYTES });
 
   async function runDelivery(delivery: Delivery, calls: Call[]): Promise<void> {
     const finish = (call: Call, ended: Ended) => record(options, call, ended, () => deliveries.isSuspect(delivery));
@@ -62,9 +71,14 @@ export function createCallHandler(options: CallHandlerOptions): CallHandler {
   }
 
   async function runCall(call: Call, { deliveryCount }: Delivery): Promise<Ended> {
-    const { id, gateway } = call.envelope;
+    const { id, gateway, lane, weight, facts } = call.envelope;
+    const share = shareOf(facts.tenant, lane, weight);
+    const turn = intake.enter(share);
+    if (turn !== undefined) await turn;
     const started = startCall(call, {
       ...options,
+      share,
+      results,
       cancelled: cancelledEarly.delete(id),
       deliveryCount,
       onFrame: (frame, marks) => replies.send(gateway, { envelope: { id, final: false, ...marks }, frame }),
@@ -133,13 +147,13 @@ async function settleRedelivered(
   const again: Call[] = [];
   await settleAll(
     calls.map(async (call) => {
-      const { id, gateway, retrySafe } = call.envelope;
+      const { id, gateway } = call.envelope;
       const reason = "the runner was lost while it worked on the call; it may have run";
       const lost = new AppError("outcome_unknown", reason, { details: { callId: id } });
       const text = errorFrame(idTextOf(call.frame), lost);
       const marks = marksAfterLoss(call.envelope, deliveryCount);
       if (settled.has(id)) return replies.send(gateway, { envelope: { id, final: true, ...marks }, frame: text });
-      if (retrySafe && deliveryCount <= DELIVERIES_MAX) return void again.push(call);
+      if (mayRunAgain(call.envelope) && deliveryCount <= DELIVERIES_MAX) return void again.push(call);
       return finish(call, {
         ending: { outcome: "unknown", reason, endedAt: now(), responseBytes: 0, coldStart: false },
         text,

@@ -8,7 +8,7 @@ import {
   requestText,
   withInputResponses,
 } from "../domain/input-required.ts";
-import type { CallState } from "./call-state.ts";
+import { askClient, type CallState } from "./call-state.ts";
 
 const ROUNDS_MAX = 16;
 
@@ -23,7 +23,7 @@ export async function answerInputRequest(state: CallState, frame: ResponseFrame,
     throw new AppError("unavailable", `server ${server} asked for input more than ${ROUNDS_MAX} times`);
   const requests = inputRequestsOf(frame);
   checkAskable(state, requests);
-  const answers = await Promise.all(requests.map((request) => askClient(state, request)));
+  const answers = await Promise.all(requests.map((request) => ask(state, request)));
   const responses = new Map(requests.map(({ key }, i) => [key, answers[i]!]));
   const parsed = parseFrame(withInputResponses(state.frame, responses, resultMember(frame, "requestState")));
   if (!parsed.ok || parsed.frame.kind !== "request") throw new AppError("internal", "the retry is no request");
@@ -42,7 +42,7 @@ function checkAskable({ envelope, options }: CallState, requests: readonly Input
 }
 
 /** The client's result as JSON. */
-function askClient(state: CallState, request: InputRequest): Promise<string> {
+function ask(state: CallState, request: InputRequest): Promise<string> {
   const { envelope, options } = state;
   return new Promise((resolve, reject) => {
     const refuse = (reason: string) =>
@@ -60,7 +60,7 @@ function askClient(state: CallState, request: InputRequest): Promise<string> {
       onTimeout: () => settle(() => refuse("the client did not answer in time")),
     });
     if (!asked) return refuse("too many questions are open");
-    settled = state.askClient((reason) => {
+    settled = askClient(state, (reason) => {
       asked.drop();
       refuse(reason);
     });

@@ -1,27 +1,41 @@
-import { streamOwner } from "@tollgate/contracts";
+import { type CallFacts, streamOwner } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
-import { shareOf } from "@tollgate/fair-queue";
 import {
   type NotificationFrame,
   parseFrame,
   progressTokenOf,
   type RequestFrame,
+  type ResponseFrame,
   rewriteProgress,
   RPC,
   splice,
 } from "@tollgate/mcp";
 import { isAnsweredHere } from "../domain/answered-here.ts";
 import { inputRequiredText, inputResponsesOf, isInputRequired } from "../domain/input-required.ts";
+import { FALLBACK_MARK, markResult } from "../domain/marks.ts";
 import { wantsLog } from "../domain/log-levels.ts";
 import { classifyResponse, errorFrame, idTextOf } from "../domain/outcome.ts";
 import { editsOfMessage, editsOfResponse, NO_EDITS, type Outward, passesAsItIs } from "../domain/outward.ts";
+import type { ServerSpec } from "../domain/server-spec.ts";
+import { timeLimitOf } from "../domain/tool-rules.ts";
 import { missingCapabilityText, requestMeta, responseForClient } from "../domain/translation.ts";
+import type { Caller, Lease, Pool } from "../pool/pool.ts";
 import type { CallSink } from "../upstream/connection.ts";
-import type { Lease } from "../pool/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
 import type { Answer } from "../upstream/wire.ts";
-import { type Call, type CallOptions, type CallState, createCallState, type Ended, now } from "./call-state.ts";
+import { type Attempts, firstAttempt, hasFallback, moveOn, tryAgain } from "./attempts.ts";
+import {
+  askClient,
+  type Call,
+  type CallOptions,
+  type CallState,
+  createCallState,
+  type Ended,
+  letGo,
+  now,
+} from "./call-state.ts";
 import { answerInputRequest } from "./input-rounds.ts";
+import { keepResult } from "./kept-results.ts";
 import { relayQuestion } from "./questions.ts";
 import { callServer } from "./upstream-call.ts";
 
@@ -38,19 +52,6 @@ export interface RunningCall {
   expire(): void;
 }
 
-/** What is left of the ways to send a call again. */
-interface Attempts {
-  /** Runs again when its process dies; once. */
-  reruns: number;
-  /** Is sent again when its server has certainly not taken it; once. */
-  resends: number;
-  /** How often its modern server has asked a legacy client for input. */
-  rounds: number;
-  /** The request as it was sent last. */
-  frame: RequestFrame;
-  parking: NodeJS.Timeout | undefined;
-}
-
 export function startCall(call: Call, options: CallOptions): RunningCall {
   const { envelope } = call;
   const parsed = parseFrame(call.frame);
@@ -59,47 +60,76 @@ export function startCall(call: Call, options: CallOptions): RunningCall {
   const idText = idTextOf(call.frame, parsed);
   const frame = (isRequest ? parsed.frame : undefined) as RequestFrame;
   const state = createCallState(envelope, { frame, idText }, options, resolve);
-  const attempts = { reruns: envelope.retrySafe ? 1 : 0, resends: 1, rounds: 0, frame, parking: undefined };
+  const attempts = firstAttempt(state);
   if (!isRequest) state.fail(new AppError("internal", "the call's frame is no request"));
   else if (options.cancelled) cancel(state);
-  else if (Date.now() >= state.deadline) expire(state);
+  else if (Date.now() >= state.deadline) expire(state, attempts);
   else if (envelope.parked !== undefined) goOn(state, attempts, envelope.parked);
   else void handOver(state, attempts);
   return {
-    deadline: () => state.deadline,
+    deadline: () => Math.min(state.deadline, state.limitAt),
     ended: promise,
     cancel: () => cancel(state),
-    expire: () => expire(state),
+    expire: () => expire(state, attempts),
   };
 }
 
 async function handOver(state: CallState, attempts: Attempts): Promise<void> {
-  const { facts, client } = state.envelope;
-  const { frame } = attempts;
+  const { facts, frame } = attempts;
   try {
     const pool = state.options.poolOf(facts.server);
     if (!pool) throw new AppError("unavailable", `server ${facts.server} is not run here any more`);
-    const share = shareOf(facts.tenant, state.envelope.lane, state.envelope.weight);
-    const lease = await pool.acquire({ facts, client, apart: isOfTask(frame), share });
+    const lease = await pool.acquire(callerOf(state, attempts));
     // It may have been cancelled, or run out of time, while it waited for a process.
     if (state.ended) return lease.release();
     state.coldStart ||= lease.coldStart;
     state.startedAt ??= now();
-    const { era, setLogLevel } = lease.connection;
-    if (client.logLevel !== undefined) await setLogLevel(client.logLevel);
-    if (isAnsweredHere(facts.method, { era, shared: lease.kind === "shared" }))
+    const { logLevel } = state.envelope.client;
+    if (logLevel !== undefined) await lease.connection.setLogLevel(logLevel);
+    const shared = lease.kind === "shared";
+    if (isAnsweredHere(facts.method, { era: lease.connection.era, shared }))
       return await answerHere(state, frame, lease);
     if (state.ended) return lease.release();
-    const meta = requestMeta(era, { client, facts }, pool.spec);
-    const paramHeaders = era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined;
-    const extras = paramHeaders === undefined ? meta : { ...meta, paramHeaders };
-    state.upstream = callServer(lease, frame, sinkOf(state, attempts), extras);
+    send(state, attempts, pool, lease);
   } catch (error) {
-    state.fail(toAppError(error));
+    takeRefusal(state, attempts, toAppError(error));
   }
 }
 
 const isOfTask = ({ method, params }: RequestFrame) => params?.["task"] !== undefined || method.startsWith("tasks/");
+
+/** Its signal is made when it is asked for, which is when the call has to wait. */
+function callerOf(state: CallState, { facts, frame, fallback }: Attempts): Caller {
+  const { client } = state.envelope;
+  return {
+    facts,
+    client: fallback === undefined ? client : { ...client, capabilities: {} },
+    apart: isOfTask(frame),
+    share: state.options.share,
+    get signal() {
+      return state.signal;
+    },
+  };
+}
+
+function send(state: CallState, attempts: Attempts, pool: Pool, lease: Lease): void {
+  const { facts, frame, fallback } = attempts;
+  const { client } = state.envelope;
+  const { era } = lease.connection;
+  const server = fallback === undefined ? pool.spec : { ...pool.spec, clientCapabilities: [] };
+  const meta = requestMeta(era, { client, facts }, server);
+  const paramHeaders = era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined;
+  const extras = paramHeaders === undefined ? meta : { ...meta, paramHeaders };
+  state.handedOver += 1;
+  attempts.handedOver += 1;
+  limitTime(state, pool.spec, facts);
+  state.upstream = callServer(lease, frame, sinkOf(state, attempts), extras);
+}
+
+function limitTime(state: CallState, spec: ServerSpec, facts: CallFacts): void {
+  state.limit = timeLimitOf(spec, facts);
+  state.limitAt = state.limit === undefined ? Infinity : Date.now() + state.limit.ms;
+}
 
 async function answerHere(state: CallState, frame: RequestFrame, lease: Lease): Promise<void> {
   const level = frame.params?.["level"];
@@ -112,7 +142,7 @@ function sinkOf(state: CallState, attempts: Attempts): CallSink {
   return {
     owner: streamOwner(state.envelope.facts),
     onAnswer: (answer) => takeAnswer(state, attempts, answer),
-    onNotice: (frame) => takeNotice(state, frame),
+    onNotice: (frame) => takeNotice(state, attempts, frame),
     onQuestion: (question) => takeQuestion(state, attempts, question),
     onCannotAsk: (method) => {
       state.cannotAsk = method;
@@ -123,20 +153,13 @@ function sinkOf(state: CallState, attempts: Attempts): CallSink {
 function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void {
   if (answer.kind === "lost") return lose(state, attempts, answer);
   const { frame } = answer;
-  const { facts, client, prefixed } = state.envelope;
+  const { client, prefixed } = state.envelope;
+  const { facts, fallback } = attempts;
   const { era } = state.upstream!.lease.connection;
-  if (era === "modern" && client.era === "legacy" && isInputRequired(frame.result)) {
-    state.upstream!.release();
-    state.upstream = undefined;
-    answerInputRequest(state, frame, (attempts.rounds += 1)).then(
-      (retry) => {
-        attempts.frame = retry;
-        if (!state.ended) void handOver(state, attempts);
-      },
-      (error: unknown) => state.fail(toAppError(error)),
-    );
-    return;
-  }
+  state.went = "well";
+  if (fallback !== undefined && isInputRequired(frame.result)) return refuseInput(state, attempts);
+  if (era === "modern" && client.era === "legacy" && isInputRequired(frame.result))
+    return startRound(state, attempts, frame);
   const ending = classifyResponse(frame);
   if (state.cannotAsk !== undefined && ending.outcome !== "ok" && era === "legacy" && client.era === "modern") {
     const errorCode = RPC.missingClientCapability;
@@ -148,12 +171,37 @@ function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void 
     method: facts.method,
     from: era,
     to: client.era,
-    edits: passesAsItIs(frame, prefixed) ? NO_EDITS : editsOfResponse(frame, outwardOf(state)),
+    edits: passesAsItIs(frame, prefixed) ? NO_EDITS : editsOfResponse(frame, outwardOf(state, attempts)),
   });
+  if (fallback !== undefined) return state.end(ending, markFallback(text, attempts));
+  if (ending.outcome === "ok") keepResult(state, frame, era);
   state.end(ending, text);
 }
 
-function takeNotice(state: CallState, frame: NotificationFrame): void {
+function markFallback(text: string, { facts: { server, tool }, failure }: Attempts): string {
+  return markResult(text, FALLBACK_MARK, { server, tool, reason: failure!.error.message });
+}
+
+function refuseInput(state: CallState, attempts: Attempts): void {
+  const message = `server ${attempts.facts.server} wants to know something of the client, which a fallback cannot ask`;
+  const error = new AppError("failed_precondition", message);
+  moveOn(state, attempts, { outcome: "error", error, mayHaveRun: true }, handOver);
+}
+
+/** What a modern server wants to know a legacy client is asked; then the request is made once more. */
+function startRound(state: CallState, attempts: Attempts, frame: ResponseFrame): void {
+  letGo(state);
+  answerInputRequest(state, frame, (attempts.rounds += 1)).then(
+    (retry) => {
+      attempts.frame = retry;
+      attempts.handedOver = 0;
+      if (!state.ended) void handOver(state, attempts);
+    },
+    (error: unknown) => state.fail(toAppError(error)),
+  );
+}
+
+function takeNotice(state: CallState, attempts: Attempts, frame: NotificationFrame): void {
   if (frame.method === "notifications/progress") {
     const token = progressTokenOf(state.frame);
     const text = token === undefined ? undefined : rewriteProgress(frame, token);
@@ -161,12 +209,12 @@ function takeNotice(state: CallState, frame: NotificationFrame): void {
     return;
   }
   if (frame.method === "notifications/message" && !wantsLog(state.envelope.client, frame.params?.["level"])) return;
-  state.emit(splice(frame.text, editsOfMessage(frame, outwardOf(state))), false);
+  state.emit(splice(frame.text, editsOfMessage(frame, outwardOf(state, attempts))), false);
 }
 
 /** Tasks live in the process or on the connection that made them; a modern remote server knows them everywhere. */
-function outwardOf({ envelope, options, upstream }: CallState): Outward {
-  const { facts, prefixed } = envelope;
+function outwardOf({ envelope, options, upstream }: CallState, { facts }: Attempts): Outward {
+  const { prefixed } = envelope;
   const { kind, connection } = upstream!.lease;
   const elsewhere = connection.pid === 0 && connection.era === "modern";
   const session = kind === "bound" && facts.session !== undefined ? { session: facts.session } : {};
@@ -188,7 +236,7 @@ function takeQuestion(state: CallState, attempts: Attempts, question: Question):
     onSettled: () => settled(),
   });
   // What another call may be waiting for outlives this one.
-  if (giveUp) settled = state.askClient((reason) => void (question.mayBeOfAnother() || giveUp(reason)));
+  if (giveUp) settled = askClient(state, (reason) => void (question.mayBeOfAnother() || giveUp(reason)));
 }
 
 /** The client learns what is wanted from it and comes back with that in another call, which goes on with the request. */
@@ -217,31 +265,37 @@ function goOn(state: CallState, attempts: Attempts, parkedId: string): void {
   }
   state.upstream = upstream;
   state.startedAt = now();
+  const spec = state.options.poolOf(attempts.facts.server)?.spec;
+  if (spec !== undefined) limitTime(state, spec, attempts.facts);
   const keys = upstream.waiting().map(({ key }) => key);
   for (const [key, result] of inputResponsesOf(state.frame, keys)) upstream.answer(key, result);
   upstream.handTo(sinkOf(state, attempts));
   if (upstream.waiting().length > 0) attempts.parking ??= setTimeout(() => park(state, attempts), GATHER_MS);
 }
 
+/** It was handed to no server. */
+function takeRefusal(state: CallState, attempts: Attempts, error: AppError): void {
+  if (state.ended) return;
+  if (error.code !== "unavailable" && error.code !== "overloaded") return state.fail(error);
+  // Whoever has seen its process die may find it back in a moment; who has another server to go to does not wait.
+  const again = attempts.handedOver > 0 && !hasFallback(state, attempts);
+  if (again && tryAgain(state, attempts, { atOnce: false, handOver })) return;
+  moveOn(state, attempts, attempts.lost ?? { outcome: "error", error, mayHaveRun: false }, handOver);
+}
+
 /** What may run again, or has not run, is sent again; of the rest nobody knows whether it ran. */
-function lose(state: CallState, attempts: Attempts, answer: Answer & { kind: "lost" }): void {
-  const { id, facts, parked } = state.envelope;
-  const again =
-    parked === undefined && ((answer.notDelivered && (attempts.resends -= 1) >= 0) || (attempts.reruns -= 1) >= 0);
-  if (again) {
-    state.upstream?.release();
-    state.upstream = undefined;
-    // In a later tick: the pool hears of the connection's end in this one.
-    setImmediate(() => {
-      if (!state.ended) void handOver(state, attempts);
-    });
-    return;
+function lose(state: CallState, attempts: Attempts, { reason, notDelivered }: Answer & { kind: "lost" }): void {
+  const { server } = attempts.facts;
+  state.went = "badly";
+  if (!notDelivered) {
+    const message = `server ${server} ${reason} while it worked on the call; it may have run`;
+    const error = new AppError("outcome_unknown", message, { details: { callId: state.envelope.id } });
+    attempts.lost = { outcome: "unknown", error, mayHaveRun: true };
   }
-  const { reason, notDelivered } = answer;
-  if (notDelivered) return state.fail(new AppError("unavailable", `server ${facts.server} ${reason}`));
-  const message = `server ${facts.server} ${reason} while it worked on the call; it may have run`;
-  const error = new AppError("outcome_unknown", message, { details: { callId: id } });
-  state.end({ outcome: "unknown", reason: message }, errorFrame(state.idText, error));
+  const atOnce = notDelivered && attempts.handedOver === 1;
+  if ((notDelivered || attempts.retrySafe) && tryAgain(state, attempts, { atOnce, handOver })) return;
+  const error = new AppError("unavailable", `server ${server} ${reason}`);
+  moveOn(state, attempts, attempts.lost ?? { outcome: "error", error, mayHaveRun: false }, handOver);
 }
 
 function cancel(state: CallState): void {
@@ -250,10 +304,17 @@ function cancel(state: CallState): void {
   state.end({ outcome: "cancelled", reason: error.message }, errorFrame(state.idText, error));
 }
 
-function expire(state: CallState): void {
-  const { upstream, startedAt, envelope, idText } = state;
-  upstream?.cancel("the call's deadline passed");
-  const where = startedAt !== undefined ? `server ${envelope.facts.server} did not answer` : "no process was free";
-  const error = new AppError("deadline_exceeded", `${where} before the call's deadline`);
-  state.end({ outcome: "timeout", reason: error.message }, errorFrame(idText, error));
+/** Its deadline, or before that its server's time for it, has passed. */
+function expire(state: CallState, attempts: Attempts): void {
+  const { upstream, startedAt, limit } = state;
+  const { server } = attempts.facts;
+  const limited = limit !== undefined && Date.now() < state.deadline;
+  const where = startedAt !== undefined ? `server ${server} did not answer` : "no process was free";
+  const message = limited
+    ? `server ${server} did not answer within ${limit.ms / 1_000} s, its ${limit.setting}`
+    : `${where} before the call's deadline`;
+  if (upstream) state.went = "badly";
+  upstream?.cancel(limited ? "the server's time for the call is over" : "the call's deadline passed");
+  const error = new AppError("deadline_exceeded", message);
+  moveOn(state, attempts, { outcome: "timeout", error, mayHaveRun: upstream !== undefined }, handOver);
 }

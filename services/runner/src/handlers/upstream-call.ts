@@ -1,7 +1,7 @@
 import { type RequestFrame, RPC } from "@tollgate/mcp";
 import { type InputRequest, inputRequestOf, isInputMethod } from "../domain/input-required.ts";
 import type { CallExtras, CallHandle, CallSink } from "../upstream/connection.ts";
-import type { Lease } from "../pool/pool.ts";
+import type { Lease, Went } from "../pool/pool.ts";
 import type { Question } from "../upstream/server-questions.ts";
 import type { Answer } from "../upstream/wire.ts";
 
@@ -23,7 +23,7 @@ export interface UpstreamCall {
   handTo(sink: CallSink): void;
   /** Nobody waits for it any more: the server is told, unless it has answered, and its questions are refused. */
   cancel(reason: string): void;
-  release(): void;
+  release(went?: Went): void;
 }
 
 export function callServer(lease: Lease, frame: RequestFrame, sink: CallSink, extras: CallExtras): UpstreamCall {
@@ -77,9 +77,9 @@ export function callServer(lease: Lease, frame: RequestFrame, sink: CallSink, ex
       handle.cancel(reason);
       refuseAll(reason);
     },
-    release() {
+    release(went) {
       refuseAll("the call has ended");
-      lease.release();
+      lease.release(went);
     },
   };
 }
