@@ -1,7 +1,16 @@
 import { registryV1 } from "@tollgate/contracts";
 import { useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { hashOf, runRegistry, type RunningRegistry, SECRET, serverIn, toolNames } from "./running-registry.ts";
+import {
+  type Catalogue,
+  hashOf,
+  runRegistry,
+  type RunningRegistry,
+  SECRET,
+  serverIn,
+  toolNames,
+  TWO_GROUPS,
+} from "./running-registry.ts";
 
 /** May be listed as either. */
 const BOTH = '{"uri":"a:2","uriTemplate":"a:2"}';
@@ -89,6 +98,29 @@ describe("a report", () => {
     });
   });
 
+  test("says how the processes are kept; an unavailable server keeps it, one of another spec does not", async () => {
+    const catalogue = registry.watchCatalogue();
+    const keptIn = (last: Catalogue) => {
+      const { status, isolation, limitsBy } = serverIn(last, "notes");
+      return { status, isolation, limitsBy };
+    };
+    const until = (expected: object) => catalogue.until((last) => expect(keptIn(last)).toEqual(expected));
+    const level = { isolation: "bubblewrap", limitsBy: "cgroup" };
+    await registry.report({ serverId: "notes", specHash: hash, status: "ready", ...level });
+    await until({ status: "ready", ...level });
+    const bare = { isolation: "none", limitsBy: "prlimit" };
+    await registry.report({ serverId: "notes", specHash: hash, status: "unavailable", reason: "down", ...bare });
+    await until({ status: "unavailable", ...level });
+    await registry.report({ serverId: "notes", specHash: hash, status: "ready", ...bare });
+    await until({ status: "ready", ...bare });
+    await registry.report({ serverId: "notes", specHash: hash, status: "ready", ...level });
+    await until({ status: "ready", ...level });
+    await registry.writeFile(
+      TWO_GROUPS.replace("startup_timeout: 5", "startup_timeout: 5\n    sandbox: { mode: off }"),
+    );
+    await until({ status: "pending", isolation: "", limitsBy: "" });
+  });
+
   test("with nothing new moves no revision", async () => {
     const first = await registry.reportTools("notes", ["a", "b"]);
     expect(await registry.reportTools("notes", ["a", "b"])).toBe(first);
@@ -102,6 +134,8 @@ describe("a report", () => {
     ["capabilities", { capabilities: "{}" }],
     ["instructions", { instructions: "new" }],
     ["protocol", { protocol: "2026-07-28" }],
+    ["isolation", { isolation: "bubblewrap" }],
+    ["limits_by", { limitsBy: "cgroup" }],
   ])("with another part moves the revision: %s", async (_name, part) => {
     const known = { serverId: "notes", specHash: hash, status: "ready", protocol: "2025-11-25" };
     const base = { ...known, resourceDefinitions: ['{"uri":"a:1"}', BOTH] };
@@ -146,6 +180,7 @@ describe("a report", () => {
       "invalid_argument",
       'another resource has the uri "a:b" too',
     ],
+    [{ isolation: "a bubble" }, "invalid_argument", 'server "notes": isolation and limits_by have to be words'],
     [{ capabilities: "no" }, "invalid_argument", 'server "notes": capabilities is not a JSON object'],
   ])("that is wrong changes nothing: %.60j", async (parts, code, message) => {
     const before = await registry.reportTools("notes", ["kept"]);

@@ -60,6 +60,7 @@ export interface RunningRegistry {
   report(parts: Partial<registryV1.ReportServerRequest>): Promise<bigint>;
   /** Reports with the hash that its own watch of assignments tells. */
   reportTools(serverId: string, tools: readonly string[]): Promise<bigint>;
+  restart(serverId: string): Promise<registryV1.RestartServerResponse>;
   close(): Promise<void>;
 }
 
@@ -102,6 +103,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
   const metadata = serviceMetadata(serviceKey);
   const address = `127.0.0.1:${grpcPort}`;
   const client = openGrpcClient(registryV1.RegistryServiceClient, { address, name: "registry", life });
+  const unary = { metadata, timeoutMs: 10_000, service: "registry" };
   let work: Watched<Work> | undefined;
 
   const connection: Connection = {
@@ -110,12 +112,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
     watchAssignments: (groups = []) => follow(client.watchAssignments({ runner: "test", groups }, metadata)),
     async report(parts) {
       const request = registryV1.ReportServerRequest.fromPartial({ runner: "test", era: "legacy", ...parts });
-      const answer = await callUnary(client.reportServer.bind(client), request, {
-        metadata,
-        timeoutMs: 10_000,
-        service: "registry",
-      });
-      return answer.revision;
+      return (await callUnary(client.reportServer.bind(client), request, unary)).revision;
     },
     async reportTools(serverId, tools) {
       work ??= connection.watchAssignments();
@@ -123,6 +120,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
       const toolDefinitions = tools.map((name) => JSON.stringify({ name, inputSchema: { type: "object" } }));
       return connection.report({ serverId, specHash: hashOf(last, serverId), status: "ready", toolDefinitions });
     },
+    restart: (serverId) => callUnary(client.restartServer.bind(client), { serverId, actor: "tester" }, unary),
     async close() {
       await life.close();
     },
@@ -148,9 +146,13 @@ function follow<T>(stream: ClientReadableStream<T>): Watched<T> {
 }
 
 export function hashOf(work: Work, serverId: string): string {
+  return assignmentIn(work, serverId).specHash;
+}
+
+export function assignmentIn(work: Work, serverId: string): registryV1.Assignment {
   const assignment = work.assignments.find((each) => each.serverId === serverId);
   if (!assignment) throw new Error(`no assignment for ${serverId}`);
-  return assignment.specHash;
+  return assignment;
 }
 
 export function serverIn(catalogue: Catalogue, id: string): registryV1.Server {

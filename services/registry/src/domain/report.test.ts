@@ -15,6 +15,8 @@ describe("parseReport", () => {
       serverInfo: '{"name":"x"}',
       capabilities: '{ "prompts":{} }',
       instructions: "Ask first.\n\ttwice",
+      isolation: "bubblewrap",
+      limitsBy: "cgroup",
     };
     const offer = {
       toolDefinitions: ['{"name":"t","inputSchema":{}}'],
@@ -77,6 +79,8 @@ describe("parseReport", () => {
     [{ status: "ready", protocol: "x".repeat(65) }, "protocol is not a revision of MCP"],
     [{ status: "ready", instructions: "x".repeat(65_537) }, "instructions are not a text of at most 65536 characters"],
     [{ status: "ready", instructions: "a\0b" }, "instructions are not a text of at most 65536 characters without NUL"],
+    [{ status: "ready", isolation: "a b" }, "isolation and limits_by have to be words"],
+    [{ status: "ready", limitsBy: "x".repeat(33) }, "isolation and limits_by have to be words"],
     [{ status: "ready", toolDefinitions: ["{"] }, "tool 1: its definition is not JSON"],
     [{ status: "ready", promptDefinitions: ["{}"] }, "prompt 1: its name is not a string"],
     [{ status: "ready", resourceDefinitions: ["{}"] }, "resource 1: its uri is not a string"],
