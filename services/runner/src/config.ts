@@ -1,6 +1,16 @@
 import { type Config, envSchema } from "@tollgate/service";
 import { z } from "zod";
 
+const list = z
+  .string()
+  .default("")
+  .transform((text) =>
+    text
+      .split(",")
+      .map((each) => each.trim())
+      .filter((each) => each !== ""),
+  );
+
 export const configSchema = z.object({
   logLevel: envSchema.logLevel,
   serviceKey: envSchema.serviceKey,
@@ -10,17 +20,13 @@ export const configSchema = z.object({
   busPrefix: envSchema.busPrefix,
   registryAddress: envSchema.address("127.0.0.1:9082"),
   /** Separated by commas; empty means every group. */
-  groups: z
-    .string()
-    .default("")
-    .transform((text) =>
-      text
-        .split(",")
-        .map((each) => each.trim())
-        .filter((each) => each !== ""),
-    ),
+  groups: list,
   /** Where installed servers and the list of running processes are kept. */
   stateDir: z.string().min(1).default(".tollgate/runner"),
+  /** Bubblewrap's program: a path, or a name on PATH. */
+  bwrap: z.string().min(1).default("bwrap"),
+  /** Separated by commas: folders that no sandbox shows, wherever they lie. The state folder is one anyway. */
+  hiddenFolders: list,
   /** Calls that one process works on at the same time; more wait. */
   callsPerProcessMax: envSchema.positiveInt(256),
   /** Calls that wait for one process; more are refused. */

@@ -53,8 +53,8 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const stateDir = resolve(config.stateDir);
   const installDir = join(stateDir, "servers");
   await mkdir(installDir, { recursive: true });
-  const containment = await openContainment({ stateDir, log });
-  life.onClose("containment", 100, () => containment.close());
+  const containment = await openContainment({ ...config, stateDir, log });
+  life.onClose("containment", 5_000, () => containment.close());
 
   const metrics = createMetrics();
   const ops = createOps(metrics, life);

@@ -8,14 +8,14 @@ import { requestMeta, responseForClient } from "../src/domain/translation.ts";
 import type { Command } from "../src/launch/command.ts";
 import { type CallSink, type Connection, openConnection } from "../src/upstream/connection.ts";
 import { SHARED_CLIENT } from "../src/upstream/handshake.ts";
-import { openContainment } from "../src/containment/containment.ts";
+import { useContainment } from "./containment-fixture.ts";
 import { startStdioTransport } from "../src/upstream/stdio-transport.ts";
 import { answer, LEGACY, nodeCommand, oddCommand } from "./scripts.ts";
 import { containedSpec } from "./contained-spec.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const dir = useTempDir();
-const containment = await openContainment({ stateDir: dir, log: testLog });
+const containment = await useContainment(dir);
 const opened: Connection[] = [];
 const ends: string[] = [];
 let listsChanged = 0;
@@ -426,7 +426,7 @@ describe("the server's own messages", () => {
     const connection = await open(nodeCommand(fixtureServer));
     const { heard } = call(connection, toolCall(1, "flood", { bytes: 3 * 1024 * 1024 }));
     await eventually(() =>
-      expect(heard.answers).toEqual([{ text: "", lost: "wrote a line longer than 1048576 bytes" }]),
+      expect(heard.answers).toEqual([{ text: "", lost: "wrote a line longer than 1048576 bytes (limits.output_mb)" }]),
     );
   });
 });

@@ -1,11 +1,13 @@
 /** A runner's part in the ledger's tests: starts a group of processes, says which, and waits to be killed. */
-import { testLog } from "@tollgate/testkit";
+
+import { createLog } from "@tollgate/service";
 import { openContainment } from "../src/containment/containment.ts";
 import { startProcess } from "../src/upstream/stdio-process.ts";
 import { containedSpec } from "./contained-spec.ts";
 
+const log = createLog({ name: "ledger owner", level: "silent" });
 const [stateDir = ""] = process.argv.slice(2);
-const containment = await openContainment({ stateDir, log: testLog });
+const containment = await openContainment({ stateDir, bwrap: "no-bwrap", hiddenFolders: [], baseEnv: {}, log });
 const server = startProcess({
   contained: containment.contain(containedSpec(), {
     command: "/bin/sh",
@@ -15,7 +17,7 @@ const server = startProcess({
     files: [],
   }),
   lineMaxBytes: 1_000,
-  onLine: (line) => process.stdout.write(`${server.pid} ${line}\n`),
+  onLine: (line) => void process.stdout.write(`${server.pid} ${line}\n`),
   onStderr: () => undefined,
   onExit: () => undefined,
 });

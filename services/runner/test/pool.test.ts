@@ -9,14 +9,14 @@ import { configSchema } from "../src/config.ts";
 import { toServerSpec } from "../src/domain/server-spec.ts";
 import { createCommandResolver } from "../src/launch/command.ts";
 import { type Lease, openPool, type Pool, type ServerReport } from "../src/pool/pool.ts";
-import { openContainment } from "../src/containment/containment.ts";
+import { useContainment } from "./containment-fixture.ts";
 import { assignment } from "./assigning-registry.ts";
 import { isRunning } from "./processes.ts";
 import { answer, LEGACY, oddCommand } from "./scripts.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const dir = useTempDir();
-const containment = await openContainment({ stateDir: dir, log: testLog });
+const containment = await useContainment(dir);
 const pools: Pool[] = [];
 let stopping: AbortController;
 let reports: ServerReport[];

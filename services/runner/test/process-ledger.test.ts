@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually } from "@tollgate/testkit";
+import { eventually, testLog } from "@tollgate/testkit";
 import { afterEach, expect, test } from "vitest";
+import { createContainerRemover } from "../src/containment/containers.ts";
 import { openLedger } from "../src/containment/process-ledger.ts";
 import { signalGroup } from "../src/containment/signals.ts";
 import { isRunning } from "./processes.ts";
@@ -13,6 +14,7 @@ import { useTempDir } from "./temp-dir.ts";
 const GONE_PID = 2 ** 30;
 
 const root = useTempDir();
+const containers = createContainerRemover({ baseEnv: {}, log: testLog });
 const groups: number[] = [];
 afterEach(() => {
   for (const pid of groups.splice(0)) signalGroup(pid, "SIGKILL");
@@ -30,7 +32,7 @@ const newStateDir = () => mkdtempSync(join(root, "state-"));
 const entriesOf = (stateDir: string) => readdirSync(join(stateDir, "processes"));
 
 function writeEntry(stateDir: string, pid: number, startedAt: string): void {
-  openLedger(stateDir);
+  openLedger(stateDir, containers);
   const entry = { pid, startedAt, runnerPid: GONE_PID, runnerStartedAt: "1" };
   writeFileSync(join(stateDir, "processes", `${pid}.json`), JSON.stringify(entry));
 }
@@ -42,16 +44,16 @@ test("the next runner ends what a killed one has left, grandchildren too", async
   groups.push(server);
 
   // While the owner lives its processes are its own.
-  expect(openLedger(stateDir).ended).toBe(0);
+  expect(openLedger(stateDir, containers).ended).toBe(0);
   expect([isRunning(server), isRunning(grandchild)]).toEqual([true, true]);
 
   owner.child.kill("SIGKILL");
   await once(owner.child, "exit");
   expect([isRunning(server), isRunning(grandchild)]).toEqual([true, true]);
-  expect(openLedger(stateDir).ended).toBe(1);
+  expect(openLedger(stateDir, containers).ended).toBe(1);
   await eventually(() => expect([isRunning(server), isRunning(grandchild)]).toEqual([false, false]));
   expect(entriesOf(stateDir)).toEqual([]);
-  expect(openLedger(stateDir).ended).toBe(0);
+  expect(openLedger(stateDir, containers).ended).toBe(0);
 });
 
 test("a group whose leader has gone is ended", async () => {
@@ -59,7 +61,7 @@ test("a group whose leader has gone is ended", async () => {
   const { child, said } = await startGroup("/bin/sh", ["-c", "sleep 300 > /dev/null & echo $!"]);
   await eventually(() => expect(isRunning(child.pid!)).toBe(false));
   writeEntry(stateDir, child.pid!, "1");
-  expect(openLedger(stateDir).ended).toBe(1);
+  expect(openLedger(stateDir, containers).ended).toBe(1);
   await eventually(() => expect(isRunning(said[0]!)).toBe(false));
 });
 
@@ -67,7 +69,7 @@ test("a process that got the number of one that is gone is left alone", async ()
   const stateDir = newStateDir();
   const { child } = await startGroup("/bin/sh", ["-c", "echo 0; exec sleep 300"]);
   writeEntry(stateDir, child.pid!, "1");
-  expect(openLedger(stateDir).ended).toBe(0);
+  expect(openLedger(stateDir, containers).ended).toBe(0);
   expect(isRunning(child.pid!)).toBe(true);
   expect(entriesOf(stateDir)).toEqual([]);
 });
@@ -80,8 +82,8 @@ test.each([
   ["init's group", '{"pid":1,"runnerPid":0}'],
 ])("an entry that says %s is removed", (_what, text) => {
   const stateDir = newStateDir();
-  openLedger(stateDir);
+  openLedger(stateDir, containers);
   writeFileSync(join(stateDir, "processes", "12.json"), text);
-  expect(openLedger(stateDir).ended).toBe(0);
+  expect(openLedger(stateDir, containers).ended).toBe(0);
   expect(entriesOf(stateDir)).toEqual([]);
 });

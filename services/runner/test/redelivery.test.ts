@@ -12,7 +12,7 @@ import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
 import { createCommandResolver } from "../src/launch/command.ts";
 import { openPool, type Pool } from "../src/pool/pool.ts";
-import { openContainment } from "../src/containment/containment.ts";
+import { useContainment } from "./containment-fixture.ts";
 import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
 import { type CallOptions, useTraffic } from "./traffic.ts";
@@ -36,7 +36,7 @@ beforeAll(async () => {
     spec: toServerSpec(assignment({ env: { FIXTURE_COUNT_FILE: countFile }, clientCapabilities: [] })),
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
-    containment: await openContainment({ stateDir: dir, log: testLog }),
+    containment: await useContainment(dir),
     signal: stopping.signal,
     log: testLog,
     report: () => undefined,

@@ -77,6 +77,7 @@ function listenTo(): Heard {
     onMessage(text, during) {
       heard.messages.push({ message: JSON.parse(text), text, during });
       heard.order.push("message");
+      return "unasked";
     },
     onLost(id, reason, { notDelivered, status }) {
       heard.losts.push({ id, reason, notDelivered, ...(status === undefined ? {} : { status }) });

@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, testLog } from "@tollgate/testkit";
+import { eventually } from "@tollgate/testkit";
 import { afterEach, describe, expect, test } from "vitest";
-import { openContainment } from "../src/containment/containment.ts";
+import { useContainment } from "./containment-fixture.ts";
 import { startProcess, type StdioProcess } from "../src/upstream/stdio-process.ts";
 import { containedSpec } from "./contained-spec.ts";
 import { isRunning } from "./processes.ts";
@@ -11,7 +11,7 @@ import { useTempDir } from "./temp-dir.ts";
 const LINE_MAX_BYTES = 1024 * 1024;
 
 const dir = useTempDir();
-const containment = await openContainment({ stateDir: dir, log: testLog });
+const containment = await useContainment(dir);
 const started: StdioProcess[] = [];
 afterEach(async () => {
   await Promise.all(started.splice(0).map((each) => each.end()));
@@ -35,7 +35,7 @@ function start(command: string, args: string[], cwd = dir): Watched {
       files: [],
     }),
     lineMaxBytes: LINE_MAX_BYTES,
-    onLine: (line) => lines.push(line),
+    onLine: (line) => void lines.push(line),
     onStderr: () => undefined,
     onExit: (reason) => exits.push(reason),
   });
@@ -147,7 +147,7 @@ describe("lines", () => {
       process.stdout.write("before\\n");
       const more = () => process.stdout.write("x".repeat(65_536), more);
       more();`);
-    await eventually(() => expect(exits).toEqual([`wrote a line longer than ${LINE_MAX_BYTES} bytes`]));
+    await eventually(() => expect(exits).toEqual([`wrote a line longer than ${LINE_MAX_BYTES} bytes (limits.output_mb)`]));
     expect(lines).toEqual(["before"]);
   });
 });

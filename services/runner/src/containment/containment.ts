@@ -1,46 +1,24 @@
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { Isolation, LimitsBy } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
-import type { Command, ContainerRef } from "../launch/command.ts";
+import type { Command } from "../launch/command.ts";
+import { type Bubblewrap, probe, sandboxed } from "./bubblewrap.ts";
+import { type Cgroup, type CgroupPlace, openCgroups, ownCgroup } from "./cgroup.ts";
+import { createContainerRemover } from "./containers.ts";
+import { findExecutable } from "./executable.ts";
+import { type Contained, type HeldBy, holdProcess } from "./held-process.ts";
+import { limitScript } from "./limits.ts";
 import { openLedger } from "./process-ledger.ts";
-import { signalGroup } from "./signals.ts";
+import { MARKER_NAME } from "./process-table.ts";
+import { createSupervisor } from "./supervisor.ts";
 
 /** How far the processes of a server are held on this machine. */
 export interface Level {
   readonly isolation: Isolation;
   readonly limitsBy: LimitsBy;
-}
-
-/** What a server's process and all that it has started use. */
-export interface ProcessUsage {
-  readonly memoryBytes: number;
-  readonly cpuMs: number;
-  readonly processes: number;
-}
-
-/** What finds everything that a server's process has started, also for the next runner after a kill -9. */
-export interface Traces {
-  /** In the environment of all of them, as `TOLLGATE_PROCESS`; "" where their namespace ends them. */
-  readonly marker: string;
-  /** The cgroup's folder, or "". */
-  readonly cgroup: string;
-  readonly container: ContainerRef | undefined;
-}
-
-/** A command as it is really started, and what holds its process once it runs. */
-export interface Contained extends Pick<Command, "command" | "args" | "env" | "cwd"> {
-  readonly traces: Traces;
-  /** From the start on. `onOver`: it has been killed, because of a limit. */
-  watch(pid: number, onOver: (reason: string) => void): void;
-  /** As last measured; undefined where nobody counts. */
-  usage(): ProcessUsage | undefined;
-  /** SIGTERM to all of it. */
-  terminate(): void;
-  /** SIGKILL to all of it. */
-  kill(): void;
-  /** Its first process has gone: ends the rest. Gives the limit that was the reason, if one was. */
-  release(): Promise<string | undefined>;
 }
 
 export type ContainedSpec = Pick<ServerSpec, "serverId" | "type" | "url" | "env" | "workingDir" | "limits" | "sandbox">;
@@ -50,39 +28,122 @@ export interface Containment {
   levelOf(spec: Pick<ContainedSpec, "serverId" | "type" | "url" | "sandbox">): Level;
   /** @throws {AppError} as `levelOf`, and where a declared folder is not there */
   contain(spec: ContainedSpec, command: Command): Contained;
-  close(): void;
+  close(): Promise<void>;
 }
 
-/** Ends what earlier runners have left, and finds out how processes can be held here. */
-export async function openContainment(options: { stateDir: string; log: Log }): Promise<Containment> {
+export interface ContainmentOptions {
+  readonly stateDir: string;
+  /** Bubblewrap's program. */
+  readonly bwrap: string;
+  /** Folders beside `stateDir` that no sandbox shows. */
+  readonly hiddenFolders: readonly string[];
+  /** The runner's own, for the clients of container engines. */
+  readonly baseEnv: Readonly<Record<string, string | undefined>>;
+  readonly log: Log;
+}
+
+/** What there is on this machine to hold processes with. */
+interface Means {
+  /** Linux's /proc and resource limits. */
+  readonly isLinux: boolean;
+  readonly cgroups: CgroupPlace | undefined;
+  readonly bubblewrap: Bubblewrap;
+  /** Why there is no sandbox. */
+  readonly noSandbox: string | undefined;
+}
+
+/** Ends what earlier runners have left, and finds out, once, how processes can be held here. */
+export async function openContainment(options: ContainmentOptions): Promise<Containment> {
   const { stateDir, log } = options;
-  const { ledger, ended } = openLedger(stateDir);
+  const containers = createContainerRemover(options);
+  const { ledger, ended } = openLedger(stateDir, containers);
   if (ended > 0) log.warn({ groups: ended }, "ended server processes that an earlier runner had left");
+  const means = await findMeans(options);
+  const supervisor = createSupervisor();
+
   return {
-    levelOf: (spec) => ({ isolation: isRemote(spec) ? "" : "none", limitsBy: isRemote(spec) ? "" : "none" }),
-    contain(_spec, { command, args, env, cwd, container }) {
-      const traces = { marker: randomBytes(8).toString("hex"), cgroup: "", container };
-      let leader = 0;
-      return {
-        command,
-        args,
-        env,
-        cwd,
-        traces,
-        watch(pid) {
-          leader = pid;
-          ledger.add(pid);
-        },
-        usage: () => undefined,
-        terminate: () => signalGroup(leader, "SIGTERM"),
-        kill: () => signalGroup(leader, "SIGKILL"),
-        release() {
-          signalGroup(leader, "SIGKILL");
-          ledger.remove(leader);
-          return Promise.resolve(undefined);
-        },
+    levelOf: (spec) => levelOf(spec, means),
+    contain(spec, command) {
+      const { isolation } = levelOf(spec, means);
+      const { cgroups } = means;
+      // Starting it says what is wrong with it.
+      const canStart = findExecutable(command) !== undefined;
+      const cgroup = canStart && isolation !== "container" ? cgroups?.create(spec.limits) : undefined;
+      const marker = randomBytes(8).toString("hex");
+      const start = canStart ? wrap(spec, command, { isolation, cgroup, marker, means }) : command;
+      const by: HeldBy = {
+        cgroup,
+        marker,
+        isSandboxed: isolation === "bubblewrap",
+        controllers: cgroups?.controllers,
+        // What a container uses its engine knows.
+        isCounted: means.isLinux && isolation !== "container",
       };
+      return holdProcess({ spec, command, start, by, supervisor, ledger, containers });
     },
-    close: () => undefined,
+    async close() {
+      supervisor.close();
+      await containers.idle();
+      means.cgroups?.close();
+    },
   };
+}
+
+async function findMeans({ stateDir, bwrap, hiddenFolders, baseEnv, log }: ContainmentOptions): Promise<Means> {
+  const program = findExecutable({ command: bwrap, cwd: process.cwd(), env: baseEnv }) ?? bwrap;
+  const bubblewrap = { program, hidden: [stateDir, ...hiddenFolders] };
+  const isLinux = process.platform === "linux";
+  if (!isLinux) return { isLinux, cgroups: undefined, bubblewrap, noSandbox: "bubblewrap is for Linux only" };
+  const cgroups = openCgroups(ownCgroup(read("/proc/self/mountinfo"), read("/proc/self/cgroup")));
+  const noSandbox = await probe(bubblewrap);
+  log.info(
+    {
+      cgroup: cgroups !== undefined,
+      controllers: [...(cgroups?.controllers ?? [])],
+      sandbox: noSandbox ?? "bubblewrap",
+    },
+    "how server processes are held",
+  );
+  return { isLinux, cgroups, bubblewrap, noSandbox };
+}
+
+function levelOf(spec: Parameters<Containment["levelOf"]>[0], means: Means): Level {
+  if (isRemote(spec)) return { isolation: "", limitsBy: "" };
+  if (spec.type === "container") return { isolation: "container", limitsBy: "engine" };
+  const { controllers } = means.cgroups ?? {};
+  const byCgroup = controllers?.has("memory") === true && controllers.has("pids");
+  const limitsBy = byCgroup ? "cgroup" : means.isLinux ? "prlimit" : "none";
+  if (spec.sandbox.mode === "off") return { isolation: "none", limitsBy };
+  if (means.noSandbox === undefined) return { isolation: "bubblewrap", limitsBy };
+  if (spec.sandbox.mode === "auto") return { isolation: "none", limitsBy };
+  throw new AppError("unavailable", `server ${spec.serverId} requires a sandbox, and ${means.noSandbox}`);
+}
+
+interface Wrapping {
+  readonly isolation: Isolation;
+  readonly cgroup: Cgroup | undefined;
+  readonly marker: string;
+  readonly means: Means;
+}
+
+/** Each part becomes the next one, so that none of them stays as a process between; but for bubblewrap's own. */
+function wrap(spec: ContainedSpec, command: Command, { isolation, cgroup, marker, means }: Wrapping): Command {
+  if (isolation === "container" || !means.isLinux) return command;
+  const env = { ...command.env, [MARKER_NAME]: marker };
+  const inside = isolation === "bubblewrap" ? inSandbox(spec, command, means) : { ...command, env };
+  const script = limitScript(spec.limits, cgroup?.dir);
+  return { ...inside, command: "/bin/sh", args: ["-c", script, "sh", inside.command, ...inside.args] };
+}
+
+/** Its processes need no marker: none of them outlives the sandbox. */
+function inSandbox(spec: ContainedSpec, command: Command, { bubblewrap }: Means): Command {
+  return { ...command, command: bubblewrap.program, ...sandboxed(bubblewrap, spec, command) };
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }

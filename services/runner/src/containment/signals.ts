@@ -1,9 +1,10 @@
-/** Signals every process of a group. One that is gone, or that has become another user's, is no error. */
+/** Signals every process of a group. */
 export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   if (pid > 1) trySignal(-pid, signal);
 }
 
-function trySignal(pid: number, signal: NodeJS.Signals): void {
+/** One that is gone, or that has become another user's, is no error. */
+export function trySignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {

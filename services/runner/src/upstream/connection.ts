@@ -1,5 +1,6 @@
 import { type NotificationFrame, type RequestFrame, rewriteRequest, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
+import type { ProcessUsage } from "../containment/limits.ts";
 import { canBeAsked } from "../domain/client-capabilities.ts";
 import { listOffer, type Offer } from "./discovery.ts";
 import { smellsOfOtherEra } from "./era-memory.ts";
@@ -47,6 +48,14 @@ export interface Connection extends Handshake {
   readonly inFlight: number;
   /** Why it ended, or undefined while it runs. */
   readonly ended: string | undefined;
+  /** Of stdio: what its process uses. */
+  usage(this: void): ProcessUsage | undefined;
+  /** Messages that it has written: another number says that it is alive. */
+  readonly heard: number;
+  /** The last of its standard error, to be added to a reason; or "". */
+  note(this: void): string;
+  /** Asks whether anybody is there. False when no answer comes, whichever it is. */
+  check(timeoutMs: number): Promise<boolean>;
   listOffer(): Promise<Offer>;
   call(frame: RequestFrame, sink: CallSink, extras?: CallExtras): CallHandle;
   /** What its client tells a legacy server unasked, such as that its roots have changed. */
@@ -130,6 +139,12 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       get ended() {
         return wire.ended;
       },
+      usage: wire.usage,
+      get heard() {
+        return wire.heard;
+      },
+      note: wire.note,
+      check: (timeoutMs) => isAnswered(wire, handshake, timeoutMs),
       listOffer: () => listOffer(wire, handshake, { timeoutMs: startupTimeoutMs, log }),
       call: (frame, sink, extras = {}) => handOver({ wire, handshake, calls, events }, frame, sink, extras),
       pass: wire.pass,
@@ -143,6 +158,18 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   } finally {
     signal.removeEventListener("abort", stop);
   }
+}
+
+/** Modern servers know no `ping`. */
+async function isAnswered(wire: Wire, { era }: Handshake, timeoutMs: number): Promise<boolean> {
+  const asked =
+    era === "legacy"
+      ? wire.request("ping", {}, timeoutMs)
+      : wire.request("server/discover", { _meta: MODERN_META }, timeoutMs);
+  return asked.then(
+    () => true,
+    () => false,
+  );
 }
 
 function refuse(question: Question): void {

@@ -59,7 +59,7 @@ class AutoTransport implements Transport {
       events: {
         onMessage: (text, during) => {
           this.#settled = true;
-          events.onMessage(text, during);
+          return events.onMessage(text, during);
         },
         onLost: (id, reason, info) => this.#lost(id, info, () => events.onLost(id, reason, info)),
         onEnd: (reason) => {

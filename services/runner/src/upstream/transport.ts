@@ -1,5 +1,6 @@
 import type { Era } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
+import type { ProcessUsage } from "../containment/limits.ts";
 
 /** One connection to an MCP server, whatever carries it: JSON-RPC texts both ways. */
 export interface Transport {
@@ -17,6 +18,8 @@ export interface Transport {
   tail(): string;
   /** Legacy, after initialize: opens the stream for what the server says unasked (GET). Elsewhere it does nothing. */
   listen(): void;
+  /** Of stdio: what the process and all that it has started use; undefined where nobody counts. */
+  usage?(): ProcessUsage | undefined;
   /** Ends it, and then `onEnd` is called like at any other end. */
   end(): Promise<void>;
 }
@@ -54,12 +57,15 @@ export interface LostInfo {
   readonly status?: number | undefined;
 }
 
+/** What a message was: an answer that somebody waits for, something else, or nothing that JSON-RPC knows. */
+export type Heard = "answer" | "unasked" | "garbage";
+
 export interface TransportEvents {
   /**
    * One message of the server, or a batch (2025-03-26 only). `during`: the id of our request on whose response stream
    * it came, where the transport knows (HTTP); undefined for stdio, WebSocket and the GET stream.
    */
-  readonly onMessage: (text: string, during: number | undefined) => void;
+  readonly onMessage: (text: string, during: number | undefined) => Heard;
   /**
    * The answer to this request cannot come any more. When the connection ends with it, `onEnd` follows in the same
    * tick: whoever sends the request again does so in a later one.

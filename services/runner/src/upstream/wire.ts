@@ -8,7 +8,8 @@ import {
   type ResponseFrame,
 } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { LostInfo, OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
+import type { ProcessUsage } from "../containment/limits.ts";
+import type { Heard, LostInfo, OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
 
 const STDERR_NOTE_LINES = 3;
 
@@ -32,6 +33,11 @@ export interface Wire {
   readonly pid: number;
   /** Why it ended, or undefined while it is there. */
   readonly ended: string | undefined;
+  /** Messages that it has written: another number says that it is alive. */
+  readonly heard: number;
+  /** The last of its standard error, to be added to a reason; or "". */
+  note(this: void): string;
+  usage(this: void): ProcessUsage | undefined;
   newId(): number;
   /** What the two sides speak from now on. */
   speak(era: Era, protocol: string): void;
@@ -67,12 +73,16 @@ export function openWire(options: {
   const pending = new Map<number, (answer: Answer) => void>();
   let nextId = 1;
   let ended: string | undefined;
+  let messages = 0;
   let era: Era = "modern";
   let protocol = "";
 
   const transport = options.open({
-    onMessage: receive,
-    onLost: (id, reason, info) => settle(id, { kind: "lost", reason, ...info }),
+    onMessage(text, during) {
+      messages += 1;
+      return receive(text, during);
+    },
+    onLost: (id, reason, info) => void settle(id, { kind: "lost", reason, ...info }),
     onEnd(reason) {
       ended = reason;
       // The pool first: whoever loses a call may ask it for another connection at once.
@@ -83,29 +93,35 @@ export function openWire(options: {
     },
   });
 
-  function settle(id: number, answer: Answer): void {
+  function settle(id: number, answer: Answer): Heard {
     const onAnswer = pending.get(id);
-    if (!onAnswer) return log.debug({ id }, "an answer that nobody waits for");
+    if (!onAnswer) {
+      log.debug({ id }, "an answer that nobody waits for");
+      return "unasked";
+    }
     pending.delete(id);
     onAnswer(answer);
+    return "answer";
   }
 
-  function receive(text: string, during: number | undefined): void {
+  function receive(text: string, during: number | undefined): Heard {
     const parsed = parseFrame(text);
     if (!parsed.ok) {
-      const batch = batchOf(text);
-      if (batch) return batch.forEach((each) => receiveOne(each, during));
-      return log.warn({ reason: parsed.reason }, "the server wrote what is no JSON-RPC message");
+      const batch = batchOf(text)?.map((each) => receiveOne(each, during));
+      if (batch) return batch.find((heard) => heard === "answer") ?? "unasked";
+      log.debug({ reason: parsed.reason }, "the server wrote what is no JSON-RPC message");
+      return "garbage";
     }
     const { frame } = parsed;
     if (frame.kind === "response") return settle(Number(frame.id), { kind: "response", frame });
-    if (frame.kind === "request") return events.onRequest(frame, during);
-    events.onNotification(frame, during);
+    if (frame.kind === "request") events.onRequest(frame, during);
+    else events.onNotification(frame, during);
+    return "unasked";
   }
 
-  function receiveOne(text: string, during: number | undefined): void {
-    // A batch within a batch is none.
-    if (!text.startsWith("[")) receive(text, during);
+  /** A batch within a batch is none. */
+  function receiveOne(text: string, during: number | undefined): Heard {
+    return text.startsWith("[") ? "garbage" : receive(text, during);
   }
 
   const put = (text: string, frame: OutgoingFrame, paramHeaders?: WireRequest["paramHeaders"]) =>
@@ -130,6 +146,11 @@ export function openWire(options: {
     get ended() {
       return ended;
     },
+    get heard() {
+      return messages;
+    },
+    note: () => noteOf(transport.tail()),
+    usage: () => transport.usage?.(),
     newId: () => nextId++,
     speak(spokenEra, spokenProtocol) {
       era = spokenEra;
