@@ -5,6 +5,8 @@ export interface Metrics {
   readonly registry: Registry;
   counter<L extends string>(name: string, help: string, labels?: readonly L[]): Counter<L>;
   gauge<L extends string>(name: string, help: string, labels?: readonly L[]): Gauge<L>;
+  /** A gauge whose value is asked for when somebody looks. */
+  measure(name: string, help: string, value: () => number): void;
   /** In seconds. */
   histogram<L extends string>(name: string, help: string, labels?: readonly L[]): Histogram<L>;
 }
@@ -19,6 +21,10 @@ export function createMetrics(): Metrics {
     registry,
     counter: (name, help, labels = []) => new Counter({ name, help, labelNames: [...labels], registers }),
     gauge: (name, help, labels = []) => new Gauge({ name, help, labelNames: [...labels], registers }),
+    measure(name, help, value) {
+      const collect = (): void => gauge.set(value());
+      const gauge: Gauge = new Gauge({ name, help, registers, collect });
+    },
     histogram: (name, help, labels = []) =>
       new Histogram({ name, help, labelNames: [...labels], buckets: LATENCY_BUCKETS_SECONDS, registers }),
   };

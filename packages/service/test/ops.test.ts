@@ -65,9 +65,14 @@ describe("what a service says of itself", () => {
     createMetrics().counter("tollgate_other_total", "Of another service").inc();
     ops.metrics.counter("tollgate_test_total", "Tests", ["kind"]).inc({ kind: "ops" }, 2);
     ops.metrics.histogram("tollgate_test_seconds", "Time").observe(0.003);
+    let waiting = 1;
+    ops.metrics.measure("tollgate_test_waiting", "Asked for when somebody looks", () => waiting);
+    expect((await get("/metrics")).text).toContain("tollgate_test_waiting 1");
+    waiting = 2;
     const { text, type } = await get("/metrics");
     expect(type).toContain("text/plain");
     expect(text).toContain('tollgate_test_total{kind="ops"} 2');
+    expect(text).toContain("tollgate_test_waiting 2");
     expect(text).toContain('tollgate_test_seconds_bucket{le="0.005"} 1');
     expect(text).toContain("process_cpu_seconds_total");
     expect(text).not.toContain("tollgate_other_total");
