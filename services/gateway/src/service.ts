@@ -94,7 +94,6 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
     max: config.callsMax,
     planOf,
     waitMs: config.admissionWaitMs,
-    onWaiting: observeWaiting(metrics),
     refuse,
   });
   const calls = createCalls({
@@ -190,11 +189,6 @@ function ownLimitsOf({ callsPerTenantMax, callsWaitingPerTenantMax }: GatewayCon
   return { max: callsPerTenantMax, waiting: callsWaitingPerTenantMax };
 }
 
-function observeWaiting(metrics: Metrics) {
-  const gauge = metrics.gauge("tollgate_gateway_calls_waiting", "Calls that wait to be taken in.");
-  return (waiting: number): void => gauge.set(waiting);
-}
-
 function observeCalls(metrics: Metrics, admission: Admission) {
   const total = metrics.counter("tollgate_gateway_calls_total", "Calls taken in that have ended.", [
     "server",
@@ -203,10 +197,11 @@ function observeCalls(metrics: Metrics, admission: Admission) {
   const seconds = metrics.histogram("tollgate_gateway_call_seconds", "From taking a call in to its answer.", [
     "server",
   ]);
-  const gauge = metrics.gauge("tollgate_gateway_calls_under_way", "Calls taken in and not answered yet.");
+  const { measure } = metrics;
+  measure("tollgate_gateway_calls_under_way", "Calls taken in and not answered yet.", () => admission.underWay);
+  measure("tollgate_gateway_calls_waiting", "Calls that wait to be taken in.", () => admission.waiting);
   return ({ server }: { server: string }, result: string, ms: number): void => {
     total.inc({ server, result });
     seconds.observe({ server }, ms / 1000);
-    gauge.set(admission.underWay);
   };
 }

@@ -14,6 +14,8 @@ export interface Surroundings {
   onRestart: (request: registryV1.RestartServerRequest) => registryV1.RestartServerResponse;
   /** A new snapshot of the registry, to every gateway. */
   setServers(servers: readonly registryV1.Server[]): void;
+  /** Likewise, with other plans. */
+  setTenants(tenants: readonly registryV1.Tenant[]): void;
   startGateway(
     settings?: Partial<Record<keyof ReturnType<typeof configSchema.parse>, number | string>>,
   ): Promise<RunningGateway>;
@@ -46,13 +48,15 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
   const definition = registryV1.RegistryServiceService;
   const services = [{ definition, implementation: implementation as registryV1.RegistryServiceServer }];
   const registry = await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life });
+  const announce = (change: Partial<registryV1.WatchCatalogueResponse>) => {
+    snapshot = { ...snapshot, ...change, revision: snapshot.revision + 1n };
+    for (const stream of watching) stream.write(snapshot);
+  };
   const surroundings: Surroundings = {
     policy,
     onRestart: () => ({ generation: 1n, revision: snapshot.revision }),
-    setServers(servers) {
-      snapshot = snapshotOf(servers, GROUPS, snapshot.revision + 1n);
-      for (const stream of watching) stream.write(snapshot);
-    },
+    setServers: (servers) => announce({ servers: [...servers] }),
+    setTenants: (tenants) => announce({ tenants: [...tenants] }),
     async startGateway(settings = {}) {
       const config = configSchema.parse({
         serviceKey,

@@ -10,6 +10,7 @@ import { type AskedFacts, overloadOf, type Refuse } from "./refusals.ts";
  */
 export interface Admission {
   readonly underWay: number;
+  readonly waiting: number;
   /**
    * Undefined when the call is let in at once; else settles when it is. Whoever has been let in leaves, once. The sink
    * is told how to stop waiting.
@@ -23,25 +24,14 @@ export function createAdmission(options: {
   max: number;
   planOf: (tenant: string) => Plan;
   waitMs: number;
-  /** Another number of calls waits. */
-  onWaiting: (waiting: number) => void;
   refuse: Refuse;
 }): Admission {
-  const { max, planOf, waitMs, onWaiting, refuse } = options;
+  const { max, planOf, waitMs, refuse } = options;
   const reasonOf = (tenant: string, own: number) =>
     own >= planOf(tenant).max
       ? `tenant ${tenant} has ${own} calls under way, the most its plan allows`
       : `${gate.inside} calls are under way, the most this gateway takes`;
   const gate = createFairGate({ name: "calls", max, limitsOf: planOf, waitMs, reasonOf });
-
-  async function wait(turn: Promise<void>): Promise<void> {
-    onWaiting(gate.waiting);
-    try {
-      await turn;
-    } finally {
-      onWaiting(gate.waiting);
-    }
-  }
 
   function recorded(facts: AskedFacts, error: unknown): AppError {
     const reason = toAppError(error);
@@ -53,6 +43,9 @@ export function createAdmission(options: {
     get underWay() {
       return gate.inside;
     },
+    get waiting() {
+      return gate.waiting;
+    },
     enter(facts, sink) {
       const { lane, weight } = planOf(facts.tenant);
       const leaving = new AbortController();
@@ -60,7 +53,7 @@ export function createAdmission(options: {
         const turn = gate.enter(shareOf(facts.tenant, lane, weight), leaving.signal);
         if (turn === undefined) return undefined;
         sink.onWaiting?.(() => leaving.abort(new AppError("cancelled", "the call was cancelled")));
-        return wait(turn).catch((error: unknown) => Promise.reject(recorded(facts, error)));
+        return turn.catch((error: unknown) => Promise.reject(recorded(facts, error)));
       } catch (error) {
         throw recorded(facts, error);
       }
