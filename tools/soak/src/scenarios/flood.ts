@@ -1,6 +1,10 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
 import { type Latency, measureOpenLoop } from "@tollgate/testkit";
-import { callerOf, expectOk, pause } from "../clients.ts";
+import { callerOf, expectOk } from "../clients.ts";
 import { type Line, line, ms, must } from "../report.ts";
+import type { Flooded, FloodOrder } from "../flood-process.ts";
 import type { Setting, Stage } from "../stage.ts";
 
 // One tenant has ten times what its plan allows in flight; another goes on as always.
@@ -30,17 +34,20 @@ export const floodSetting: Setting = {
 export async function flood(stage: Stage, { phaseMs }: { phaseMs: number }): Promise<Line[]> {
   const quiet: Victims[] = [];
   const flooded: Victims[] = [];
-  const counts: Flooded = { answered: 0, refused: 0, refusals: new Set() };
+  const came: Flooded[] = [];
+  const other = await openFlood(stage);
   await measureVictim(stage, phaseMs / 2);
   for (let round = 0; round < ROUNDS; round++) {
     quiet.push(await measureVictim(stage, phaseMs));
-    const stop = startFlood(stage, counts);
+    other.begin();
     flooded.push(await measureVictim(stage, phaseMs));
-    await stop();
+    came.push(await other.end());
   }
+  other.close();
   const worst = (some: readonly Victims[]) => Math.max(...some.map(({ p99Ms }) => p99Ms));
   const ratio = worst(flooded) / worst(quiet);
   const failed = flooded.flatMap((each) => each.failed);
+  const refused = came.reduce((sum, each) => sum + each.refused, 0);
   return [
     must(
       "p99 of the other tenant without → with the flood",
@@ -54,9 +61,9 @@ export async function flood(stage: Stage, { phaseMs }: { phaseMs: number }): Pro
       "0",
       failed.length === 0,
     ),
-    must("calls of the flood that were refused", String(counts.refused), "some", counts.refused > 0),
-    line("calls of the flood that were answered", String(counts.answered)),
-    line("what the flood was told", [...counts.refusals].slice(0, 2).join("; ") || "nothing"),
+    must("calls of the flood that were refused", String(refused), "some", refused > 0),
+    line("calls of the flood that were answered", String(came.reduce((sum, each) => sum + each.answered, 0))),
+    line("what the flood was told", came[0]?.told[0] ?? "nothing"),
   ];
 }
 
@@ -77,30 +84,18 @@ async function measureVictim(stage: Stage, durationMs: number): Promise<Victims>
   return { ...latency, failed };
 }
 
-interface Flooded {
-  answered: number;
-  refused: number;
-  readonly refusals: Set<string>;
-}
-
-/** Each client that is refused comes again when it is told to, as real ones do. */
-function startFlood(stage: Stage, counts: Flooded): () => Promise<unknown> {
-  const call = callerOf(stage, FLOODER);
-  const stopping = new AbortController();
-  const lane = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      const { ok, text, retryAfterSeconds } = await call("tool__sleep", { ms: TOOL_MS });
-      if (ok) counts.answered += 1;
-      else {
-        counts.refused += 1;
-        counts.refusals.add(text);
-        await pause((retryAfterSeconds ?? 1) * 1000);
-      }
-    }
-  };
-  const lanes = Promise.all(Array.from({ length: FLOOD }, lane));
-  return () => {
-    stopping.abort();
-    return lanes;
+async function openFlood({ system }: Stage): Promise<{ begin(): void; end(): Promise<Flooded>; close(): void }> {
+  const child = fork(join(import.meta.dirname, "..", "flood-process.ts"), { stdio: "inherit" });
+  const [url, token] = [`${system.gatewayUrl}/mcp`, system.tokenOf(FLOODER)];
+  const order: FloodOrder = { url, token, tool: "tool__sleep", ms: TOOL_MS, lanes: FLOOD };
+  child.send(order);
+  return {
+    begin: () => void child.send("begin"),
+    async end() {
+      child.send("end");
+      const [flooded] = (await once(child, "message")) as [Flooded];
+      return flooded;
+    },
+    close: () => child.disconnect(),
   };
 }

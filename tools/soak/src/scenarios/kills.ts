@@ -11,7 +11,7 @@ import type { Setting, Stage } from "../stage.ts";
 
 const TENANTS = ["north", "south"];
 const IN_FLIGHT = 64;
-const RUNNER_KILL_EVERY_MS = 8_000;
+const RUNNER_KILL_EVERY_MS = 5_000;
 const PROCESS_KILL_EVERY_MS = 700;
 const SETTLED_TIMEOUT_MS = 60_000;
 const EVENTS_PAGE = 1_000;
