@@ -3,6 +3,8 @@ import {
   type CallEnvelope,
   type CallEvent,
   type ClientSide,
+  type FallbackTool,
+  type Lane,
   newCallId,
   parseAuditEvent,
   type ReplyEnvelope,
@@ -18,6 +20,8 @@ export interface CallOptions {
   readonly server?: string;
   readonly tenant?: string;
   readonly retrySafe?: boolean;
+  readonly fallbacks?: readonly FallbackTool[];
+  readonly lane?: Lane;
   readonly deadline?: number;
   readonly requestId?: string | number;
   readonly client?: Partial<ClientSide>;
@@ -138,6 +142,8 @@ function toCall(tool: string, options: CallOptions = {}): Framed<CallEnvelope> {
     client,
     session,
     parked,
+    fallbacks,
+    lane,
     prefixed = false,
     principal = "token:dev",
   } = options;
@@ -152,6 +158,8 @@ function toCall(tool: string, options: CallOptions = {}): Framed<CallEnvelope> {
       prefixed,
       client: { era: "legacy", capabilities: {}, ...client },
       ...(parked === undefined ? {} : { parked }),
+      ...(fallbacks === undefined ? {} : { fallbacks }),
+      ...(lane === undefined ? {} : { lane }),
       facts: {
         principal,
         tenant,
