@@ -51,39 +51,6 @@ export function valuesOf(source: SourceDocument): unknown {
   }
 }
 
-const REFERENCE = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{/g;
-
-/**
- * The value with the environment's values put into every text: `${NAME}`; `$${` stands for a plain `${`. Keys are left
- * alone. What cannot be resolved stays as written and is added to `mistakes`.
- */
-export function resolveReferences(
-  value: unknown,
-  at: { path: Path; env: Readonly<Record<string, string | undefined>>; mistakes: Mistake[] },
-): unknown {
-  const { path, env, mistakes } = at;
-  if (Array.isArray(value))
-    return value.map((each, index) => resolveReferences(each, { ...at, path: [...path, index] }));
-  if (typeof value === "object" && value !== null) {
-    const entries = Object.entries(value);
-    return Object.fromEntries(
-      entries.map(([key, each]) => [key, resolveReferences(each, { ...at, path: [...path, key] })]),
-    );
-  }
-  if (typeof value !== "string") return value;
-  return value.replace(REFERENCE, (whole, name: string | undefined) => {
-    if (whole === "$${") return "${";
-    const found = name === undefined ? undefined : env[name];
-    if (found !== undefined) return found;
-    const malformed = "has a ${ that is not ${NAME}; write $${ for a plain ${";
-    mistakes.push({
-      path,
-      message: name === undefined ? malformed : `the environment has no ${name}`,
-    });
-    return whole;
-  });
-}
-
 /** Line and column, from 1. Where nothing stands at the path, the place of what would hold it. */
 export function placeOf(source: SourceDocument, mistake: Mistake): { line: number; column: number } {
   const offset = mistake.offset ?? offsetOf(source, mistake.path);

@@ -21,12 +21,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function follow(apply?: (state: DesiredState) => Promise<void>) {
+async function follow(apply?: (state: DesiredState) => Promise<void>, env: Record<string, string> = {}) {
   const applied: string[][] = [];
   const problems: string[] = [];
   await followDesiredState({
     file,
-    env: {},
+    env,
     signal: ending.signal,
     apply: async (state) => {
       await apply?.(state);
@@ -50,6 +50,19 @@ test("applies the file at once, and each later content once, however it gets the
   await rename(other, file);
   await vi.waitFor(() => expect(applied).toEqual([["a"], ["b"], ["c"]]), { timeout: 5_000 });
   expect(problems).toEqual([]);
+});
+
+test("a secret that changes is taken as a change of the file; one that goes is a mistake", async () => {
+  await writeFile(file, "groups: [{ id: '${secret:group}' }]");
+  await writeFile(join(folder, "group"), "a\n");
+  const { applied, problems } = await follow(undefined, { TOLLGATE_SECRETS_DIR: folder });
+  await writeFile(join(folder, "group"), "b\n");
+  await vi.waitFor(() => expect(applied).toEqual([["a"], ["b"]]), { timeout: 5_000 });
+  await rm(join(folder, "group"));
+  await vi.waitFor(() => expect(problems).toEqual([expect.stringContaining("needs the secret group")]), {
+    timeout: 5_000,
+  });
+  expect(applied).toHaveLength(2);
 });
 
 test("a text that is still being written is not taken", async () => {

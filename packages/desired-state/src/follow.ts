@@ -1,44 +1,54 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import type { Parsed } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { loadDesiredState, type LoadOptions } from "./load.ts";
+import { secretsNamed } from "./placeholders.ts";
+import { secretsFrom } from "./secret-files.ts";
 import type { DesiredState } from "./state.ts";
 
 const POLL_INTERVAL_MS = 250;
 const RETRY_INTERVAL_MS = 2_000;
 
+interface FollowOptions extends Omit<LoadOptions, "readSecret"> {
+  readonly signal: AbortSignal;
+  readonly apply: (state: DesiredState) => Promise<void>;
+  readonly onProblem: (error: unknown) => void;
+}
+
+/** What the file says, and its secrets as they are at the same time. */
+interface Content {
+  readonly text: string;
+  readonly secrets: readonly Parsed<string>[];
+}
+
 /**
- * Applies the file now, then again whenever its content changes, until `signal` aborts. The file's text is compared,
- * not its times: editors, mounts and configuration maps replace files in ways that no watcher tells of reliably. A new
- * text counts once it was read twice the same, so that a file half written is not taken.
+ * Applies the file now, then again whenever its content or a secret in it changes, until `signal` aborts. The file's text
+ * is compared, not its times: editors, mounts and configuration maps replace files in ways that no watcher tells of
+ * reliably. A new text counts once it was read twice the same, so that a file half written is not taken.
  * @throws what reading, loading or the first `apply` throws. Later that goes to `onProblem`: once for each text that is
  * wrong, and at each further try of an `apply` that failed; the state applied last goes on.
  */
-export async function followDesiredState(
-  options: LoadOptions & {
-    readonly signal: AbortSignal;
-    readonly apply: (state: DesiredState) => Promise<void>;
-    readonly onProblem: (error: unknown) => void;
-  },
-): Promise<void> {
-  const text = await read(options.file);
-  await options.apply(loadDesiredState(text, options));
-  void poll(text, options);
+export async function followDesiredState(options: FollowOptions): Promise<void> {
+  const content = await read(options);
+  await options.apply(load(content, options));
+  void poll(content, options);
 }
 
-async function poll(first: string, options: Parameters<typeof followDesiredState>[0]): Promise<void> {
-  const { file, signal, apply, onProblem } = options;
-  let settled: string | AppError = first;
-  let seen: string | AppError = first;
+async function poll(first: Content, options: FollowOptions): Promise<void> {
+  const { signal, apply, onProblem } = options;
+  let settled: Content | AppError = first;
+  let seen: Content | AppError = first;
   for (let pauseMs = POLL_INTERVAL_MS; await pause(pauseMs, signal);) {
     pauseMs = POLL_INTERVAL_MS;
-    const current = await read(file).catch((error: unknown) => error as AppError);
+    const current = await read(options).catch((error: unknown) => error as AppError);
     const isStable = sameContent(current, seen);
     seen = current;
     if (!isStable || sameContent(current, settled)) continue;
     try {
-      if (typeof current !== "string") throw current;
-      await apply(loadDesiredState(current, options));
+      if (current instanceof AppError) throw current;
+      await apply(load(current, options));
     } catch (error) {
       if (signal.aborted) return;
       onProblem(error);
@@ -52,8 +62,15 @@ async function poll(first: string, options: Parameters<typeof followDesiredState
   }
 }
 
-function sameContent(one: string | AppError, other: string | AppError): boolean {
-  return typeof one === "string" ? one === other : typeof other !== "string" && one.message === other.message;
+function load({ text }: Content, options: FollowOptions): DesiredState {
+  return loadDesiredState(text, { ...options, readSecret: secretsFrom(options.env) });
+}
+
+function sameContent(one: Content | AppError, other: Content | AppError): boolean {
+  if (one instanceof AppError || other instanceof AppError) {
+    return one instanceof AppError && other instanceof AppError && one.message === other.message;
+  }
+  return one.text === other.text && isDeepStrictEqual(one.secrets, other.secrets);
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
@@ -61,9 +78,11 @@ async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return !signal.aborted;
 }
 
-async function read(file: string): Promise<string> {
+async function read({ file, env }: FollowOptions): Promise<Content> {
   try {
-    return await readFile(file, "utf8");
+    const text = await readFile(file, "utf8");
+    const readSecret = secretsFrom(env);
+    return { text, secrets: secretsNamed(text).map(readSecret) };
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new AppError("invalid_argument", `the configuration file ${file} cannot be read: ${reason}`, {

@@ -157,6 +157,7 @@ describe("a whole file", () => {
         ...BY_DEFAULT,
         startupTimeoutMs: 30_000,
         enabled: true,
+        secrets: [ENV.KEY],
       },
       {
         id: "filesystem",
@@ -169,6 +170,7 @@ describe("a whole file", () => {
         ...BY_DEFAULT,
         startupTimeoutMs: 60_000,
         enabled: false,
+        secrets: [],
       },
       expect.objectContaining({
         id: "script",
@@ -307,7 +309,7 @@ describe("mistakes, each with its place", () => {
     [
       "a malformed reference",
       server("type: npx, command: p@1.0.0, env: { A: '${NO-PE}' }"),
-      ["3:63: mcp_servers[0].env.A has a ${ that is not ${NAME}; write $${ for a plain ${"],
+      ["3:63: mcp_servers[0].env.A has a ${ that is neither ${NAME} nor ${secret:NAME}; write $${ for a plain ${"],
     ],
     ["a missing number", "control_plane:\n  port: ${NOPE}", ["2:9: control_plane.port the environment has no NOPE"]],
     [

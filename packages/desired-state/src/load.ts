@@ -6,14 +6,15 @@ import {
   parseSource,
   type Path,
   placeOf,
-  resolveReferences,
   type SourceDocument,
   valuesOf,
 } from "./document.ts";
 import { withInstallation } from "./installation.ts";
 import { toOauth } from "./oauth.ts";
+import { type Filled, fillPlaceholders, type ReadSecret } from "./placeholders.ts";
 import { findReferenceMistakes } from "./references.ts";
 import { fileSchema, KNOWN_KEYS, LATER_KEYS, type ParsedFile } from "./schema.ts";
+import { secretsFrom } from "./secret-files.ts";
 import { findServerKeyMistakes } from "./server-keys.ts";
 import { toServers } from "./servers.ts";
 import { type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
@@ -27,6 +28,8 @@ export interface LoadOptions {
   /** Names the file in messages; relative paths in the file start at its folder. */
   readonly file: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** For `${secret:NAME}`; without it there are none. */
+  readonly readSecret?: ReadSecret;
   /** The sections that the reader needs. Others stay empty, and their variables need not be in its environment. */
   readonly sections?: readonly Section[];
 }
@@ -42,7 +45,9 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
 
   const whole = valuesOf(source) as Record<string, unknown>;
   const written = selectSections(whole, sections);
-  const values = resolveReferences(written, { path: [], env: options.env, mistakes });
+  const readSecret = options.readSecret ?? secretsFrom({});
+  const filled: Filled[] = [];
+  const values = fillPlaceholders(written, { path: [], values: { env: options.env, readSecret }, filled, mistakes });
   mistakes.push(...findReferenceMistakes(values, sections), ...findServerKeyMistakes(values, source));
   const parsed = fileSchema.safeParse(values);
   if (!parsed.success) mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
@@ -52,6 +57,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const servers = toServers(parsed.data.mcp_servers, {
     file: options.file,
     written: (written["mcp_servers"] ?? []) as Record<string, unknown>[],
+    filled: filled.filter(({ path }) => path[0] === "mcp_servers"),
     mistakes,
     warnings,
   });

@@ -6,6 +6,8 @@ const PYTHON_KEYS = ["requirements"];
 const REMOTE_KEYS = ["url", "transport", "headers"];
 /** Of `limits`: what only a process can be held to. */
 const PROCESS_LIMITS = ["memory_mb", "cpu", "open_files", "processes"];
+/** Of `sandbox`: what only a sandbox can keep to. */
+const SANDBOX_KEYS = ["network", "read", "write"];
 
 /**
  * Keys of `mcp_servers` that do not go with the server's type, and the one that its type cannot do without. Works on
@@ -21,7 +23,7 @@ export function findServerKeyMistakes(values: unknown, source: SourceDocument): 
     const path = ["mcp_servers", index];
     const needed = type === "remote" ? "url" : "command";
     const missing = given[needed] === undefined ? [{ path: [...path, needed], message: "is missing" }] : [];
-    const misplaced = misplacedKeys(type).flatMap(({ within, keys, message }) => {
+    const misplaced = misplacedKeys(type, given).flatMap(({ within, keys, message }) => {
       const place = [...path, ...within];
       const holder = within.reduce<unknown>((at, step) => (at as Record<string, unknown> | null)?.[step], given);
       return keys
@@ -33,7 +35,10 @@ export function findServerKeyMistakes(values: unknown, source: SourceDocument): 
 }
 
 /** Nothing would heed these in a server of the type. `within` says in which part of the entry they stand. */
-function misplacedKeys(type: ServerType): { within: string[]; keys: string[]; message: string }[] {
+function misplacedKeys(
+  type: ServerType,
+  { sandbox }: Record<string, unknown>,
+): { within: string[]; keys: string[]; message: string }[] {
   if (type === "remote") {
     const message = `is not for the type remote, which starts no process; it has ${REMOTE_KEYS.join(", ")}`;
     const limit = "is not for the type remote, which starts no process; it has output_mb, call_timeout, concurrency";
@@ -45,7 +50,10 @@ function misplacedKeys(type: ServerType): { within: string[]; keys: string[]; me
   const own = [...PROCESS_KEYS, ...(type === "python" ? PYTHON_KEYS : [])];
   const remote = `is for the type remote only; ${type} starts a process and has ${own.join(", ")}`;
   const python = "is for the type python only; uv has a lock file, and the others need none";
+  // A container has walls of its own, which keep to these all the same.
+  const isOff = type !== "container" && (sandbox as { mode?: unknown } | null | undefined)?.mode === "off";
   return [
+    { within: ["sandbox"], keys: isOff ? SANDBOX_KEYS : [], message: "needs a sandbox, and its mode is off" },
     { within: [], keys: REMOTE_KEYS, message: remote },
     { within: [], keys: type === "python" ? [] : PYTHON_KEYS, message: python },
   ];

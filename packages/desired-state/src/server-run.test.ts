@@ -146,8 +146,14 @@ describe("sandbox", () => {
     });
   });
 
-  test("off is off", () => {
+  test("off is off, but for containers, which have walls of their own", () => {
     expect(serverOf(`${NPX}, sandbox: { mode: off }`).sandbox).toMatchObject({ mode: "off", network: true });
+    const kept = "sandbox: { mode: off, network: false, read: [/a] }";
+    expect(serverOf(`type: container, command: 'files:1', ${kept}`).sandbox).toMatchObject({
+      mode: "off",
+      network: false,
+      read: ["/a"],
+    });
   });
 
   test.each<[string, unknown[]]>([

@@ -59,19 +59,12 @@ export const limitsSchema = z.strictObject({
   concurrency: whole(1, 100_000).optional(),
 });
 
-export const sandboxSchema = z
-  .strictObject({
-    mode: z.enum(SANDBOX_MODES).default("auto"),
-    network: boolean.default(true),
-    read: z.array(folder).max(FOLDERS_MAX).default([]),
-    write: z.array(folder).max(FOLDERS_MAX).default([]),
-  })
-  .superRefine(({ mode, network, read, write }, context) => {
-    if (mode !== "off") return;
-    const unheeded = { network: !network, read: read.length > 0, write: write.length > 0 };
-    for (const [key, isGiven] of Object.entries(unheeded))
-      if (isGiven) context.addIssue({ code: "custom", path: [key], message: "needs a sandbox, and its mode is off" });
-  });
+export const sandboxSchema = z.strictObject({
+  mode: z.enum(SANDBOX_MODES).default("auto"),
+  network: boolean.default(true),
+  read: z.array(folder).max(FOLDERS_MAX).default([]),
+  write: z.array(folder).max(FOLDERS_MAX).default([]),
+});
 
 export const fallbackSchema = z.strictObject({
   server: z.string().min(1, "is empty"),

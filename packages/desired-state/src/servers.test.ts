@@ -51,6 +51,7 @@ describe("a remote server", () => {
       clientCapabilities: ALL,
       sessionContext: false,
       enabled: true,
+      secrets: [ENV.HOST, ENV.KEY, ENV.KEY],
       written: {
         id: "a",
         group: "g",

@@ -1,6 +1,7 @@
 import { dirname, isAbsolute, resolve } from "node:path";
 import type { Mistake } from "./document.ts";
 import { normaliseLaunch } from "./launch.ts";
+import type { Filled } from "./placeholders.ts";
 import { normaliseConnection } from "./remote.ts";
 import type { ParsedFile } from "./schema.ts";
 import { toLimits, toPool, toSandbox, toToolRules } from "./server-run.ts";
@@ -21,9 +22,15 @@ type Way = Pick<DesiredServer, "command" | "args" | "workingDir" | "url" | "tran
  */
 export function toServers(
   entries: readonly Entry[],
-  options: { file: string; written: readonly Record<string, unknown>[]; mistakes: Mistake[]; warnings: Mistake[] },
+  options: {
+    file: string;
+    written: readonly Record<string, unknown>[];
+    filled: readonly Filled[];
+    mistakes: Mistake[];
+    warnings: Mistake[];
+  },
 ): DesiredServer[] {
-  const { file, written, mistakes, warnings } = options;
+  const { file, written, filled, mistakes, warnings } = options;
   return entries.flatMap((entry, index) => {
     const path = ["mcp_servers", index];
     const way = entry.type === "remote" ? toConnection(entry) : toLaunch(entry, file);
@@ -33,14 +40,16 @@ export function toServers(
     }
     const { warning, ...reached } = way;
     if (warning !== undefined) warnings.push({ path: [...path, warning.key], message: warning.message });
-    return [toServer(entry, { file, way: reached, written: written[index]! })];
+    const secrets = filled.filter((each) => each.path[1] === index).map(({ value }) => value);
+    return [toServer(entry, { file, way: reached, written: written[index]!, secrets })];
   });
 }
 
 function toServer(
   entry: Entry,
-  { file, way, written }: { file: string; way: Omit<Way, "warning">; written: Record<string, unknown> },
+  options: { file: string; way: Omit<Way, "warning">; written: Record<string, unknown>; secrets: readonly string[] },
 ): DesiredServer {
+  const { file, way, written, secrets } = options;
   return {
     id: entry.id,
     name: entry.name ?? entry.id,
@@ -60,6 +69,7 @@ function toServer(
     clientCapabilities: CLIENT_CAPABILITIES.filter((each) => entry.client_capabilities.includes(each)),
     sessionContext: entry.session_context,
     enabled: entry.enabled,
+    secrets,
     written: withoutPlainSecrets(written),
   };
 }

@@ -43,7 +43,7 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
     const file = await followDesiredFile({ path, env, pool, catalogue, metrics, life, log });
     const watches = createWatches({ signal: life.signal, onCount: metrics.setWatchers });
 
-    const services = [createGrpcService({ pool, catalogue, file, env, watches, metrics, log })];
+    const services = [createGrpcService({ pool, catalogue, file, watches, metrics, log })];
     const grpc = await startGrpcServer({ host, port: config.grpcPort, serviceKey, services, life });
     const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
     log.info({ grpcPort: grpc.port, httpPort }, "listening");

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { DEFAULT_ALLOW_POLICY, type DesiredState, loadDesiredState } from "@tollgate/desired-state";
+import { DEFAULT_ALLOW_POLICY, type DesiredState, loadDesiredState, secretsFrom } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Secrets } from "./secrets.ts";
 
@@ -25,7 +25,7 @@ export function readConfigFile(options: {
     );
   }
   const own = { TOLLGATE_TOKEN: secrets.token, TOLLGATE_ADMIN_TOKEN: secrets.adminToken, TOLLGATE_FILES_DIR: filesDir };
-  return loadDesiredState(text, { file, env: { ...options.env, ...own } });
+  return loadDesiredState(text, { file, env: { ...options.env, ...own }, readSecret: secretsFrom(options.env) });
 }
 
 /** Whether the file says nothing of policies, so that the installation's own tokens, and only they, may use everything. */

@@ -212,13 +212,21 @@ function compileCache(root: string): Record<string, string> {
   return { NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node") };
 }
 
-/** Policy and registry put the user's variables into the configuration; the others have no use for them. */
+/** What policy and registry put into the configuration: the user's variables, and where the user's secrets are. */
+const FOR_CONFIGURATION = /^(?!TOLLGATE_)|^TOLLGATE_SECRETS_DIR$/;
+/** What a runner needs to install servers and to find a container engine. Its servers get none of it. */
+const FOR_LAUNCHES = /^(?:(?:npm_config|pip|uv|docker|containers?)_.+|(?:https?|all|no)_proxy|xdg_runtime_dir)$/i;
+const ALSO_INHERITED: Partial<Record<ServiceName, RegExp>> = {
+  policy: FOR_CONFIGURATION,
+  registry: FOR_CONFIGURATION,
+  runner: FOR_LAUNCHES,
+};
+
 function inheritedFor(name: ServiceName, env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const reads = name === "policy" || name === "registry";
   return Object.fromEntries(
     Object.entries(env).filter(
       (entry): entry is [string, string] =>
-        entry[1] !== undefined && (INHERITED.test(entry[0]) || (reads && !entry[0].startsWith("TOLLGATE_"))),
+        entry[1] !== undefined && (INHERITED.test(entry[0]) || ALSO_INHERITED[name]?.test(entry[0]) === true),
     ),
   );
 }

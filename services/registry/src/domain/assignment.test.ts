@@ -44,6 +44,7 @@ const SERVER: DesiredServer = {
   clientCapabilities: ["sampling", "roots"],
   sessionContext: false,
   enabled: true,
+  secrets: [],
   written: {},
 };
 

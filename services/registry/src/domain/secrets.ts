@@ -4,26 +4,24 @@ import type { DesiredServer } from "@tollgate/desired-state";
 const SECRET_MIN_CHARS = 8;
 /** Most steps of a url's path are everyday words too, but some hosts put a key there. */
 const PATH_SECRET_MIN_CHARS = 16;
-const REFERENCE = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /**
  * Takes out of a text whatever may be secret in how its server is started or reached: the values of its variables, of
- * its headers and of its url's query, long steps of its url's path, and what each `${NAME}` anywhere in its entry stands
+ * its headers and of its url's query, long steps of its url's path, and what each `${NAME}` and `${secret:NAME}` anywhere in its entry stands
  * for. A server that does not start may print its own environment, and one that is not reached has its url in the error.
  */
 export function hideSecrets(
   text: string,
-  server: Pick<DesiredServer, "env" | "headers" | "url" | "written"> | undefined,
-  env: Readonly<Record<string, string | undefined>>,
+  server: Pick<DesiredServer, "env" | "headers" | "url" | "secrets"> | undefined,
 ): string {
   if (!server) return text;
-  const names = [...JSON.stringify(server.written).matchAll(REFERENCE)].map((match) => match[1]!);
   const values = [
     ...Object.values(server.env),
     // "Bearer SECRET" is a secret as a whole and in its parts.
     ...Object.values(server.headers).flatMap((value) => [value, ...value.split(/\s+/)]),
     ...urlSecrets(server.url),
-    ...names.map((name) => env[name] ?? ""),
+    // A key of several lines may come line by line.
+    ...server.secrets.flatMap((value) => [value, ...value.split("\n")]),
   ];
   const secrets = values
     .filter((value) => value.length >= SECRET_MIN_CHARS)

@@ -15,7 +15,6 @@ interface Options {
   readonly pool: Pool;
   readonly catalogue: Catalogue;
   readonly file: DesiredFile;
-  readonly env: Readonly<Record<string, string | undefined>>;
   readonly watches: Watches;
   readonly metrics: RegistryMetrics;
   readonly log: Log;
@@ -108,10 +107,10 @@ function countsOf(request: registryV1.ReportServerRequest): Record<string, numbe
 /** @throws {AppError} invalid_argument, not_found, failed_precondition or payload_too_large; the message says why */
 async function takeReport(
   request: registryV1.ReportServerRequest,
-  { pool, file, env }: Options,
+  { pool, file }: Options,
 ): Promise<Extract<Recorded, { revision: bigint }>> {
   const server = `server "${request.serverId}"`;
-  const report = parseReport(request, (text) => hideSecrets(text, file.serverOf(request.serverId), env));
+  const report = parseReport(request, (text) => hideSecrets(text, file.serverOf(request.serverId)));
   if (!report.ok) throw new AppError("invalid_argument", `${server}: ${report.reason}`);
   const recorded = await recordReport(pool, report.value);
   switch (recorded.kind) {
