@@ -27,17 +27,10 @@ export const configSchema = z.object({
   bwrap: z.string().min(1).default("bwrap"),
   /** Separated by commas: folders that no sandbox shows, wherever they lie. The state folder is one anyway. */
   hiddenFolders: list,
-  /** Calls that one process works on at the same time; more wait. */
-  callsPerProcessMax: envSchema.positiveInt(256),
-  /** Calls that wait for one process; more are refused. */
-  callsWaitingMax: envSchema.positiveInt(2_000),
-  /** Of one server, over all tenants. */
-  processesPerServerMax: envSchema.positiveInt(16),
-  /** The same of a remote server. */
-  connectionsPerServerMax: envSchema.positiveInt(256),
-  processIdleMs: envSchema.positiveInt(600_000),
-  /** After which the connection of one session, or one for clients that are asked things, ends unused. */
-  sessionIdleMs: envSchema.positiveInt(600_000),
+  /** Of all servers; the one that was idle for longest makes room. Connections to remote servers are not counted. */
+  processesMax: envSchema.positiveInt(256),
+  /** Processes that start at the same time; one server has half of them at the most. */
+  startsMax: envSchema.positiveInt(4),
   /** How long a server is taken to be of the era that it was last seen to be. */
   eraKnownMs: envSchema.positiveInt(3_600_000),
   /** Calls that wait for their clients' answers to a server's questions, and how long each may. */

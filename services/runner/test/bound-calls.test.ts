@@ -2,12 +2,13 @@ import { createSealers } from "@tollgate/mcp";
 import { eventually } from "@tollgate/testkit";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { RunningRunner } from "../src/service.ts";
-import { assignment } from "./assigning-registry.ts";
+import { assignment, poolOf } from "./assigning-registry.ts";
 import { useRunner } from "./runner-fixture.ts";
 import type { CallOptions } from "./traffic.ts";
 
-const SETTINGS = { parkedMs: 1_500, sessionIdleMs: 1_000, parkedCallsPerTenantMax: 2 };
-const { traffic, ask, call, startRunner, ...fixture } = useRunner(() => [assignment()], SETTINGS);
+const SETTINGS = { parkedMs: 1_500, parkedCallsPerTenantMax: 2 };
+const POOL = poolOf({ idleTimeoutMs: 1_000 });
+const { traffic, ask, call, startRunner, ...fixture } = useRunner(() => [assignment({ pool: POOL })], SETTINGS);
 let second: RunningRunner;
 beforeAll(async () => {
   second = await startRunner();

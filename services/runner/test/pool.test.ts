@@ -10,7 +10,8 @@ import { toServerSpec } from "../src/domain/server-spec.ts";
 import { createCommandResolver } from "../src/launch/command.ts";
 import { type Lease, openPool, type Pool, type ServerReport } from "../src/pool/pool.ts";
 import { useContainment } from "./containment-fixture.ts";
-import { assignment } from "./assigning-registry.ts";
+import { createSpawning } from "../src/pool/spawning.ts";
+import { assignment, poolOf } from "./assigning-registry.ts";
 import { isRunning } from "./processes.ts";
 import { answer, LEGACY, oddCommand } from "./scripts.ts";
 import { useTempDir } from "./temp-dir.ts";
@@ -31,6 +32,7 @@ afterEach(async () => {
 
 interface Options {
   readonly settings?: Record<string, number>;
+  readonly pool?: Parameters<typeof poolOf>[0];
   readonly env?: Record<string, string>;
   readonly command?: string;
   readonly startupTimeoutMs?: number;
@@ -43,8 +45,10 @@ function open(options: Options = {}): Pool {
   const required = { serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" };
   const config = { ...configSchema.parse({ ...required, ...settings }), baseEnv: process.env };
   const pool = openPool({
-    spec: toServerSpec(assignment({ command, env, startupTimeoutMs, clientCapabilities })),
+    spec: toServerSpec(assignment({ command, env, startupTimeoutMs, clientCapabilities, pool: poolOf(options.pool) })),
     config,
+    spawning: createSpawning(config),
+    generation: 0,
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     containment,
     signal: stopping.signal,
@@ -143,7 +147,7 @@ describe("tenants", () => {
 
 describe("bounds", () => {
   test("of calls at the same time, and of those that wait; whoever waited longest is next", async () => {
-    const pool = open({ settings: { callsPerProcessMax: 2, callsWaitingMax: 2 } });
+    const pool = open({ pool: { callsPerProcess: 2, maxPerTenant: 1, queue: 2 } });
     const [one, two] = await Promise.all([acquire(pool, "acme"), acquire(pool, "acme")]);
     const order: string[] = [];
     const waiting = ["third", "fourth"].map(async (name) => {
@@ -164,11 +168,11 @@ describe("bounds", () => {
   });
 
   test("of processes: an idle one makes room, one in use does not", async () => {
-    const pool = open({ settings: { processesPerServerMax: 2 } });
+    const pool = open({ pool: { max: 2, queue: 0 } });
     const [one, two] = await Promise.all([acquire(pool, "one"), acquire(pool, "two")]);
     await expect(acquire(pool, "three")).rejects.toMatchObject({
       code: "overloaded",
-      message: "server fixture: all 2 processes are in use",
+      message: "server fixture: all 2 processes are in use; try again in 1 s",
     });
     two.release();
     const three = await acquire(pool, "three");
@@ -180,14 +184,14 @@ describe("bounds", () => {
   });
 
   test("of one process: the tenants take turns", async () => {
-    const pool = open({ settings: { processesPerServerMax: 1 } });
+    const pool = open({ pool: { max: 1 } });
     for (const tenant of ["one", "two", "one"])
       expect(await use(pool, tenant, "echo", { message: tenant })).toBe(tenant);
     expect(pool.processes).toBe(1);
   });
 
   test("of idleness: the idle end, one stays", async () => {
-    const pool = open({ settings: { processIdleMs: 100 } });
+    const pool = open({ pool: { idleTimeoutMs: 100 } });
     const leases = await Promise.all(["a", "b", "c"].map((tenant) => acquire(pool, tenant)));
     expect(pool.processes).toBe(3);
     await eventually(() => expect(pool.processes).toBe(3));
@@ -220,14 +224,14 @@ describe("a process that ends", () => {
     expect(await use(pool, "acme", "echo", { message: "back" })).toBe("back");
   });
 
-  test("lets those go that wait for a place in it", async () => {
-    const pool = open({ settings: { callsPerProcessMax: 1 } });
+  test("is replaced for those that wait for a place in it", async () => {
+    const pool = open({ pool: { callsPerProcess: 1, maxPerTenant: 1 } });
     const lease = await acquire(pool, "acme");
-    const waiting = Promise.allSettled([acquire(pool, "acme"), acquire(pool, "acme")]);
+    const waiting = [use(pool, "acme", "echo", { message: "a" }), use(pool, "acme", "echo", { message: "b" })];
     expect(await callTool(lease, "crash")).toBe("lost: exited with code 3");
-    for (const each of await waiting)
-      expect(each).toMatchObject({ status: "rejected", reason: { code: "unavailable" } });
+    expect(await Promise.all(waiting)).toEqual(["a", "b"]);
     lease.release();
+    expect(pool.health().restarts).toBe(1);
   });
 
   test("does not disturb another tenant's", async () => {

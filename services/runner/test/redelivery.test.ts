@@ -12,6 +12,7 @@ import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
 import { createCommandResolver } from "../src/launch/command.ts";
 import { openPool, type Pool } from "../src/pool/pool.ts";
+import { createSpawning } from "../src/pool/spawning.ts";
 import { useContainment } from "./containment-fixture.ts";
 import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
@@ -34,6 +35,8 @@ const sealers = createSealers("0123456789abcdef");
 beforeAll(async () => {
   pool = openPool({
     spec: toServerSpec(assignment({ env: { FIXTURE_COUNT_FILE: countFile }, clientCapabilities: [] })),
+    generation: 0,
+    spawning: createSpawning(config),
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     containment: await useContainment(dir),

@@ -7,6 +7,7 @@ import type { Containment } from "../containment/containment.ts";
 import { toServerSpec } from "../domain/server-spec.ts";
 import type { CommandResolver } from "../launch/command.ts";
 import { openPool, type Pool, type PoolOptions, type ServerReport } from "../pool/pool.ts";
+import { createSpawning } from "../pool/spawning.ts";
 
 const REPORT_RETRY_MS = 1_000;
 
@@ -41,7 +42,8 @@ export function createPools(options: {
   updatesOf: (server: string) => PoolOptions["onResourceUpdated"];
   log: Log;
 }): Pools {
-  const { log } = options;
+  const { config, log } = options;
+  const spawning = createSpawning(config);
   const pools = new Map<string, Entry>();
   const ending = new Set<Promise<void>>();
   const stopping = new AbortController();
@@ -59,6 +61,8 @@ export function createPools(options: {
     const pool = openPool({
       ...options,
       spec: toServerSpec(assignment),
+      generation: Number(assignment.generation),
+      spawning,
       signal: stopping.signal,
       onResourceUpdated: options.updatesOf(serverId),
       log: log.child({ server: serverId }),

@@ -1,64 +1,29 @@
-import { type CallFacts, type ClientSide, type ServerHealth, streamOwner } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import type { Share } from "@tollgate/fair-queue";
-import {
-  findParamHeaders,
-  LATEST_LEGACY_REVISION,
-  LEGACY_REVISIONS,
-  type NotificationFrame,
-  type ParamHeader,
-  paramValue,
-} from "@tollgate/mcp";
-import { usableCapabilities } from "../domain/client-capabilities.ts";
-import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
-import type { Connection, Listener } from "../upstream/connection.ts";
-import type { Offer } from "../upstream/discovery.ts";
+import type { NotificationFrame } from "@tollgate/mcp";
+import type { ServerSpec } from "../domain/server-spec.ts";
+import type { Listener } from "../upstream/connection.ts";
 import { createEraMemory } from "../upstream/era-memory.ts";
-import { SHARED_CLIENT } from "../upstream/handshake.ts";
-import { type Audience, createProcesses, type ProcessOptions, sharedBy, type Slot } from "./processes.ts";
-import { createRestarts } from "./restarts.ts";
-
-const SWEEP_MAX_MS = 10_000;
-/** A server that says often that its tools have changed is asked for them no more often than this. */
-const RELIST_DELAY_MS = 200;
-
-/** What a pool found out about its server, for the registry. */
-export type ServerReport =
-  | ({ readonly status: "ready" } & Offer)
-  | { readonly status: "unavailable"; readonly reason: string };
-
-/** Who calls: what decides about the connection that a call gets. */
-export interface Caller {
-  readonly facts: Pick<CallFacts, "tenant" | "principal" | "session" | "protocol" | "method" | "tool">;
-  readonly client: ClientSide;
-  /** What it does is to be told apart from what others of its tenant do: tasks. */
-  readonly apart: boolean;
-  /** Whose turn it is where calls wait. */
-  readonly share: Share;
-  /** Aborted when the call has ended: it waits no more. */
-  readonly signal?: AbortSignal;
-}
+import { type Asking, createAudiences } from "./audiences.ts";
+import { createBreakers } from "./breakers.ts";
+import { createConcurrency } from "./concurrency.ts";
+import { startHealthChecks } from "./health-checks.ts";
+import { type Caller, createLeases, type Lease } from "./leases.ts";
+import { createPlacement } from "./placement.ts";
+import { describePool, type PoolHealth } from "./pool-health.ts";
+import { createProcesses, type ProcessOptions } from "./processes.ts";
+import { createRolling } from "./rolling.ts";
+import type { Slot } from "./slots.ts";
+import { createUpkeep, type ServerReport } from "./upkeep.ts";
+import { createUpdates, type ResourceListener, type WantedUpdates } from "./updates.ts";
 
 /**
- * How it went with the server: `badly` when the connection was lost or a deadline passed, which is what the circuit
- * breakers count. Whatever a server answers is `well`, also that it refuses.
- */
-export type Went = "well" | "badly";
-
-export interface Lease {
-  readonly connection: Connection;
-  readonly kind: Audience["kind"];
-  /** Whether this call had to wait for a process to start. */
-  readonly coldStart: boolean;
-  /** Gives the place back, once; the next one that waits gets it. Without a word nothing is known of the server. */
-  release(went?: Went): void;
-}
-
-/**
- * The connections of one server (with stdio, each a process), none shared by tenants (invariant 6), each working on
- * many calls at a time. Which one a call gets: the tenant's shared one; but where a legacy server could ask the client
- * something, the session's own, or for clients without sessions one that no other call uses meanwhile. The connection
- * that was opened to learn the server's tools has seen no tenant's data; the first tenant that calls takes it over.
+ * The connections of one server (with stdio, each a process), none shared by tenants unless the server is declared
+ * shared (invariant 6). Which one a call gets, and how many at a time are on each, says the pool's mode:
+ * - multiplexed: one of the tenant's, many at a time; exclusive: one of the tenant's, alone;
+ * - session: that of its session, or of its principal where the client has none.
+ * But where a legacy server could ask the client something: the session's own, or for clients without sessions one that
+ * no other call uses meanwhile. A connection that was opened before anybody called has seen no tenant's data; the first
+ * tenant that needs one takes it over.
  */
 export interface Pool {
   readonly spec: ServerSpec;
@@ -67,7 +32,7 @@ export interface Pool {
   paramHeaders(tool: string, args: unknown): Readonly<Record<string, string>> | undefined;
   /**
    * Waits until the server can take the call, as long as its queue allows.
-   * @throws {AppError} `unavailable` (retryable: false where the pool is closed), `overloaded`; the reason of `signal`
+   * @throws {AppError} `unavailable`, `overloaded`; the reason of `signal`
    */
   acquire(caller: Caller): Promise<Lease>;
   /** These updates are wanted from now on, for this tenant no others. */
@@ -84,249 +49,124 @@ export interface Pool {
   close(): Promise<void>;
 }
 
-export type PoolHealth = Omit<ServerHealth, "runner" | "at" | "calls">;
-
-/** Resources of a server that clients of a tenant want to hear of. */
-export interface WantedUpdates {
-  readonly tenant: string;
-  readonly uris: ReadonlySet<string>;
-  /** Those of them that sessions want, which may have connections of their own. */
-  readonly bySession: ReadonlyMap<string, ReadonlySet<string>>;
-}
-
-export type ResourceListener = (
-  whose: { readonly tenant: string; readonly session: string | undefined },
-  frame: NotificationFrame,
-) => void;
+export type { Went } from "./breakers.ts";
+export type { Caller, Lease } from "./leases.ts";
+export type { ResourceListener } from "./updates.ts";
+export type { ServerReport } from "./upkeep.ts";
 
 export interface PoolOptions extends ProcessOptions {
+  /** The last restart that was asked for before. */
+  readonly generation: number;
   readonly report: (report: ServerReport) => void;
   /** For what is said to a session outside of any call. */
-  readonly listenerOf: (facts: Caller["facts"]) => Listener;
+  readonly listenerOf: (facts: Asking["facts"]) => Listener;
   readonly onResourceUpdated: ResourceListener;
 }
 
 export function openPool(options: PoolOptions): Pool {
-  const { spec, config, report, log } = options;
-  const max = isRemote(spec) ? config.connectionsPerServerMax : config.processesPerServerMax;
-  let toolHeaders: ReadonlyMap<string, readonly ParamHeader[]> = new Map();
+  const { spec, containment, spawning, report, log } = options;
+  const { serverId, pool } = spec;
+  const era = createEraMemory(options.config.eraKnownMs);
+  const audiences = createAudiences(spec, options.listenerOf);
+  const breakers = createBreakers({ server: serverId, shared: pool.shared, now: Date.now });
+  const concurrency = createConcurrency(spec);
+  const updates = createUpdates(options.onResourceUpdated);
+  const unavailable = (reason: string) => new AppError("unavailable", `server ${serverId} is unavailable: ${reason}`);
   let closed = false;
-  let relisting: NodeJS.Timeout | undefined;
-  /** By tenant. */
-  const wanted = new Map<string, WantedUpdates>();
-  const era = createEraMemory(config.eraKnownMs);
-  const restarts = createRestarts({
-    start: () => void discover(),
-    onUnavailable: (reason) => report({ status: "unavailable", reason }),
-    log,
-  });
+
   const processes = createProcesses({
     ...options,
     era,
     events: {
-      onStartFailed: (reason) => processes.count === 0 && restarts.failed(reason),
-      onDeath(reason, livedMs) {
-        log.warn({ reason, livedMs }, "a connection to a server ended");
-        if (processes.count === 0 && !closed) restarts.died(reason, livedMs);
+      onOpen: takeIn,
+      onStartFailed(slot, reason) {
+        upkeep.startFailed(slot, reason);
+        placement.serve();
       },
-      onListChanged(slot) {
-        relisting ??= setTimeout(() => {
-          relisting = undefined;
-          learn(slot).catch((error: Error) => log.warn({ reason: error.message }, "what has changed is not known"));
-        }, RELIST_DELAY_MS);
+      onDeath(slot, reason) {
+        upkeep.died(slot, reason);
+        updates.subscribe(slots.all(), slot.audience.tenant);
+        placement.serve();
       },
-      onTaken: subscribe,
-      onResourceUpdated({ audience: { tenant, session } }, frame) {
-        if (tenant !== undefined) options.onResourceUpdated({ tenant, session }, frame);
-      },
+      onListChanged: (slot) => upkeep.offer.relearn(slot),
+      onResourceUpdated: updates.take,
+    },
+  });
+  const { slots } = processes;
+  const upkeep = createUpkeep({ spec, audiences, processes, spawning, report, log });
+  const { offer, restarts } = upkeep;
+  const onTaken = ({ audience }: Slot) => updates.subscribe(slots.all(), audience.tenant);
+  const placement = createPlacement({ spec, audiences, processes, restarts, spawning, unavailable, onTaken });
+  const leases = createLeases({ audiences, placement, era, breakers, concurrency, unavailable });
+  const checks = startHealthChecks({ intervalMs: spec.healthCheckIntervalMs, processes, log });
+  const { generation } = options;
+  const rolling = createRolling({ generation, audiences, processes, learn: offer.learn, onOpen: takeIn, log });
+  const leaveSpawning = spawning.join({
+    endIdle: () => processes.endIdle(),
+    onRoom() {
+      upkeep.onRoom();
+      placement.serve();
     },
   });
 
-  function subscribe(slot: Slot): void {
-    const { kind, tenant = "", session = "" } = slot.audience;
-    const of = wanted.get(tenant);
-    const uris = kind === "shared" ? of?.uris : of?.bySession.get(session);
-    slot.uris = uris ?? new Set();
-    slot.connection?.hearOf(slot.uris);
+  /** It is open, and to be used from now on. */
+  function takeIn({ audience, hidden }: Slot): void {
+    if (hidden) return;
+    updates.subscribe(slots.all(), audience.tenant);
+    placement.serve();
   }
 
-  async function discover(): Promise<void> {
-    if (closed || processes.count > 0) return;
-    const slot = processes.start(sharedBy(undefined));
-    await learn(slot).catch((error: Error) => {
-      // One that could not start, or has ended meanwhile, is known about already.
-      if (processes.end(slot)) restarts.failed(error.message);
+  function describe(): PoolHealth {
+    const level = containment.levelOf(spec);
+    const waiting = placement.waiting + concurrency.waiting;
+    const { checkedAt } = checks;
+    return describePool({
+      spec,
+      level,
+      processes,
+      upkeep,
+      breakers,
+      waiting,
+      generation: rolling.generation,
+      checkedAt,
     });
   }
 
-  async function learn(slot: Slot): Promise<void> {
-    const connection = await slot.opening;
-    const offer = await connection.listOffer();
-    if (isRemote(spec)) toolHeaders = headersOf(offer.tools);
-    restarts.recovered();
-    if (!closed) report({ status: "ready", ...offer });
-  }
-
-  function startFor(audience: Audience): Slot {
-    const { problem } = restarts;
-    if (problem !== undefined) throw unavailable(problem);
-    if (processes.count >= max && !processes.makeRoom()) {
-      const what = isRemote(spec) ? "connections" : "processes";
-      const reason = `server ${spec.serverId}: all ${max} ${what} are in use`;
-      throw new AppError("overloaded", reason);
-    }
-    return processes.start(audience);
-  }
-
-  /** Nobody waits for it: it is tried again when the updates are next asked for. */
-  function startIfRoom(audience: Audience): void {
-    if (processes.count < max) processes.start(audience);
-  }
-
-  function unavailable(reason: string): AppError {
-    return new AppError("unavailable", `server ${spec.serverId} is unavailable: ${reason}`);
-  }
-
-  async function opened(slot: Slot): Promise<Connection> {
-    return slot.opening.catch((error: Error) => {
-      throw unavailable(error.message);
-    });
-  }
-
-  /** Where a server could ask the client something: its own connection, unless the server is modern. */
-  async function ownUnlessModern(own: Audience, shared: Audience): Promise<Audience> {
-    const known = era.era ?? (await opened(processes.find(shared) ?? startFor(shared))).era;
-    return known === "modern" ? shared : own;
-  }
-
-  async function enter(slot: Slot): Promise<Lease> {
-    const coldStart = slot.connection === undefined;
-    // In the tick in which it was found: nobody else may find it idle.
-    slot.users += 1;
-    const leave = () => {
-      slot.users -= 1;
-      slot.usedAt = Date.now();
-    };
-    try {
-      const connection = await opened(slot);
-      await slot.places.enter();
-      const release = () => (leave(), slot.places.leave());
-      if (connection.ended === undefined) return { connection, kind: slot.audience.kind, coldStart, release };
-      slot.places.leave();
-      throw unavailable(`the server ${connection.ended}`);
-    } catch (error) {
-      leave();
-      throw error;
-    }
-  }
-
-  const sweepMs = Math.min(SWEEP_MAX_MS, config.processIdleMs, config.sessionIdleMs);
-  const sweep = setInterval(() => processes.sweep(), sweepMs);
-  void discover();
+  upkeep.discover();
   return {
     spec,
     get processes() {
-      return processes.count;
+      return slots.size;
     },
-    paramHeaders(tool, args) {
-      const headers = toolHeaders.get(tool);
-      if (headers === undefined) return undefined;
-      const entries = headers.map(({ header, path }) => [header, paramValue(args, path)]);
-      return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as Record<string, string>;
-    },
+    paramHeaders: offer.paramHeaders,
     async acquire(caller) {
       if (closed) throw unavailable("it is being stopped or replaced");
-      const shared = sharedBy(caller.facts.tenant);
-      const own = ownAudience(caller, spec, options.listenerOf);
-      const audience = own === undefined ? shared : await ownUnlessModern(own, shared);
-      return enter(processes.find(audience) ?? startFor(audience));
+      return leases.acquire(caller);
     },
-    hearOf(now) {
+    hearOf(wanted) {
       if (closed) return;
-      if (now.uris.size === 0) wanted.delete(now.tenant);
-      else wanted.set(now.tenant, now);
-      const shared = sharedBy(now.tenant);
-      if (now.uris.size > 0 && restarts.problem === undefined && !processes.find(shared)) startIfRoom(shared);
-      for (const slot of processes.all()) if (slot.audience.tenant === now.tenant) subscribe(slot);
+      updates.want(wanted);
+      const shared = audiences.shared(wanted.tenant);
+      // Nobody waits for it: it is tried again when the updates are next asked for.
+      if (audiences.shares && wanted.uris.size > 0 && slots.sizeOf(shared) === 0) placement.open(shared);
+      for (const tenant of new Set([shared.tenant, wanted.tenant])) updates.subscribe(slots.all(), tenant);
     },
     tell(session, frame) {
-      for (const slot of processes.all()) if (slot.audience.session === session) slot.connection?.pass(frame);
+      for (const slot of slots.all()) if (slot.audience.session === session) slot.connection?.pass(frame);
     },
     endSession(session) {
-      for (const slot of processes.all()) if (slot.audience.session === session) processes.end(slot);
+      for (const slot of slots.all()) if (slot.audience.session === session) processes.end(slot);
     },
-    health() {
-      const slots = [...processes.all()];
-      const open = slots.filter(({ connection }) => connection !== undefined);
-      const { mode, min, max: processesMax, queue } = spec.pool;
-      return {
-        server: spec.serverId,
-        state: restarts.problem !== undefined ? "unavailable" : open.length > 0 ? "ready" : "starting",
-        generation: 0,
-        isolation: "none",
-        limitsBy: "none",
-        pool: {
-          mode,
-          processes: slots.length,
-          starting: slots.length - open.length,
-          busy: slots.filter(({ users }) => users > 0).length,
-          min,
-          max: processesMax,
-          callsRunning: slots.reduce((sum, { places }) => sum + places.taken, 0),
-          callsWaiting: 0,
-          queue,
-        },
-        breaker: "closed",
-        toolBreakers: {},
-        restarts: 0,
-        starts: 0,
-        processes: open.map(({ audience, users, connection, usedAt }) => ({
-          pid: connection!.pid,
-          tenant: audience.tenant ?? "",
-          calls: users,
-          startedAt: usedAt,
-        })),
-      };
-    },
-    restart() {},
+    health: describe,
+    restart: rolling.restart,
     async close() {
       closed = true;
-      clearInterval(sweep);
-      clearTimeout(relisting);
-      restarts.stop();
+      upkeep.stop();
+      checks.stop();
+      rolling.stop();
+      leaveSpawning();
+      placement.refuse(unavailable("it is being stopped or replaced"));
       await processes.finish();
     },
   };
 }
-
-const nameOf = (tool: string) => String((JSON.parse(tool) as { name?: unknown } | null)?.name);
-
-function headersOf(tools: readonly string[]): ReadonlyMap<string, readonly ParamHeader[]> {
-  const marked = tools.map((tool) => [nameOf(tool), findParamHeaders(tool)] as const);
-  return new Map(marked.filter(([, headers]) => headers.length > 0));
-}
-
-/** The connection that a legacy server needs to ask this client something; undefined where it has nothing to ask. */
-function ownAudience(
-  { facts, client, apart }: Caller,
-  spec: ServerSpec,
-  listenerOf: PoolOptions["listenerOf"],
-): Audience | undefined {
-  const { tenant, session, protocol } = facts;
-  const capabilities = usableCapabilities(client, spec.clientCapabilities);
-  if (capabilities === undefined && !apart) return undefined;
-  if (client.era === "modern") {
-    if (capabilities === undefined) return undefined;
-    const key = JSON.stringify(capabilities);
-    const listener = { onNotice: () => undefined, onQuestion: refuseUnasked };
-    return { kind: "exclusive", tenant, key, client: { ...SHARED_CLIENT, capabilities }, listener };
-  }
-  if (session === undefined) return undefined;
-  const legacyProtocol = LEGACY_REVISIONS.some((each) => each === protocol) ? protocol : LATEST_LEGACY_REVISION;
-  const info = client.info ?? SHARED_CLIENT.info;
-  const told = { capabilities: capabilities ?? {}, info, protocol: legacyProtocol };
-  return { kind: "bound", tenant, session, key: streamOwner(facts), client: told, listener: listenerOf(facts) };
-}
-
-const refuseUnasked: Listener["onQuestion"] = ({ refuse }) =>
-  refuse(-32601, "the client waits for nothing and cannot be asked");

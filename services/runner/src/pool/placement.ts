@@ -1,0 +1,110 @@
+import type { AppError } from "@tollgate/errors";
+import type { Share } from "@tollgate/fair-queue";
+import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
+import type { Audience, Audiences } from "./audiences.ts";
+import type { Processes } from "./processes.ts";
+import type { Restarts } from "./restarts.ts";
+import type { Slot } from "./slots.ts";
+import type { Spawning } from "./spawning.ts";
+import { createWaiting } from "./waiting.ts";
+
+/**
+ * Which connection a call gets: one of its audience's that has a place, else one that is nobody's, else a new one; for
+ * that an idle one makes room, of its tenant where that has all that a tenant may have. Else it waits.
+ */
+export interface Placement {
+  readonly waiting: number;
+  /** A connection, open or about to be, with a place in it: to be left. @throws {AppError} `unavailable`, `overloaded` */
+  place(audience: Audience, waiter: { readonly share: Share; readonly signal?: AbortSignal }): Slot | Promise<Slot>;
+  leave(slot: Slot): void;
+  /** Has one there for the audience where that takes no other's place. */
+  open(audience: Audience): void;
+  /** Something has changed: serves those that wait, as far as it goes. */
+  serve(): void;
+  /** Nobody is served any more. */
+  refuse(error: AppError): void;
+}
+
+export function createPlacement(options: {
+  spec: ServerSpec;
+  audiences: Audiences;
+  processes: Processes;
+  restarts: Restarts;
+  spawning: Spawning;
+  unavailable: (reason: string) => AppError;
+  onTaken: (slot: Slot) => void;
+}): Placement {
+  const { spec, audiences, processes, restarts, spawning, unavailable, onTaken } = options;
+  const { slots } = processes;
+  const { pool } = spec;
+  const name = `server ${spec.serverId}`;
+  const tenantMax = pool.shared ? pool.max : pool.maxPerTenant;
+  const waiting = createWaiting({ name, max: pool.queue, waitMs: pool.queueTimeoutMs, reasonOf: reasonToWait });
+
+  function reasonToWait({ tenant }: Audience): string {
+    const what = isRemote(spec) ? "connections" : "processes";
+    if (slots.size >= pool.max) return `all ${pool.max} ${what} are in use`;
+    if (slots.tenantSize(tenant ?? "") >= tenantMax) return `all ${tenantMax} ${what} of the tenant are in use`;
+    return `the runner has no room for another of its ${what}`;
+  }
+
+  /** Whether the audience may have another connection; an idle one of its tenant gives way. */
+  function mayHaveMore(audience: Audience): boolean {
+    const { tenant = "" } = audience;
+    if (slots.sizeOf(audience) >= audience.connectionsMax) return false;
+    return slots.tenantSize(tenant) < tenantMax || processes.endIdle(tenant);
+  }
+
+  function takeOver(audience: Audience): Slot | undefined {
+    if (audience.kind !== "shared" || slots.sizeOf(audiences.nobody) === 0) return undefined;
+    const slot = slots.find(audiences.nobody);
+    if (slot === undefined || !mayHaveMore(audience)) return undefined;
+    slots.give(slot, audience);
+    onTaken(slot);
+    return slot;
+  }
+
+  function start(audience: Audience): Slot | undefined {
+    const { problem } = restarts;
+    if (problem !== undefined && slots.sizeOf(audience) === 0) throw unavailable(problem);
+    if (problem !== undefined || !mayHaveMore(audience)) return undefined;
+    if (slots.size >= pool.max && !processes.endIdle()) return undefined;
+    const slot = processes.start(audience);
+    if (slot === undefined) spawning.makeRoom();
+    return slot;
+  }
+
+  function claim(audience: Audience): Slot | undefined {
+    const slot = slots.find(audience) ?? takeOver(audience) ?? start(audience);
+    if (slot !== undefined) slots.enter(slot);
+    return slot;
+  }
+
+  function serve(): void {
+    if (waiting.size > 0) waiting.serve(claim);
+  }
+
+  return {
+    get waiting() {
+      return waiting.size;
+    },
+    place(audience, { share, signal }) {
+      // Those that are there already come first.
+      const slot = waiting.size === 0 || waiting.sizeOf(audience) === 0 ? claim(audience) : undefined;
+      return slot ?? waiting.enter(audience, share, signal);
+    },
+    leave(slot) {
+      slots.leave(slot);
+      serve();
+    },
+    open(audience) {
+      if (restarts.problem !== undefined || takeOver(audience) !== undefined) return;
+      if (slots.size < pool.max && slots.tenantSize(audience.tenant ?? "") < tenantMax) processes.start(audience);
+    },
+    serve,
+    refuse: (error) =>
+      waiting.serve(() => {
+        throw error;
+      }),
+  };
+}

@@ -1,0 +1,83 @@
+import { AppError } from "@tollgate/errors";
+import { createFairQueue, type Share } from "@tollgate/fair-queue";
+import type { Audience } from "./audiences.ts";
+import type { Slot } from "./slots.ts";
+
+const RETRY_AFTER_SECONDS = 1;
+
+/** Calls that wait for a connection of one server. Tenants take turns, and within one those that are served alike. */
+export interface Waiting {
+  readonly size: number;
+  /** How many wait for a connection of this audience. */
+  sizeOf(audience: Audience): number;
+  /** @throws {AppError} `overloaded` when no more may wait, or it has waited too long; the reason of `signal` */
+  enter(audience: Audience, share: Share, signal: AbortSignal | undefined): Promise<Slot>;
+  /** Serves whom it can, by turns. `find` may throw what the one that waits is to be told. */
+  serve(find: (audience: Audience) => Slot | undefined): void;
+}
+
+interface Waiter {
+  readonly audience: Audience;
+  readonly take: (slot: Slot) => void;
+  readonly refuse: (error: unknown) => void;
+}
+
+export function createWaiting(options: {
+  name: string;
+  max: number;
+  waitMs: number;
+  /** Why an audience has to wait. */
+  reasonOf: (audience: Audience) => string;
+}): Waiting {
+  const { name, max, waitMs, reasonOf } = options;
+  const queue = createFairQueue<Waiter>();
+
+  function overloaded(reason: string): AppError {
+    return new AppError("overloaded", `${name}: ${reason}; try again in ${RETRY_AFTER_SECONDS} s`, {
+      details: { retryAfterSeconds: RETRY_AFTER_SECONDS },
+    });
+  }
+
+  return {
+    get size() {
+      return queue.size;
+    },
+    sizeOf: ({ id }) => queue.sizeOf(id),
+    async enter(audience, { weight }, signal) {
+      signal?.throwIfAborted();
+      if (queue.size >= max)
+        throw overloaded(`${reasonOf(audience)}${max === 0 ? "" : `, and ${max} calls wait already`}`);
+      return new Promise<Slot>((resolve, reject) => {
+        const timer = setTimeout(() => {
+          leave();
+          refuse(overloaded(`waited ${waitMs / 1_000} s, and ${reasonOf(audience)}`));
+        }, waitMs);
+        const onAbort = () => {
+          leave();
+          refuse(signal!.reason);
+        };
+        const settle = () => (clearTimeout(timer), signal?.removeEventListener("abort", onAbort));
+        const take = (slot: Slot) => (settle(), resolve(slot));
+        const refuse = (error: unknown) => (settle(), reject(error as Error));
+        const leave = queue.push({ audience, take, refuse }, { key: audience.id, weight });
+        signal?.addEventListener("abort", onAbort, { once: true });
+      });
+    },
+    serve(find) {
+      for (;;) {
+        let answer: (() => void) | undefined;
+        const next = queue.shift(({ audience, take, refuse }) => {
+          try {
+            const slot = find(audience);
+            if (slot !== undefined) answer = () => take(slot);
+          } catch (error) {
+            answer = () => refuse(error);
+          }
+          return answer !== undefined;
+        });
+        if (next === undefined) return;
+        answer!();
+      }
+    },
+  };
+}
