@@ -15,7 +15,12 @@ const SUBJECTS_MAX = 10_000;
 const ENVELOPE_BYTES = 700;
 /** After this long without a word from the runner that has a message, another one gets it. */
 const ACK_WAIT_MS = 6_000;
-const ACK_PENDING_MAX = 2_000;
+/**
+ * Messages that a group's runners have in hand together. Whose turn it is they decide, so what waits has to be with them
+ * and not behind one tenant's backlog on the stream: this is more than gateways let in. Their bounds, on calls under way
+ * and on a request's bytes, are what bounds the runners' memory.
+ */
+const ACK_PENDING_MAX = 10_000;
 /** The durable of a runner that is gone goes after this long. What it had not acknowledged is past its deadline then. */
 const DURABLE_IDLE_MS = 3_600_000;
 /** Messages a runner takes ahead; each carries up to 64 calls. */
@@ -112,14 +117,17 @@ async function consume(
   { durable, filters, idleMs }: { durable: string; filters: string[]; idleMs?: number },
   onDelivery: (delivery: Delivery) => void,
 ): Promise<CallConsumer> {
-  await bus.jsm.consumers.add(bus.subjects.streams.calls, {
-    durable_name: durable,
-    ack_policy: AckPolicy.Explicit,
-    ack_wait: ACK_WAIT_MS * NANOS_PER_MS,
-    max_ack_pending: ACK_PENDING_MAX,
-    ...(idleMs === undefined ? {} : { inactive_threshold: idleMs * NANOS_PER_MS }),
-    filter_subjects: filters,
-  });
+  const changeable = { ack_wait: ACK_WAIT_MS * NANOS_PER_MS, max_ack_pending: ACK_PENDING_MAX };
+  await bus.jsm.consumers
+    .add(bus.subjects.streams.calls, {
+      durable_name: durable,
+      ack_policy: AckPolicy.Explicit,
+      ...changeable,
+      ...(idleMs === undefined ? {} : { inactive_threshold: idleMs * NANOS_PER_MS }),
+      filter_subjects: filters,
+    })
+    // A runner of another release has made it, with other settings.
+    .catch(() => bus.jsm.consumers.update(bus.subjects.streams.calls, durable, changeable));
   const consumer = await bus.js.consumers.get(bus.subjects.streams.calls, durable);
   const messages: ConsumerMessages = await consumer.consume({
     max_messages: PREFETCH_MAX,

@@ -1,4 +1,5 @@
 import type { CallEnvelope } from "@tollgate/contracts";
+import { AckPolicy } from "@nats-io/jetstream";
 import { eventually, useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -58,6 +59,20 @@ async function deadLetters(): Promise<{ subject: string; reason: string; data: s
 }
 
 describe("calls", () => {
+  it("are taken where another release has left a consumer with other settings, which become the newest", async () => {
+    const { streams, runnersDurable, callsOfGroup } = bus.subjects;
+    const durable = runnersDurable(group);
+    const old = { durable_name: durable, ack_policy: AckPolicy.Explicit, max_ack_pending: 7 };
+    await bus.jsm.consumers.add(streams.calls, { ...old, filter_subjects: callsOfGroup(group) });
+    const taken: string[] = [];
+    await consume(({ calls, acknowledge }) => (taken.push(...idsOf(calls)), acknowledge()));
+    const given = call();
+    await publisher().publish(route(), given);
+    await eventually(() => expect(taken).toEqual([given.envelope.id]));
+    const { config } = await bus.jsm.consumers.info(streams.calls, durable);
+    expect(config.max_ack_pending).toBeGreaterThan(1_000);
+  });
+
   it("travel many in a message when many are ready, and arrive whole and in order", async () => {
     const taken: Delivery[] = [];
     await consume((delivery) => (taken.push(delivery), delivery.acknowledge()));
