@@ -45,7 +45,8 @@ async function installPackage(packageSpec: string, name: string, context: Launch
     make: async (part) => {
       const npm = requireProgram("npm", env.PATH);
       const options = { env: installerEnv, cwd: part, signal, reason: NPM_REASON };
-      const args = ["install", "--no-audit", "--no-fund", "--prefix", part, packageSpec];
+      // Whatever the user has set: what goes wrong is told in npm's words.
+      const args = ["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", part, packageSpec];
       await runInstaller(`npm could not install ${packageSpec}`, [npm, ...args], options);
     },
   });
