@@ -4,10 +4,10 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openLife } from "@tollgate/service";
 import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { assignment, type AssigningRegistry, startRegistry } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
-import { useTraffic } from "./traffic.ts";
+import { type CallOptions, useTraffic } from "./traffic.ts";
 
 /** Above the time after which the stream gives a silent runner's messages to another. */
 const REDELIVERY_MS = 20_000;
@@ -24,10 +24,16 @@ beforeAll(async () => {
   registry = await startRegistry({ serviceKey: infra.serviceKey, life });
   registry.assign([assignment({ env: { FIXTURE_COUNT_FILE: countFile } })]);
 });
-afterAll(async () => {
-  for (const child of children) child.kill("SIGKILL");
-  await life.close();
-});
+afterEach(() =>
+  Promise.all(
+    children.splice(0).map(async (child) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill("SIGKILL");
+      await once(child, "exit");
+    }),
+  ),
+);
+afterAll(() => life.close());
 
 /** As its own process, so that it can be suspended and killed. */
 async function startProcess(stateDir = mkdtempSync(join(dir, "state-"))): Promise<ChildProcess> {
@@ -57,6 +63,7 @@ const executions = () => (existsSync(countFile) ? readFileSync(countFile, "utf8"
 const ran = (n: string) => eventually(() => expect(executions()).toContain(JSON.stringify(n)));
 const answered = (id: string) =>
   eventually(() => expect(traffic.replies(id).length).toBeGreaterThan(0), { timeoutMs: REDELIVERY_MS });
+const holderOf = (id: string) => traffic.replied(id).at(-1)!.envelope.runner!;
 
 test("a runner that was suspended does not add an outcome to the one that another has written", async () => {
   const suspended = await startProcess();
@@ -76,7 +83,6 @@ test("a runner that was suspended does not add an outcome to the one that anothe
   // Both go on.
   const more = await Promise.all(Array.from({ length: 20 }, (_each, n) => traffic.send("count", { args: { n } })));
   for (const each of more) expect(await traffic.outcome(each)).toMatchObject({ outcome: "ok" });
-  for (const child of children.splice(0)) child.kill("SIGTERM");
 }, 60_000);
 
 test("of a runner that is killed another takes over: unknown, or run again where that does no harm", async () => {
@@ -97,3 +103,34 @@ test("of a runner that is killed another takes over: unknown, or run again where
   expect(await traffic.events(safe)).toHaveLength(1);
   expect(executions().filter((n) => n === '"unsafe"')).toHaveLength(1);
 }, 60_000);
+
+test("what was bound to a runner that is killed is taken over as well, and nothing runs twice that may not", async () => {
+  const session: CallOptions = { session: "s-1", client: { capabilities: { roots: {} } } };
+  const killed = await startProcess();
+  const first = await traffic.send("client", session);
+  await traffic.answer(first);
+  const to = holderOf(first);
+  await startProcess();
+
+  const count = (n: string, ms: number, options: CallOptions = {}) =>
+    traffic.send("count", { ...session, to, args: { n, ms }, ...options });
+  const unsafe = await Promise.all(["u-1", "u-2", "u-3"].map((n) => count(n, 60_000)));
+  const safe = await count("s", 3_000, { retrySafe: true });
+  const decision = { allow: true, policies: ["all"], revision: 1, reason: "" };
+  // Nobody knows whether its fallback had its turn already.
+  const fallbacks = [{ server: "fixture", tool: "count", retrySafe: false, decision }];
+  const halfSafe = await count("h", 60_000, { retrySafe: true, fallbacks });
+  const bound = () => executions().filter((n) => /^"(?:u-\d|s|h|later)"$/.test(n));
+  await eventually(() => expect(bound()).toHaveLength(5));
+  killed.kill("SIGKILL");
+  await once(killed, "exit");
+  const later = await count("later", 0);
+
+  const all = [...unsafe, safe, halfSafe, later];
+  await Promise.all(all.map(answered));
+  const outcomes = await Promise.all(all.map(async (id) => (await traffic.outcome(id)).outcome));
+  expect(outcomes).toEqual(["unknown", "unknown", "unknown", "ok", "unknown", "ok"]);
+  expect(bound().toSorted()).toEqual(['"h"', '"later"', '"s"', '"s"', '"u-1"', '"u-2"', '"u-3"']);
+  // The session's connection is there from now on.
+  expect(holderOf(later)).not.toBe(to);
+}, 90_000);
