@@ -90,7 +90,8 @@ function mountsOf({ hidden }: Bubblewrap, { sandbox, workingDir }: Sandboxed, co
   const program = findExecutable(command);
   const needed = [
     ...command.files,
-    ...(program === undefined ? [] : [program]),
+    // Not where its folder is shown: it may be a link there, as a virtual environment's Python is.
+    ...(program === undefined || isInOneOf(program, command.files) ? [] : [program]),
     ...CA_VARIABLES.flatMap((name) => command.env[name] ?? []),
     ...(workingDir === "" ? [] : [workingDir]),
   ];
