@@ -5,27 +5,28 @@ import { runToEnd } from "./process.ts";
 const aptStepWithinMs = 90_000;
 const mirrorsMax = 4;
 
-/** The newest suite of each distribution; its key proves that what a mirror gave is the distribution's own. */
-const SUITES = [
-  { suite: "sid", component: "main", keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" },
+/** Of each distribution the newest suite, and the key that proves that what a mirror gave is the distribution's own. */
+const DISTRIBUTIONS = [
+  { newest: "sid", component: "main", keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" },
   {
-    suite: "devel",
+    newest: "devel",
     component: "universe",
     keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
   },
 ] as const;
 
 /**
- * Downloads a package from the distribution's newest suite with the machine's own mirrors and unpacks it below `workDir`;
- * gives the unpacked root. Lists and caches are below `workDir` too, so that no root is needed and the machine's own apt is
+ * Downloads a package with the machine's own mirrors, from the distribution's newest suite or from the one that the
+ * machine has (what is newer may need a newer C library), and unpacks it below `workDir`; gives the unpacked root. Lists and caches are below `workDir` too, so that no root is needed and the machine's own apt is
  * left as it is. Errors never quote apt: a mirror's address may be private.
  */
 export async function downloadDebianPackage(options: {
   readonly name: string;
+  readonly suite: "newest" | "own";
   readonly workDir: string;
   readonly signal: AbortSignal;
 }): Promise<string> {
-  const sources = await listSources();
+  const sources = await listSources(options.suite === "own" ? await ownSuite() : undefined);
   if (sources.length === 0) throw new Error("this machine has no apt with a Debian or Ubuntu mirror");
   let reason = "";
   for (const [index, source] of sources.entries()) {
@@ -37,18 +38,28 @@ export async function downloadDebianPackage(options: {
   throw new Error(reason);
 }
 
-/** Every mirror of the machine with every suite whose key it has, as deb822 text. */
-async function listSources(): Promise<string[]> {
+/** The suite that the machine was installed from, by its code name (os-release(5)). */
+async function ownSuite(): Promise<string> {
+  const text = await readFile("/etc/os-release", "utf8").catch(() => "");
+  const name = /^VERSION_CODENAME="?([\w-]+)"?$/m.exec(text)?.[1];
+  if (name === undefined) throw new Error("this machine does not say which release it has");
+  return name;
+}
+
+/** Every mirror of the machine with this suite, or the newest, of each distribution whose key it has, as deb822 text. */
+async function listSources(own: string | undefined): Promise<string[]> {
   const mirrors = await listMirrors("/etc/apt");
   const sources: string[] = [];
-  for (const { suite, component, keyring } of SUITES) {
+  for (const { newest, component, keyring } of DISTRIBUTIONS) {
     const hasKey = await access(keyring).then(
       () => true,
       () => false,
     );
     if (!hasKey) continue;
     for (const mirror of mirrors)
-      sources.push(`Types: deb\nURIs: ${mirror}\nSuites: ${suite}\nComponents: ${component}\nSigned-By: ${keyring}\n`);
+      sources.push(
+        `Types: deb\nURIs: ${mirror}\nSuites: ${own ?? newest}\nComponents: ${component}\nSigned-By: ${keyring}\n`,
+      );
   }
   return sources;
 }

@@ -1,3 +1,4 @@
+export { findBubblewrap } from "./bubblewrap-binary.ts";
 export { EmbeddedError, type EmbeddedErrorCode } from "./embedded-error.ts";
 export { endLeftover } from "./leftover.ts";
 export { type NatsOptions, startNats } from "./nats.ts";

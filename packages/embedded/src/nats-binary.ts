@@ -82,7 +82,7 @@ async function download(options: {
   const workDir = await mkdtemp(join(cacheDir, "nats-download-"));
   try {
     log("NATS: not installed; downloading nats-server with apt, this once (about 15 MB)");
-    const root = await downloadDebianPackage({ name: "nats-server", workDir, signal });
+    const root = await downloadDebianPackage({ name: "nats-server", suite: "newest", workDir, signal });
     const binary = join(root, "usr/sbin/nats-server");
     const version = await readVersion(binary, signal);
     if (!isUsable(version)) throw new Error(`the package's nats-server is ${version ?? "not for this machine"}`);

@@ -1,3 +1,4 @@
+export { bubblewrapProgram } from "./bubblewrap.ts";
 export { eventually } from "./eventually.ts";
 export { fixtureServer } from "./fixture.ts";
 export { createInfrastructure, type Infrastructure, useInfrastructure } from "./infrastructure.ts";

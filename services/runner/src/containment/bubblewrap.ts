@@ -66,10 +66,9 @@ export function sandboxed(bubblewrap: Bubblewrap, spec: Sandboxed, command: Comm
   const mounts = mountsOf(bubblewrap, spec, command);
   const args = [
     ...viewArgs(limits.memoryBytes, sandbox),
-    ...mounts.flatMap(([path, kind]) => (kind === "hidden" ? hide(path) : [kind, path, path])),
-    // Mount points are made in it up to here.
-    "--remount-ro",
-    "/",
+    ...mounts.flatMap(([path, kind]) => (kind === "--tmpfs" ? [kind, path] : [kind, path, path])),
+    // Up to here mount points are made in them.
+    ...["/", ...mounts.flatMap(([path, kind]) => (kind === "--tmpfs" ? path : []))].flatMap(readOnly),
     "--dir",
     HOME,
     "--chdir",
@@ -83,7 +82,7 @@ export function sandboxed(bubblewrap: Bubblewrap, spec: Sandboxed, command: Comm
   return { args, env: { ...command.env, HOME: home, TMPDIR: scratch } };
 }
 
-type Mount = readonly [path: string, kind: "--bind" | "--ro-bind" | "hidden"];
+type Mount = readonly [path: string, kind: "--bind" | "--ro-bind" | "--tmpfs"];
 
 /** What is visible beside the system's folders, the outer before the inner: the innermost says what may be done. */
 function mountsOf({ hidden }: Bubblewrap, { sandbox, workingDir }: Sandboxed, command: Command): Mount[] {
@@ -102,7 +101,7 @@ function mountsOf({ hidden }: Bubblewrap, { sandbox, workingDir }: Sandboxed, co
   for (const path of sandbox.read) mounts.set(path, "--ro-bind");
   for (const path of sandbox.write) mounts.set(path, "--bind");
   const shown = [...SYSTEM_FOLDERS, ...mounts.keys()];
-  for (const path of hidden) if (existsSync(path) && isInOneOf(path, shown)) mounts.set(path, "hidden");
+  for (const path of hidden) if (existsSync(path) && isInOneOf(path, shown)) mounts.set(path, "--tmpfs");
   return [...mounts].toSorted(([a], [b]) => a.length - b.length);
 }
 
@@ -110,7 +109,7 @@ function mountsOf({ hidden }: Bubblewrap, { sandbox, workingDir }: Sandboxed, co
 function workingDirOf({ workingDir }: Sandboxed, { cwd }: Command, mounts: readonly Mount[]): string {
   if (workingDir !== "") return workingDir;
   const [, kind] = mounts.findLast(([path]) => isInOneOf(cwd, [path])) ?? [];
-  return kind === undefined || kind === "hidden" ? HOME : cwd;
+  return kind === undefined || kind === "--tmpfs" ? HOME : cwd;
 }
 
 const isInOneOf = (path: string, folders: readonly string[]): boolean =>
@@ -144,8 +143,7 @@ function viewArgs(memoryBytes: number, { network }: ServerSpec["sandbox"]): stri
     "--dev",
     "/dev",
     ...scratch("/dev/shm"),
-    "--remount-ro",
-    "/dev",
+    ...readOnly("/dev"),
     ...SCRATCH_FOLDERS.flatMap(scratch),
     ...resolverFile(),
   ];
@@ -158,8 +156,10 @@ function systemFolder(path: string): string[] {
   return lstatSync(path).isSymbolicLink() ? ["--symlink", readlinkSync(path), path] : ["--ro-bind", path, path];
 }
 
+const readOnly = (path: string): string[] => ["--remount-ro", path];
+
 const hide = (path: string): string[] =>
-  lstatSync(path).isDirectory() ? ["--tmpfs", path, "--remount-ro", path] : ["--ro-bind", "/dev/null", path];
+  lstatSync(path).isDirectory() ? ["--tmpfs", path, ...readOnly(path)] : ["--ro-bind", "/dev/null", path];
 
 /** Where names are resolved by systemd, /etc/resolv.conf leads to /run. */
 function resolverFile(): string[] {
