@@ -85,7 +85,7 @@ export function openGatewayClient({ url, adminToken }: { url: string; adminToken
     });
     const text = await response.text();
     const body: unknown = text === "" ? null : JSON.parse(text);
-    if (!response.ok) throw new AppError("unavailable", `${path} answered ${response.status}: ${detailOf(body)}`);
+    if (!response.ok) throw new AppError("unavailable", problemOf(body) ?? `${path} answered ${response.status}`);
     return schema.parse(body);
   }
   const get = <T>(path: string, schema: z.ZodType<T>) => send("GET", path, schema);
@@ -151,7 +151,8 @@ async function poll(
   }
 }
 
-function detailOf(body: unknown): string {
-  const { detail, reasons } = body as { detail?: string; reasons?: Record<string, string> };
-  return detail ?? JSON.stringify(reasons ?? body);
+/** What the gateway says is wrong: a problem's detail, or why it is not ready. */
+function problemOf(body: unknown): string | undefined {
+  const { detail, reasons } = (body ?? {}) as { detail?: string; reasons?: Record<string, string> };
+  return detail ?? (reasons && `it is not ready: ${JSON.stringify(reasons)}`);
 }
