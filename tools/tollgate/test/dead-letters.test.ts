@@ -120,7 +120,7 @@ first
     for (const action of ["show", "put-back", "drop"])
       expect(await dead(action, "9")).toEqual({
         code: 1,
-        output: expect.stringContaining("there is no dead letter 9"),
+        output: "there is no dead letter 9\n",
       });
   });
 });
