@@ -88,10 +88,10 @@ export function createPlacement(options: {
     get waiting() {
       return waiting.size;
     },
-    place(audience, { share, signal }) {
+    place(audience, waiter) {
       // Those that are there already come first.
-      const slot = waiting.size === 0 || waiting.sizeOf(audience) === 0 ? claim(audience) : undefined;
-      return slot ?? waiting.enter(audience, share, signal);
+      const slot = waiting.size === 0 || waiting.sizeOf(audience, waiter.share) === 0 ? claim(audience) : undefined;
+      return slot ?? waiting.enter(audience, waiter.share, waiter.signal);
     },
     leave(slot) {
       slots.leave(slot);

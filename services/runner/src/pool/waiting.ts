@@ -8,8 +8,8 @@ const RETRY_AFTER_SECONDS = 1;
 /** Calls that wait for a connection of one server. Tenants take turns, and within one those that are served alike. */
 export interface Waiting {
   readonly size: number;
-  /** How many wait for a connection of this audience. */
-  sizeOf(audience: Audience): number;
+  /** How many of a tenant wait for a connection of this audience. */
+  sizeOf(audience: Audience, share: Share): number;
   /** @throws {AppError} `overloaded` when no more may wait, or it has waited too long; the reason of `signal` */
   enter(audience: Audience, share: Share, signal: AbortSignal | undefined): Promise<Slot>;
   /** Serves whom it can, by turns. `find` may throw what the one that waits is to be told. */
@@ -21,6 +21,9 @@ interface Waiter {
   readonly take: (slot: Slot) => void;
   readonly refuse: (error: unknown) => void;
 }
+
+/** The audience of a shared pool is everybody's: it does not say whose call it is. */
+const turnOf = ({ id }: Audience, { key }: Share): string => `${key}\n${id}`;
 
 export function createWaiting(options: {
   name: string;
@@ -42,8 +45,8 @@ export function createWaiting(options: {
     get size() {
       return queue.size;
     },
-    sizeOf: ({ id }) => queue.sizeOf(id),
-    async enter(audience, { weight }, signal) {
+    sizeOf: (audience, share) => queue.sizeOf(turnOf(audience, share)),
+    async enter(audience, share, signal) {
       signal?.throwIfAborted();
       if (queue.size >= max)
         throw overloaded(`${reasonOf(audience)}${max === 0 ? "" : `, and ${max} calls wait already`}`);
@@ -59,7 +62,7 @@ export function createWaiting(options: {
         const settle = () => (clearTimeout(timer), signal?.removeEventListener("abort", onAbort));
         const take = (slot: Slot) => (settle(), resolve(slot));
         const refuse = (error: unknown) => (settle(), reject(error as Error));
-        const leave = queue.push({ audience, take, refuse }, { key: audience.id, weight });
+        const leave = queue.push({ audience, take, refuse }, { key: turnOf(audience, share), weight: share.weight });
         signal?.addEventListener("abort", onAbort, { once: true });
       });
     },
