@@ -58,13 +58,13 @@ beforeEach(() => {
 });
 afterEach(() => life.close());
 
-function createHandler(bus: Bus): CallHandler {
+function createHandler(bus: Bus, over = pool): CallHandler {
   return createCallHandler({
     runner: "r-test",
     bus,
-    events: createEventPublisher(bus, { waitingMax: 100, timeoutMs: 5_000 }),
+    events: createEventPublisher(bus, { waitingMax: 1_000, timeoutMs: 5_000 }),
     replies: createReplySender(bus),
-    poolOf: () => pool,
+    poolOf: () => over,
     questions: createQuestions({ onNotice: () => undefined, runner: "r-test", log: testLog }),
     parked: createParkedCalls({ runner: "r-test", sealers, limits: config }),
     sealers,
@@ -160,6 +160,17 @@ describe("to another runner", () => {
     expect(executions()).toEqual(["2", "3"]);
   });
 
+  test("what may run again does not when it may have come to a fallback that may not", async () => {
+    const decision = { allow: true, policies: [], revision: 1, reason: "" };
+    const fallbacks = [{ server: "spare", tool: "count", retrySafe: false, decision }];
+    const call = counting(1, { retrySafe: true, fallbacks });
+    const delivery = deliver([call], { deliveryCount: 2 });
+    handler.take(delivery);
+    await done(delivery);
+    expect(await traffic.outcome(call.envelope.id)).toMatchObject({ outcome: "unknown" });
+    expect(executions()).toEqual([]);
+  });
+
   test("a stream goes on at places that the first runner cannot have given", async () => {
     const call = traffic.call("progress", { retrySafe: true, args: { steps: 1 } });
     const delivery = deliver([call], { deliveryCount: 2 });
@@ -200,6 +211,26 @@ describe("to another runner", () => {
     await done(second);
     expect(executions()).toEqual(['"after"']);
   });
+});
+
+test("calls that come by the hundred begin by turns of their tenants", async () => {
+  const begun: string[] = [];
+  const watched: Pool = {
+    ...pool,
+    acquire(caller) {
+      begun.push(caller.facts.tenant);
+      return pool.acquire(caller);
+    },
+  };
+  const crowded = createHandler(traffic.bus, watched);
+  const messageOf = (tenant: string, count: number) =>
+    deliver(Array.from({ length: count }, () => traffic.call("echo", { tenant })));
+  const deliveries = [...Array.from({ length: 8 }, () => messageOf("flood", 64)), messageOf("other", 3)];
+  for (const delivery of deliveries) crowded.take(delivery);
+  expect(begun).toHaveLength(64);
+  for (const delivery of deliveries) await done(delivery);
+  expect(begun).toHaveLength(8 * 64 + 3);
+  expect(begun.lastIndexOf("other")).toBeLessThan(2 * 64);
 });
 
 test("while AUDIT cannot be read nothing is decided; the next delivery is", async () => {
