@@ -1,107 +1,12 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ClientSide } from "@tollgate/contracts";
-import { shareOf } from "@tollgate/fair-queue";
-import { parseFrame, type RequestFrame, type ResponseFrame } from "@tollgate/mcp";
-import { eventually, fixtureServer, testLog } from "@tollgate/testkit";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { configSchema } from "../src/config.ts";
-import { toServerSpec } from "../src/domain/server-spec.ts";
-import { createCommandResolver } from "../src/launch/command.ts";
-import { type Lease, openPool, type Pool, type ServerReport } from "../src/pool/pool.ts";
-import { useContainment } from "./containment-fixture.ts";
-import { createSpawning } from "../src/pool/spawning.ts";
-import { assignment, poolOf } from "./assigning-registry.ts";
+import { eventually, fixtureServer } from "@tollgate/testkit";
+import { describe, expect, test } from "vitest";
+import { usePools } from "./pool-fixture.ts";
 import { isRunning } from "./processes.ts";
 import { answer, LEGACY, oddCommand } from "./scripts.ts";
-import { useTempDir } from "./temp-dir.ts";
 
-const dir = useTempDir();
-const containment = await useContainment(dir);
-const pools: Pool[] = [];
-let stopping: AbortController;
-let reports: ServerReport[];
-beforeEach(() => {
-  stopping = new AbortController();
-  reports = [];
-});
-afterEach(async () => {
-  stopping.abort();
-  await Promise.all(pools.splice(0).map((pool) => pool.close()));
-});
-
-interface Options {
-  readonly settings?: Record<string, number>;
-  readonly pool?: Parameters<typeof poolOf>[0];
-  readonly env?: Record<string, string>;
-  readonly command?: string;
-  readonly startupTimeoutMs?: number;
-  readonly clientCapabilities?: string[];
-}
-
-function open(options: Options = {}): Pool {
-  const { settings = {}, env = {}, command = fixtureServer, startupTimeoutMs = 10_000 } = options;
-  const { clientCapabilities = ["sampling", "elicitation", "roots", "tasks"] } = options;
-  const required = { serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" };
-  const config = { ...configSchema.parse({ ...required, ...settings }), baseEnv: process.env };
-  const pool = openPool({
-    spec: toServerSpec(assignment({ command, env, startupTimeoutMs, clientCapabilities, pool: poolOf(options.pool) })),
-    config,
-    spawning: createSpawning(config),
-    generation: 0,
-    resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
-    containment,
-    signal: stopping.signal,
-    log: testLog,
-    report: (report) => reports.push(report),
-    listenerOf: () => ({ onNotice: () => undefined, onQuestion: () => undefined }),
-    onResourceUpdated: () => undefined,
-  });
-  pools.push(pool);
-  return pool;
-}
-
-const ready = () => eventually(() => expect(reports.at(-1)).toMatchObject({ status: "ready" }));
-
-const textOf = ({ result, text }: ResponseFrame): string => (result as any)?.content?.[0].text ?? text;
-
-/** A tool call's answer: its text, or that it was lost. */
-function callTool({ connection }: Lease, name: string, args: object = {}): Promise<string> {
-  const message = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } };
-  const parsed = parseFrame(JSON.stringify(message));
-  if (!parsed.ok) throw new Error(parsed.reason);
-  const { frame } = parsed;
-  return new Promise((resolve) => {
-    connection.call(frame as RequestFrame, {
-      owner: "",
-      onNotice: () => undefined,
-      onQuestion: () => undefined,
-      onCannotAsk: () => undefined,
-      onAnswer: (got) => resolve(got.kind === "lost" ? `lost: ${got.reason}` : textOf(got.frame)),
-    });
-  });
-}
-
-/** For a client that cannot be asked anything, unless it says otherwise. */
-function acquire(pool: Pool, tenant: string, { session, ...client }: Client = {}): Promise<Lease> {
-  const call = { protocol: "2025-11-25", method: "tools/call", tool: "echo" };
-  const facts = { tenant, principal: "p", ...call, ...(session === undefined ? {} : { session }) };
-  const share = shareOf(tenant);
-  return pool.acquire({ facts, client: { era: "legacy", capabilities: {}, ...client }, apart: false, share });
-}
-
-interface Client extends Partial<ClientSide> {
-  readonly session?: string;
-}
-
-async function use(pool: Pool, tenant: string, name: string, args: object = {}): Promise<string> {
-  const lease = await acquire(pool, tenant);
-  try {
-    return await callTool(lease, name, args);
-  } finally {
-    lease.release();
-  }
-}
+const { dir, open, ready, acquire, use, callTool, reports, stopRunner } = usePools();
 
 describe("tenants", () => {
   test("have a process each; the first takes over the one that learned the tools", async () => {
@@ -111,6 +16,8 @@ describe("tenants", () => {
       {
         status: "ready",
         era: "legacy",
+        isolation: "none",
+        limitsBy: expect.stringMatching(/^(cgroup|prlimit|none)$/),
         protocol: "2025-11-25",
         capabilities: expect.stringContaining('"resources":{"subscribe":true,"listChanged":true}'),
         instructions: "Be gentle.",
@@ -317,7 +224,7 @@ describe("closing", () => {
     const lease = await acquire(pool, "acme");
     const answered = callTool(lease, "sleep", { ms: 60_000 });
     const closed = pool.close();
-    stopping.abort();
+    stopRunner();
     await closed;
     expect(await answered).toMatch(/^lost: /);
     expect(isRunning(lease.connection.pid)).toBe(false);
@@ -329,7 +236,7 @@ describe("closing", () => {
     const pool = open({ command: args[0]!, env: { ...env }, startupTimeoutMs: 60_000 });
     const refused = acquire(pool, "acme").catch((error: unknown) => error);
     await eventually(() => expect(existsSync(log)).toBe(true));
-    stopping.abort();
+    stopRunner();
     await pool.close();
     expect(await refused).toMatchObject({ code: "unavailable" });
     expect(pool.processes).toBe(0);

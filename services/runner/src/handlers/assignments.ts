@@ -26,12 +26,21 @@ export interface Pools {
   close(): Promise<void>;
 }
 
+/** A pool and what it was opened for. */
 interface Entry {
+  readonly assignment: registryV1.Assignment;
   readonly pool: Pool;
-  readonly specHash: string;
   /** The newest report; an older one is not sent again. */
   report: ServerReport | undefined;
 }
+
+/** A server as it is run here. While a changed one starts, the calls go to what was there before. */
+interface Served {
+  current: Entry;
+  next: { readonly entry: Entry; readonly late: NodeJS.Timeout } | undefined;
+}
+
+const newestOf = ({ current, next }: Served): Entry => next?.entry ?? current;
 
 export function createPools(options: {
   config: RunnerConfig;
@@ -44,20 +53,12 @@ export function createPools(options: {
 }): Pools {
   const { config, log } = options;
   const spawning = createSpawning(config);
-  const pools = new Map<string, Entry>();
+  const servers = new Map<string, Served>();
   const ending = new Set<Promise<void>>();
   const stopping = new AbortController();
 
-  function end(server: string): void {
-    const entry = pools.get(server);
-    if (!entry) return;
-    pools.delete(server);
-    const closed = entry.pool.close().finally(() => ending.delete(closed));
-    ending.add(closed);
-  }
-
-  function begin(assignment: registryV1.Assignment): void {
-    const { serverId, specHash } = assignment;
+  function open(assignment: registryV1.Assignment): Entry {
+    const { serverId } = assignment;
     const pool = openPool({
       ...options,
       spec: toServerSpec(assignment),
@@ -66,51 +67,111 @@ export function createPools(options: {
       signal: stopping.signal,
       onResourceUpdated: options.updatesOf(serverId),
       log: log.child({ server: serverId }),
-      report: (found) => {
+      report(found) {
         entry.report = found;
-        void send(assignment, entry, found);
+        if (found.status === "ready") takeOver(entry);
+        void send(entry, found);
       },
     });
-    const entry: Entry = { pool, specHash, report: undefined };
-    pools.set(serverId, entry);
+    const entry: Entry = { assignment, pool, report: undefined };
+    return entry;
+  }
+
+  function close({ pool }: Entry): void {
+    const closed = pool.close().finally(() => ending.delete(closed));
+    ending.add(closed);
+  }
+
+  /** From now on the calls go to the changed server; the old one finishes its own and ends. */
+  function takeOver(entry: Entry): void {
+    const served = servers.get(entry.assignment.serverId);
+    if (served?.next?.entry !== entry) return;
+    clearTimeout(served.next.late);
+    close(served.current);
+    served.current = entry;
+    served.next = undefined;
+  }
+
+  function dropNext(served: Served): void {
+    if (served.next === undefined) return;
+    clearTimeout(served.next.late);
+    close(served.next.entry);
+    served.next = undefined;
+  }
+
+  function end(server: string, served: Served): void {
+    servers.delete(server);
+    dropNext(served);
+    close(served.current);
+  }
+
+  function follow(served: Served, assignment: registryV1.Assignment): void {
+    const { specHash, generation } = assignment;
+    const newest = newestOf(served);
+    if (newest.assignment.specHash === specHash) return newest.pool.restart(Number(generation));
+    dropNext(served);
+    const { current } = served;
+    if (current.assignment.specHash === specHash) {
+      // It was changed back: the registry has forgotten what is known of it.
+      current.pool.restart(Number(generation));
+      if (current.report) void send(current, current.report);
+      return;
+    }
+    const entry = open(assignment);
+    // What does not start replaces the old one all the same: that is not what is wanted any more.
+    served.next = { entry, late: setTimeout(() => takeOver(entry), assignment.startupTimeoutMs) };
   }
 
   /** Until the registry has it, or there is a newer one. */
-  async function send(assignment: registryV1.Assignment, entry: Entry, found: ServerReport): Promise<void> {
-    while (entry.report === found && pools.get(assignment.serverId) === entry) {
+  async function send(entry: Entry, found: ServerReport): Promise<void> {
+    const { serverId } = entry.assignment;
+    const isNewest = () => {
+      const served = servers.get(serverId);
+      return served !== undefined && newestOf(served) === entry && entry.report === found;
+    };
+    while (isNewest()) {
       try {
-        return await options.report(toReport(assignment, found));
+        return await options.report(toReport(entry.assignment, found));
       } catch (error) {
         const { message, retryable } = toAppError(error);
-        log.warn({ server: assignment.serverId, reason: message, retryable }, "the registry did not take a report");
+        log.warn({ server: serverId, reason: message, retryable }, "the registry did not take a report");
         if (!retryable) return;
       }
       await new Promise((resolve) => setTimeout(resolve, REPORT_RETRY_MS).unref());
     }
   }
 
+  function* all(): Generator<Pool> {
+    for (const { current, next } of servers.values()) {
+      yield current.pool;
+      if (next) yield next.entry.pool;
+    }
+  }
+
   return {
     get processes() {
-      let count = 0;
-      for (const { pool } of pools.values()) count += pool.processes;
-      return count;
+      return spawning.count;
     },
-    get: (server) => pools.get(server)?.pool,
+    get: (server) => servers.get(server)?.current.pool,
     tell(session, frame) {
-      for (const { pool } of pools.values()) pool.tell(session, frame);
+      for (const pool of all()) pool.tell(session, frame);
     },
     endSession(session) {
-      for (const { pool } of pools.values()) pool.endSession(session);
+      for (const pool of all()) pool.endSession(session);
     },
     apply(assignments) {
       if (stopping.signal.aborted) return;
       const wanted = new Map(assignments.map((each) => [each.serverId, each]));
-      for (const [server, entry] of pools) if (wanted.get(server)?.specHash !== entry.specHash) end(server);
-      for (const assignment of wanted.values()) if (!pools.has(assignment.serverId)) begin(assignment);
+      for (const [server, served] of servers) if (!wanted.has(server)) end(server, served);
+      for (const assignment of wanted.values()) {
+        const served = servers.get(assignment.serverId);
+        if (served) follow(served, assignment);
+        else servers.set(assignment.serverId, { current: open(assignment), next: undefined });
+      }
     },
     async close() {
       stopping.abort();
-      for (const server of pools.keys()) end(server);
+      for (const [server, served] of servers) end(server, served);
       await Promise.all(ending);
     },
   };

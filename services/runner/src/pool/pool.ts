@@ -1,5 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import type { NotificationFrame } from "@tollgate/mcp";
+import type { Containment, Level } from "../containment/containment.ts";
 import type { ServerSpec } from "../domain/server-spec.ts";
 import type { Listener } from "../upstream/connection.ts";
 import { createEraMemory } from "../upstream/era-memory.ts";
@@ -66,6 +67,7 @@ export interface PoolOptions extends ProcessOptions {
 export function openPool(options: PoolOptions): Pool {
   const { spec, containment, spawning, report, log } = options;
   const { serverId, pool } = spec;
+  const level = levelOf(containment, spec);
   const era = createEraMemory(options.config.eraKnownMs);
   const audiences = createAudiences(spec, options.listenerOf);
   const breakers = createBreakers({ server: serverId, shared: pool.shared, now: Date.now });
@@ -93,7 +95,7 @@ export function openPool(options: PoolOptions): Pool {
     },
   });
   const { slots } = processes;
-  const upkeep = createUpkeep({ spec, audiences, processes, spawning, report, log });
+  const upkeep = createUpkeep({ spec, level, audiences, processes, spawning, report, log });
   const { offer, restarts } = upkeep;
   const onTaken = ({ audience }: Slot) => updates.subscribe(slots.all(), audience.tenant);
   const placement = createPlacement({ spec, audiences, processes, restarts, spawning, unavailable, onTaken });
@@ -117,7 +119,6 @@ export function openPool(options: PoolOptions): Pool {
   }
 
   function describe(): PoolHealth {
-    const level = containment.levelOf(spec);
     const waiting = placement.waiting + concurrency.waiting;
     const { checkedAt } = checks;
     return describePool({
@@ -169,4 +170,13 @@ export function openPool(options: PoolOptions): Pool {
       await processes.finish();
     },
   };
+}
+
+/** What is not started for want of a sandbox is held by nothing. */
+function levelOf(containment: Containment, spec: ServerSpec): Level {
+  try {
+    return containment.levelOf(spec);
+  } catch {
+    return { isolation: "none", limitsBy: "none" };
+  }
 }

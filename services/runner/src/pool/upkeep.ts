@@ -1,4 +1,5 @@
 import type { Log } from "@tollgate/service";
+import type { Level } from "../containment/containment.ts";
 import type { PoolSpec, ServerSpec } from "../domain/server-spec.ts";
 import type { Offer } from "../upstream/discovery.ts";
 import type { Audiences } from "./audiences.ts";
@@ -12,7 +13,7 @@ const SWEEP_MAX_MS = 10_000;
 
 /** What a pool found out about its server, for the registry. */
 export type ServerReport =
-  | ({ readonly status: "ready" } & Offer)
+  | ({ readonly status: "ready" } & Offer & Level)
   | { readonly status: "unavailable"; readonly reason: string };
 
 /** Sees to it that a server is there and known: what it offers is learned, so many are kept ready, idle ones end. */
@@ -34,13 +35,14 @@ export interface Upkeep {
 
 export function createUpkeep(options: {
   spec: ServerSpec;
+  level: Level;
   audiences: Audiences;
   processes: Processes;
   spawning: Spawning;
   report: (report: ServerReport) => void;
   log: Log;
 }): Upkeep {
-  const { spec, audiences, processes, spawning, log } = options;
+  const { spec, level, audiences, processes, spawning, log } = options;
   const { slots } = processes;
   const minimum = minimumOf(spec.pool);
   let stopped = false;
@@ -66,7 +68,7 @@ export function createUpkeep(options: {
     log,
     onOffer(found) {
       restarts.recovered();
-      report({ status: "ready", ...found });
+      report({ status: "ready", ...found, ...level });
     },
   });
 
