@@ -107,6 +107,14 @@ describe("a call ends", () => {
     expect(await traffic.outcome(id)).toMatchObject({ outcome: "error", reason: expect.stringContaining(reason) });
   });
 
+  test("of a server that cannot be started, at another one", async () => {
+    const decision = { allow: true, policies: ["all"], revision: 1, reason: "allowed by all" };
+    const fallbacks = [{ server: "fixture", tool: "echo", retrySafe: true, decision }];
+    const id = await traffic.send("echo", { server: "absent", args: { message: "m" }, fallbacks });
+    expect(await traffic.answer(id)).toMatchObject({ result: { content: [{ text: "m" }] } });
+    expect(await metrics()).toMatch(/^tollgate_runner_call_fallbacks_total\{server="absent"\} 1$/m);
+  });
+
   test("that is no request", async () => {
     const call = traffic.call("echo");
     await traffic.publish({ ...call, frame: '{"jsonrpc":"2.0","method":"tools/call"}' });
@@ -191,6 +199,7 @@ describe("when the process dies", () => {
     expect(await traffic.answer(id)).toMatchObject({ error: { data: { code: "outcome_unknown" } } });
     expect(await traffic.outcome(id)).toMatchObject({ outcome: "unknown", attempts: 3 });
     expect(executions("again")).toBe(3);
+    expect(await metrics()).toMatch(/^tollgate_runner_call_retries_total\{server="fixture"\} [3-9]$/m);
   });
 });
 
