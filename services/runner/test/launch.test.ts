@@ -13,6 +13,7 @@ import { dirname, join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
 import { outputOf, placeOf, programThat, resolverIn, usePlace } from "./launch-fixture.ts";
+import { isRunning } from "./processes.ts";
 
 const INSTALLED = "@modelcontextprotocol/server-everything";
 const SYSTEM = "/usr/bin:/bin";
@@ -144,13 +145,16 @@ describe("npx", () => {
     expect(outputOf(await resolver(realNpm())({ command }))).toBe("again 1.0.0");
   });
 
-  test("an installation ends when the runner does", async () => {
+  test("an installation ends when the runner does, with all that it has started", async () => {
     const stopping = new AbortController();
-    const installing = resolver(npmThat("exec sleep 300"))({ command: "@acme/slow" }, stopping.signal);
+    const pidFile = join(place.dir, "pid");
+    const npm = npmThat(`sleep 300 & echo $! > "${pidFile}.part"; mv "${pidFile}.part" "${pidFile}"; wait`);
+    const installing = resolver(npm)({ command: "@acme/slow" }, stopping.signal);
     const refused = installing.catch((error: unknown) => error);
-    await eventually(() => expect(npmRuns()).toBe(1));
+    const pid = await eventually(() => Number(readFileSync(pidFile, "utf8")));
     stopping.abort();
     expect(await refused).toMatchObject({ code: "unavailable" });
+    await eventually(() => expect(isRunning(pid)).toBe(false));
     expect(installed()).toEqual([]);
   });
 });
