@@ -25,6 +25,8 @@ export const configSchema = z.object({
   stateDir: z.string().min(1).default(".tollgate/runner"),
   /** Bubblewrap's program: a path, or a name on PATH. */
   bwrap: z.string().min(1).default("bwrap"),
+  /** The folder to make cgroups in; "auto": the runner's own one, "none": no cgroups. */
+  cgroup: z.string().min(1).default("auto"),
   /** Separated by commas: folders that no sandbox shows, wherever they lie. The state folder is one anyway. */
   hiddenFolders: list,
   /** Of all servers; the one that was idle for longest makes room. Connections to remote servers are not counted. */

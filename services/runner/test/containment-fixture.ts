@@ -18,6 +18,7 @@ export async function useContainment(
   const containment = await openContainment({
     stateDir,
     bwrap: "no-bwrap",
+    cgroup: "auto",
     hiddenFolders: [],
     baseEnv: process.env,
     log: testLog,

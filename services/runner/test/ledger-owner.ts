@@ -7,7 +7,14 @@ import { containedSpec } from "./contained-spec.ts";
 
 const log = createLog({ name: "ledger owner", level: "silent" });
 const [stateDir = ""] = process.argv.slice(2);
-const containment = await openContainment({ stateDir, bwrap: "no-bwrap", hiddenFolders: [], baseEnv: {}, log });
+const containment = await openContainment({
+  stateDir,
+  bwrap: "no-bwrap",
+  cgroup: "auto",
+  hiddenFolders: [],
+  baseEnv: {},
+  log,
+});
 const server = startProcess({
   contained: containment.contain(containedSpec(), {
     command: "/bin/sh",

@@ -147,7 +147,9 @@ describe("lines", () => {
       process.stdout.write("before\\n");
       const more = () => process.stdout.write("x".repeat(65_536), more);
       more();`);
-    await eventually(() => expect(exits).toEqual([`wrote a line longer than ${LINE_MAX_BYTES} bytes (limits.output_mb)`]));
+    await eventually(() =>
+      expect(exits).toEqual([`wrote a line longer than ${LINE_MAX_BYTES} bytes (limits.output_mb)`]),
+    );
     expect(lines).toEqual(["before"]);
   });
 });

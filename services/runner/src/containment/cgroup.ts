@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { LimitsSpec } from "../domain/server-spec.ts";
 import { THREADS_PER_PROCESS } from "./limits.ts";
 
@@ -34,15 +34,19 @@ export interface Cgroup {
   remove(): Promise<void>;
 }
 
-/** This process's own cgroup as a folder, or undefined without a mount of version 2 (proc(5), cgroups(7)). */
-export function ownCgroup(mountinfo: string, cgroups: string): string | undefined {
+/** This process's own cgroup, or undefined where version 2 is not mounted. */
+export const ownCgroup = (): string | undefined =>
+  cgroupFolder(read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
+
+/** What a process's mountinfo and cgroup mean, as a folder (proc(5), cgroups(7)). */
+export function cgroupFolder(mountinfo: string, cgroups: string): string | undefined {
   const path = /^0::(\/.*)$/m.exec(cgroups)?.[1];
   const mount = mountinfo.split("\n").find((line) => line.includes(" - cgroup2 "));
   const [, , , root = "/", mountPoint] = mount?.split(" ") ?? [];
   if (path === undefined || mountPoint === undefined) return undefined;
   // A container may see only a part of the tree, mounted as if it were the whole.
   const below = root !== "/" && path.startsWith(root) ? path.slice(root.length) : path;
-  return join(mountPoint, below);
+  return resolve(mountPoint, `.${below}`);
 }
 
 /** Makes a folder of this runner's own in its cgroup. Undefined where that is not allowed. */
@@ -114,7 +118,7 @@ export function cgroupAt(dir: string): Cgroup {
     oomKills: () => number("memory.events", "oom_kill"),
     async remove() {
       for (let round = 0; round < REMOVE_ROUNDS_MAX && !remove(dir); round += 1)
-        await new Promise((resolve) => setTimeout(resolve, REMOVE_ROUND_MS));
+        await new Promise((done) => setTimeout(done, REMOVE_ROUND_MS));
     },
   };
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { Isolation, LimitsBy } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
@@ -35,6 +34,8 @@ export interface ContainmentOptions {
   readonly stateDir: string;
   /** Bubblewrap's program. */
   readonly bwrap: string;
+  /** The folder to make cgroups in; "auto": this process's own one, "none": no cgroups. */
+  readonly cgroup: string;
   /** Folders beside `stateDir` that no sandbox shows. */
   readonly hiddenFolders: readonly string[];
   /** The runner's own, for the clients of container engines. */
@@ -89,12 +90,12 @@ export async function openContainment(options: ContainmentOptions): Promise<Cont
   };
 }
 
-async function findMeans({ stateDir, bwrap, hiddenFolders, baseEnv, log }: ContainmentOptions): Promise<Means> {
+async function findMeans({ stateDir, bwrap, cgroup, hiddenFolders, baseEnv, log }: ContainmentOptions): Promise<Means> {
   const program = findExecutable({ command: bwrap, cwd: process.cwd(), env: baseEnv }) ?? bwrap;
   const bubblewrap = { program, hidden: [stateDir, ...hiddenFolders] };
   const isLinux = process.platform === "linux";
   if (!isLinux) return { isLinux, cgroups: undefined, bubblewrap, noSandbox: "bubblewrap is for Linux only" };
-  const cgroups = openCgroups(ownCgroup(read("/proc/self/mountinfo"), read("/proc/self/cgroup")));
+  const cgroups = cgroup === "none" ? undefined : openCgroups(cgroup === "auto" ? ownCgroup() : cgroup);
   const noSandbox = await probe(bubblewrap);
   log.info(
     {
@@ -138,12 +139,4 @@ function wrap(spec: ContainedSpec, command: Command, { isolation, cgroup, marker
 /** Its processes need no marker: none of them outlives the sandbox. */
 function inSandbox(spec: ContainedSpec, command: Command, { bubblewrap }: Means): Command {
   return { ...command, command: bubblewrap.program, ...sandboxed(bubblewrap, spec, command) };
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }
