@@ -88,7 +88,7 @@ export interface CallState {
   limitLeftMs: number;
   ended: boolean;
   /** Aborted when it has ended. */
-  readonly signal: AbortSignal;
+  signal(): AbortSignal;
   /** A frame for the client before the last one: the answer is a stream from now on. */
   emit(text: string, asks: boolean): void;
   end(ending: Pick<Ending, "outcome" | "reason" | "errorCode">, text: string): void;
@@ -134,9 +134,7 @@ export function createCallState(
     leftMs: 0,
     limitLeftMs: 0,
     ended: false,
-    get signal() {
-      return (stopping ??= new AbortController()).signal;
-    },
+    signal: () => (stopping ??= new AbortController()).signal,
     emit(text, asks) {
       if (state.ended) return;
       options.onFrame(text, { place: (place += 1), owner, ...(asks ? { asks } : {}) });

@@ -79,7 +79,7 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
   try {
     const pool = state.options.poolOf(facts.server);
     if (!pool) throw new AppError("unavailable", `server ${facts.server} is not run here any more`);
-    const lease = await pool.acquire(callerOf(state, attempts));
+    const lease = await pool.acquire(new PoolCaller(state, attempts));
     // It may have been cancelled, or run out of time, while it waited for a process.
     if (state.ended) return lease.release();
     state.coldStart ||= lease.coldStart;
@@ -98,18 +98,29 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
 
 const isOfTask = ({ method, params }: RequestFrame) => params?.["task"] !== undefined || method.startsWith("tasks/");
 
-/** Its signal is made when it is asked for, which is when the call has to wait. */
-function callerOf(state: CallState, { facts, frame, fallback }: Attempts): Caller {
-  const { client } = state.envelope;
-  return {
-    facts,
-    client: fallback === undefined ? client : { ...client, capabilities: {} },
-    apart: isOfTask(frame),
-    share: state.options.share,
-    get signal() {
-      return state.signal;
-    },
-  };
+/**
+ * The call as its pool sees it. Its signal is made when it is asked for, which is when it has to wait; a class, since a
+ * getter of an object by itself costs more than all the rest of it.
+ */
+class PoolCaller implements Caller {
+  readonly facts: Caller["facts"];
+  readonly client: Caller["client"];
+  readonly apart: boolean;
+  readonly share: Caller["share"];
+  readonly #state: CallState;
+
+  constructor(state: CallState, { facts, frame, fallback }: Attempts) {
+    const { client } = state.envelope;
+    this.facts = facts;
+    this.client = fallback === undefined ? client : { ...client, capabilities: {} };
+    this.apart = isOfTask(frame);
+    this.share = state.options.share;
+    this.#state = state;
+  }
+
+  get signal(): AbortSignal {
+    return this.#state.signal();
+  }
 }
 
 function send(state: CallState, attempts: Attempts, pool: Pool, lease: Lease): void {
