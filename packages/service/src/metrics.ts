@@ -3,8 +3,19 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 /** One service's metrics; nothing global, so that tests can run many services in one process. */
 export interface Metrics {
   readonly registry: Registry;
-  counter<L extends string>(name: string, help: string, labels?: readonly L[]): Counter<L>;
-  gauge<L extends string>(name: string, help: string, labels?: readonly L[]): Gauge<L>;
+  /** `collect`: sets the values, when somebody asks for them. */
+  counter<L extends string>(
+    name: string,
+    help: string,
+    labels?: readonly L[],
+    collect?: (counter: Counter<L>) => void,
+  ): Counter<L>;
+  gauge<L extends string>(
+    name: string,
+    help: string,
+    labels?: readonly L[],
+    collect?: (gauge: Gauge<L>) => void,
+  ): Gauge<L>;
   /** A gauge whose value is asked for when somebody looks. */
   measure(name: string, help: string, value: () => number): void;
   /** In seconds. */
@@ -19,13 +30,25 @@ export function createMetrics(): Metrics {
   const registers = [registry];
   return {
     registry,
-    counter: (name, help, labels = []) => new Counter({ name, help, labelNames: [...labels], registers }),
-    gauge: (name, help, labels = []) => new Gauge({ name, help, labelNames: [...labels], registers }),
+    counter: (name, help, labels = [], collect) =>
+      new Counter({ name, help, labelNames: [...labels], registers, ...collecting(collect) }),
+    gauge: (name, help, labels = [], collect) =>
+      new Gauge({ name, help, labelNames: [...labels], registers, ...collecting(collect) }),
     measure(name, help, value) {
       const collect = (): void => gauge.set(value());
       const gauge: Gauge = new Gauge({ name, help, registers, collect });
     },
     histogram: (name, help, labels = []) =>
       new Histogram({ name, help, labelNames: [...labels], buckets: LATENCY_BUCKETS_SECONDS, registers }),
+  };
+}
+
+/** What the library calls with the metric itself as `this`. */
+function collecting<M>(collect: ((metric: M) => void) | undefined): { collect?: (this: M) => void } {
+  if (collect === undefined) return {};
+  return {
+    collect() {
+      collect(this);
+    },
   };
 }

@@ -28,6 +28,7 @@ import { createQuestions } from "./handlers/questions.ts";
 import { connectRegistry } from "./handlers/registry.ts";
 import { createSessionListener } from "./handlers/session-listener.ts";
 import { createCommandResolver } from "./launch/command.ts";
+import { observePools } from "./pool/metrics.ts";
 
 const EVENTS_WAITING_MAX = 20_000;
 /** How long an outcome waits for a stream that does not answer. The call's message stays on CALLS meanwhile. */
@@ -76,6 +77,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     report: (report) => registry.report(report),
   });
   life.onClose("server processes", 4_000, () => pools.close());
+  observePools(metrics, () => pools.all());
 
   const sealers = createSealers(serviceKey);
   const parked = createParkedCalls({ runner, sealers, limits: config });

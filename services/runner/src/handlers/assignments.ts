@@ -16,6 +16,8 @@ type Report = Omit<registryV1.ReportServerRequest, "runner">;
 export interface Pools {
   readonly processes: number;
   get(server: string): Pool | undefined;
+  /** Those that calls go to. */
+  all(): Iterable<Pool>;
   /** What a client's session tells its servers unasked. */
   tell(session: string, frame: NotificationFrame): void;
   /** The connections that a session has had for itself end when their calls have. */
@@ -141,7 +143,7 @@ export function createPools(options: {
     }
   }
 
-  function* all(): Generator<Pool> {
+  function* withNext(): Generator<Pool> {
     for (const { current, next } of servers.values()) {
       yield current.pool;
       if (next) yield next.entry.pool;
@@ -153,11 +155,12 @@ export function createPools(options: {
       return spawning.count;
     },
     get: (server) => servers.get(server)?.current.pool,
+    all: () => Array.from(servers.values(), ({ current }) => current.pool),
     tell(session, frame) {
-      for (const pool of all()) pool.tell(session, frame);
+      for (const pool of withNext()) pool.tell(session, frame);
     },
     endSession(session) {
-      for (const pool of all()) pool.endSession(session);
+      for (const pool of withNext()) pool.endSession(session);
     },
     apply(assignments) {
       if (stopping.signal.aborted) return;

@@ -52,6 +52,7 @@ export interface Pool {
 
 export type { Went } from "./breakers.ts";
 export type { Caller, Lease } from "./leases.ts";
+export type { PoolHealth } from "./pool-health.ts";
 export type { ResourceListener } from "./updates.ts";
 export type { ServerReport } from "./upkeep.ts";
 

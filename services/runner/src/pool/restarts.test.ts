@@ -76,3 +76,21 @@ test("when stopped nothing starts any more", () => {
   vi.advanceTimersByTime(600_000);
   expect([starts, reasons]).toEqual([0, ["no"]]);
 });
+
+test("five ends in a row are a crash loop, until it has lived for a while", () => {
+  for (let i = 0; i < 4; i++) waitAfterFailure();
+  restarts.failed("no");
+  expect(restarts.state).toBe("crash-loop");
+  expect(reasons.at(-1)).toMatch(/^it ended 5 times in a row, last: no; next try in 1\d|2\d s$/);
+  vi.advanceTimersToNextTimer();
+  restarts.recovered();
+  expect(restarts.state).toBeUndefined();
+  vi.advanceTimersByTime(30_000);
+  restarts.failed("no");
+  expect([restarts.state, reasons.at(-1)]).toEqual(["unavailable", "no"]);
+});
+
+test("starts that fail together are one failure", () => {
+  for (let i = 0; i < 10; i++) restarts.failed("no");
+  expect([restarts.state, reasons]).toEqual(["unavailable", ["no"]]);
+});
