@@ -1,14 +1,18 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Bus, connectBus, encodeFrames } from "@tollgate/bus";
-import { type CallEnvelope, newCallId } from "@tollgate/contracts";
-import { eventually, fixtureServer, testLog, useInfrastructure, useSystem } from "@tollgate/testkit";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CallEnvelope, newCallId, type ServerHealth } from "@tollgate/contracts";
+import { eventually, fixtureServer, modernClient, testLog, useInfrastructure, useSystem } from "@tollgate/testkit";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 const COMMAND = join(import.meta.dirname, "../tools/tollgate/src/main.ts");
+const CALLERS = 6;
+/** Made after a restart is over, for the new processes to show that they serve. */
+const CALLS_AFTER = 50;
+
 const dir = mkdtempSync(join(tmpdir(), "tollgate-operations-"));
 const countFile = (server: string) => join(dir, `count-${server}`);
 const env = (server: string) => `FIXTURE_COUNT_FILE: "${countFile(server)}"`;
@@ -47,7 +51,76 @@ async function api(method: string, path: string): Promise<{ status: number; answ
   return { status: response.status, answer: await response.json() };
 }
 
+const call = async (name: string, args: object, token = system.token): Promise<any> => {
+  const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token });
+  return (await client.request("tools/call", { name, arguments: args })).last;
+};
+
+/** Calls that may not run twice, of two tenants, without a pause; each is expected to be carried out. */
+function keepCalling(server: string) {
+  const answers: unknown[] = [];
+  const ending = new AbortController();
+  let calls = 0;
+  const callers = Array.from({ length: CALLERS }, async (_, at) => {
+    const token = at % 2 === 0 ? system.token : `${system.token}_other`;
+    while (!ending.signal.aborted) answers.push(await call(`${server}__count`, { n: (calls += 1), ms: 10 }, token));
+  });
+  async function end(): Promise<unknown[]> {
+    ending.abort();
+    await Promise.all(callers);
+    return answers;
+  }
+  onTestFinished(async () => void (await end()));
+  return {
+    get answered() {
+      return answers.length;
+    },
+    end,
+  };
+}
+
+const pidsOf = (runners: readonly ServerHealth[]) =>
+  runners.flatMap(({ processes }) => processes.map(({ pid }) => pid));
+
 describe("a restart through the API", () => {
+  test.each(["old", "new"])(
+    "replaces all processes of the server %s and fails no call",
+    async (server) => {
+      const calling = keepCalling(server);
+      const before = await eventually(async () => {
+        const { answer } = await api("GET", `/servers/${server}/health`);
+        expect(answer).toMatchObject({ state: "ready", generation: 0 });
+        // Both tenants are served by both runners.
+        expect(answer.runners.map((each: ServerHealth) => new Set(each.processes.map(({ tenant }) => tenant)))).toEqual(
+          [1, 2].map(() => new Set(["acme", "rival"])),
+        );
+        return pidsOf(answer.runners);
+      });
+      const restarted = await api("POST", `/servers/${server}/restart`);
+      expect([restarted.status, restarted.answer]).toEqual([202, { server, generation: 1 }]);
+      await eventually(
+        async () => {
+          const { answer } = await api("GET", `/servers/${server}/health`);
+          expect(answer).toMatchObject({ state: "ready", status: "ready", generation: 1 });
+          expect(answer.runners.map(({ generation }: ServerHealth) => generation)).toEqual([1, 1]);
+          expect(pidsOf(answer.runners).filter((pid) => before.includes(pid))).toEqual([]);
+          expect(pidsOf(answer.runners)).not.toEqual([]);
+        },
+        { timeoutMs: 25_000 },
+      );
+      const answered = calling.answered;
+      await eventually(() => expect(calling.answered).toBeGreaterThan(answered + CALLS_AFTER));
+      const answers = await calling.end();
+      const failed = answers.filter((answer: any) => answer.result?.content?.[0]?.text !== "counted");
+      expect(failed).toEqual([]);
+      const ran = readFileSync(countFile(server), "utf8").trim().split("\n").map(Number);
+      expect(ran.toSorted((a, b) => a - b)).toEqual(answers.map((_, at) => at + 1));
+      const figures = (await api("GET", `/servers/${server}/metrics`)).answer;
+      expect(figures).toMatchObject({ calls: { ok: answers.length }, restarts: 0, breaker: "closed" });
+    },
+    60_000,
+  );
+
   test("is refused for a server that is not there, or disabled", async () => {
     expect(await api("POST", "/servers/nowhere/restart")).toMatchObject({
       status: 404,
