@@ -1,16 +1,15 @@
 /** A runner's part in the ledger's tests: starts a group of processes, says which, and waits to be killed. */
-
 import { createLog } from "@tollgate/service";
 import { openContainment } from "../src/containment/containment.ts";
 import { startProcess } from "../src/upstream/stdio-process.ts";
 import { containedSpec } from "./contained-spec.ts";
 
 const log = createLog({ name: "ledger owner", level: "silent" });
-const [stateDir = ""] = process.argv.slice(2);
+const [stateDir = "", cgroup = "auto"] = process.argv.slice(2);
 const containment = await openContainment({
   stateDir,
   bwrap: "no-bwrap",
-  cgroup: "auto",
+  cgroup,
   hiddenFolders: [],
   baseEnv: {},
   log,
@@ -18,8 +17,8 @@ const containment = await openContainment({
 const server = startProcess({
   contained: containment.contain(containedSpec(), {
     command: "/bin/sh",
-    args: ["-c", "sleep 300 & echo $!; wait"],
-    env: {},
+    args: ["-c", "setsid sleep 300 & daemon=$!; sleep 300 & echo $! $daemon; wait"],
+    env: { PATH: "/usr/bin:/bin" },
     cwd: stateDir,
     files: [],
   }),

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually, testLog } from "@tollgate/testkit";
 import { afterEach, expect, test } from "vitest";
@@ -37,23 +37,44 @@ function writeEntry(stateDir: string, pid: number, startedAt: string): void {
   writeFileSync(join(stateDir, "processes", `${pid}.json`), JSON.stringify(entry));
 }
 
-test("the next runner ends what a killed one has left, grandchildren too", async () => {
+test.each([
+  ["in cgroups where there are any", "auto"],
+  ["without", "none"],
+])("the next runner ends what a killed one has left, %s", async (_where, cgroup) => {
   const stateDir = newStateDir();
-  const owner = await startGroup(process.execPath, [join(import.meta.dirname, "ledger-owner.ts"), stateDir]);
-  const [server = 0, grandchild = 0] = owner.said;
-  groups.push(server);
+  const owner = await startGroup(process.execPath, [join(import.meta.dirname, "ledger-owner.ts"), stateDir, cgroup]);
+  // The server, a process of its group, and one in a session of its own.
+  const left = owner.said;
+  groups.push(...left);
+  const running = () => left.filter(isRunning);
 
   // While the owner lives its processes are its own.
   expect(openLedger(stateDir, containers).ended).toBe(0);
-  expect([isRunning(server), isRunning(grandchild)]).toEqual([true, true]);
+  expect(running()).toEqual(left);
 
   owner.child.kill("SIGKILL");
   await once(owner.child, "exit");
-  expect([isRunning(server), isRunning(grandchild)]).toEqual([true, true]);
+  expect(running()).toEqual(left);
+  expect(left).toHaveLength(3);
   expect(openLedger(stateDir, containers).ended).toBe(1);
-  await eventually(() => expect([isRunning(server), isRunning(grandchild)]).toEqual([false, false]));
+  await eventually(() => expect(running()).toEqual([]));
   expect(entriesOf(stateDir)).toEqual([]);
   expect(openLedger(stateDir, containers).ended).toBe(0);
+});
+
+test("a container that a killed runner has left is removed by its engine", async () => {
+  const stateDir = newStateDir();
+  // A stand-in: what matters is what the engine is told. Containers are tried where one answers.
+  const engine = join(stateDir, "engine");
+  const told = join(stateDir, "told");
+  writeFileSync(engine, `#!/bin/sh\necho "$*" > ${told}\n`, { mode: 0o755 });
+  openLedger(stateDir, containers);
+  const container = { engine, name: "tollgate-0123" };
+  const entry = { pid: GONE_PID, startedAt: "1", runnerPid: GONE_PID, runnerStartedAt: "1", container };
+  writeFileSync(join(stateDir, "processes", "1.json"), JSON.stringify(entry));
+  openLedger(stateDir, containers);
+  await containers.idle();
+  expect(readFileSync(told, "utf8")).toBe("rm --force tollgate-0123\n");
 });
 
 test("a group whose leader has gone is ended", async () => {

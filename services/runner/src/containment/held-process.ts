@@ -56,7 +56,7 @@ export function holdProcess(options: {
     engine: command.command,
     name: command.container.name,
   };
-  const table = () => supervisor.table();
+  const { table } = supervisor;
   let leader = 0;
   let set: ProcessSet | undefined;
   let supervision: Supervision | undefined;

@@ -83,9 +83,9 @@ export function createProcessSet(options: SetOptions): ProcessSet {
     },
     kill,
     async clear(table) {
-      for (let round = 0; round < KILL_ROUNDS_MAX; round += 1) {
+      signalGroup(leader, "SIGKILL");
+      for (let round = 0; round < KILL_ROUNDS_MAX && members(table).length > 0; round += 1) {
         kill(table);
-        if (members(table).length === 0) return;
         await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
       }
     },

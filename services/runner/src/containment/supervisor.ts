@@ -23,8 +23,8 @@ export interface Watched {
 
 /** Measures all server processes, and ends those that are over their limits. */
 export interface Supervisor {
-  /** What there is now. */
-  table(): ProcessTable;
+  /** What there is now; all that ask in one turn of the event loop get the same. */
+  table(this: void): ProcessTable;
   watch(watched: Watched): Supervision;
   close(): void;
 }
@@ -49,12 +49,14 @@ export function createSupervisor(): Supervisor {
   let looking: NodeJS.Timeout | undefined;
   let braking: NodeJS.Timeout | undefined;
 
-  function tick(): void {
-    let seen: ProcessTable | undefined;
-    for (const entry of entries) measure(entry, () => (seen ??= look()));
+  let seen: ProcessTable | undefined;
+
+  function table(): ProcessTable {
+    if (seen === undefined) setImmediate(() => (seen = undefined));
+    return (seen ??= look());
   }
 
-  function measure(entry: Entry, table: () => ProcessTable): void {
+  function measure(entry: Entry): void {
     const { set, limits, extraProcesses } = entry;
     const pids = set.members(table);
     const processes = Math.max(0, pids.length - extraProcesses);
@@ -68,13 +70,13 @@ export function createSupervisor(): Supervisor {
   /** The timers run only while there is something to look at. */
   function schedule(): void {
     if (entries.size === 0) looking = void clearInterval(looking);
-    else looking ??= setInterval(tick, LOOK_MS).unref();
+    else looking ??= setInterval(() => entries.forEach(measure), LOOK_MS).unref();
     if (brakes.size === 0) braking = void clearInterval(braking);
     else braking ??= setInterval(() => brakes.forEach((brake) => brake()), BRAKE_MS).unref();
   }
 
   return {
-    table: look,
+    table,
     watch(watched) {
       const entry: Entry = { ...watched, usage: undefined, exactAt: 0, exactBytes: 0 };
       entries.add(entry);
