@@ -1,5 +1,6 @@
 import type { Log } from "@tollgate/service";
 import type { Contained } from "../containment/held-process.ts";
+import { hideValues } from "./declared-values.ts";
 import { createOutputGuard } from "./output-guard.ts";
 import { createStderrLog } from "./stderr-log.ts";
 import { startProcess } from "./stdio-process.ts";
@@ -15,20 +16,23 @@ export function startStdioTransport(options: {
 }): Transport {
   const { contained, events, log } = options;
   const lineMaxBytes = Math.min(options.lineMaxBytes, contained.outputBytes || Infinity);
+  const hide = hideValues(contained.declaredEnv);
   const guard = createOutputGuard({
     bytesMax: lineMaxBytes,
     now: Date.now,
     onGarbage: (line) => log.warn({ line }, "the server wrote what is no JSON-RPC message"),
   });
   const stderr = createStderrLog({
-    env: contained.declaredEnv,
-    write: (line) => log.info({ stderr: line }, "server"),
+    write: (line) => log.info({ stderr: hide(line) }, "server"),
     now: Date.now,
   });
   const server = startProcess({
     contained,
     lineMaxBytes,
-    onLine: (line) => guard.note(line, events.onMessage(line, undefined)),
+    onLine(line) {
+      const heard = events.onMessage(line, undefined);
+      return guard.note(heard === "garbage" ? hide(line) : line, heard);
+    },
     onStderr: (line) => stderr.add(line),
     onExit(reason) {
       stderr.close();
@@ -43,7 +47,7 @@ export function startStdioTransport(options: {
     },
     // Nothing is held for a request; its answer, should it still come, finds nobody.
     abort: () => undefined,
-    tail: () => server.stderrTail(),
+    tail: () => hide(server.stderrTail()),
     usage: () => contained.usage(),
     listen: () => undefined,
     end: () => server.end(),
