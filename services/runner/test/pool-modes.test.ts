@@ -157,8 +157,8 @@ describe("calls that wait", () => {
   });
 
   test("take turns by tenant: a flood of one does not keep another's waiting", async () => {
-    const pool = open({ pool: { mode: "exclusive", max: 2, maxPerTenant: 2 } });
-    const leases = await Promise.all([acquire(pool, "flood"), acquire(pool, "flood")]);
+    const pool = open({ pool: { mode: "exclusive", max: 1, maxPerTenant: 1 } });
+    const first = await acquire(pool, "flood");
     const order: string[] = [];
     const wait = async (tenant: string) => {
       const lease = await acquire(pool, tenant);
@@ -167,11 +167,22 @@ describe("calls that wait", () => {
     };
     const all = [...Array.from({ length: 40 }, () => wait("flood")), wait("quiet"), wait("other")];
     await eventually(() => expect(pool.health().pool.callsWaiting).toBe(42));
-    for (const lease of leases) lease.release();
+    first.release();
     await Promise.all(all);
-    // One turn of the flood is four calls, as its lane has it, on two processes.
+    // One turn of the flood is four calls, as its lane has it.
     expect(order.indexOf("quiet")).toBeLessThan(12);
     expect(order.indexOf("other")).toBeLessThan(12);
+  });
+
+  test("get one of another tenant's processes where that always has calls in all of them", async () => {
+    const pool = open({ pool: { callsPerProcess: 1, max: 2, maxPerTenant: 2 } });
+    const leases = await Promise.all([acquire(pool, "flood"), acquire(pool, "flood")]);
+    const answered = leases.map((lease) => callTool(lease, "sleep", { ms: 1_000 }));
+    expect(await use(pool, "quiet", "echo", { message: "at once" })).toBe("at once");
+    expect(pool.processes).toBe(2);
+    expect(await Promise.all(answered)).toEqual(["slept", "slept"]);
+    for (const lease of leases) lease.release();
+    await eventually(() => expect(leases.filter(({ connection }) => isRunning(connection.pid))).toHaveLength(1));
   });
 
   test("are none while there is room for their tenant", async () => {

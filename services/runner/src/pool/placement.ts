@@ -64,11 +64,26 @@ export function createPlacement(options: {
     return slot;
   }
 
+  /**
+   * A tenant that has none while another has several takes one of those: it takes no new calls, and ends when its calls
+   * have. Otherwise a tenant that always has calls in all of them would keep them for ever.
+   */
+  function takeFromRichest({ tenant = "" }: Audience): boolean {
+    const richest = slots.richest();
+    if (richest === undefined || slots.tenantSize(tenant) > 0 || slots.tenantSize(richest) < 2) return false;
+    let least: Slot | undefined;
+    for (const slot of slots.all()) {
+      const isTheirs = slot.audience.tenant === richest && slot.audience.kind === "shared" && !slot.hidden;
+      if (isTheirs && (least === undefined || slot.users < least.users)) least = slot;
+    }
+    return least !== undefined && processes.end(least);
+  }
+
   function start(audience: Audience): Slot | undefined {
     const { problem } = restarts;
     if (problem !== undefined && slots.sizeOf(audience) === 0) throw unavailable(problem);
     if (problem !== undefined || !mayHaveMore(audience)) return undefined;
-    if (slots.size >= pool.max && !processes.endIdle()) return undefined;
+    if (slots.size >= pool.max && !processes.endIdle() && !takeFromRichest(audience)) return undefined;
     const slot = processes.start(audience);
     if (slot === undefined) spawning.makeRoom();
     return slot;

@@ -113,9 +113,10 @@ export function openPool(options: PoolOptions): Pool {
   });
 
   /** It is open, and to be used from now on. */
-  function takeIn({ audience, hidden }: Slot): void {
-    if (hidden) return;
-    updates.subscribe(slots.all(), audience.tenant);
+  function takeIn(slot: Slot): void {
+    if (slot.hidden) return;
+    upkeep.opened(slot);
+    updates.subscribe(slots.all(), slot.audience.tenant);
     placement.serve();
   }
 

@@ -35,6 +35,8 @@ export interface Slots {
   sizeOf(audience: Audience): number;
   /** How many a tenant has. */
   tenantSize(tenant: string): number;
+  /** The tenant that has most. */
+  richest(): string | undefined;
   add(audience: Audience, opening: (slot: Slot) => Promise<Connection>, hidden: boolean): Slot;
   /** False when it has gone already. */
   remove(slot: Slot): boolean;
@@ -82,6 +84,11 @@ export function createSlots(): Slots {
     all: () => slots,
     sizeOf: ({ id }) => ofAudience.get(id)?.size ?? 0,
     tenantSize: (tenant) => ofTenant.get(tenant) ?? 0,
+    richest() {
+      let most: readonly [string, number] | undefined;
+      for (const each of ofTenant) if (most === undefined || each[1] > most[1]) most = each;
+      return most?.[0];
+    },
     add(audience, open, hidden) {
       // Resolved first, so that `slot` is there when the connection speaks of it.
       const opening = Promise.resolve().then(() => open(slot));

@@ -28,6 +28,7 @@ export interface Upkeep {
   discover(): void;
   /** The runner has room for another process. */
   onRoom(): void;
+  opened(slot: Slot): void;
   startFailed(slot: Slot, reason: string): void;
   died(slot: Slot, reason: string): void;
   stop(): void;
@@ -47,6 +48,7 @@ export function createUpkeep(options: {
   const minimum = minimumOf(spec.pool);
   let stopped = false;
   let deaths = 0;
+  let isLearning = false;
   /** Until there is room for its first process. */
   let isWaiting = false;
   /** As it was reported last. */
@@ -78,14 +80,25 @@ export function createUpkeep(options: {
 
   function discover(): void {
     const there = [...slots.all()].find(({ audience }) => audience.kind === "shared");
-    if (stopped || (slots.size > 0 && status === "ready") || (!there && slots.size >= spec.pool.max)) return;
+    if (stopped || isLearning || (slots.size > 0 && status === "ready") || (!there && slots.size >= spec.pool.max))
+      return;
     const slot = there ?? processes.start(audiences.nobody);
     isWaiting = slot === undefined;
     if (slot === undefined) return void spawning.makeRoom();
-    offer.learn(slot).then(keepReady, (error: Error) => {
-      // One that could not start, or has ended meanwhile, is known about already.
-      if (processes.end(slot)) restarts.failed(error.message);
+    isLearning = true;
+    void learn(slot).finally(() => {
+      isLearning = false;
     });
+  }
+
+  async function learn(slot: Slot): Promise<void> {
+    try {
+      await offer.learn(slot);
+      keepReady();
+    } catch (error) {
+      // One that could not start, or has ended meanwhile, is known about already.
+      if (processes.end(slot)) restarts.failed((error as Error).message);
+    }
   }
 
   function keepReady(): void {
@@ -114,6 +127,11 @@ export function createUpkeep(options: {
     },
     discover,
     onRoom: () => isWaiting && discover(),
+    opened({ audience }) {
+      if (audience.kind !== "shared") return;
+      restarts.recovered();
+      if (status === "unavailable") discover();
+    },
     startFailed({ audience, hidden }, reason) {
       // Another client may be refused what this one was: only what all share says something of the server.
       if (!hidden && (slots.size === 0 || audience.kind === "shared")) restarts.failed(reason);
