@@ -8,7 +8,7 @@ const SHOWN_MAX_CHARS = 80;
 
 export interface OutputGuard {
   /** One line of the server, and what it was. Gives why the server is to be ended, if it is. */
-  note(line: string, heard: Heard): string | undefined;
+  readonly note: (line: string, heard: Heard) => string | undefined;
 }
 
 /**

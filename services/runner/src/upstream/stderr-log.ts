@@ -3,8 +3,8 @@ const SECOND_MS = 1_000;
 
 /** A process's standard error on its way to the log: so many lines a second, then one that says how many were left out. */
 export function createStderrLog(options: { write: (line: string) => void; now: () => number }): {
-  add(line: string): void;
-  close(): void;
+  readonly add: (line: string) => void;
+  readonly close: () => void;
 } {
   const { write, now } = options;
   let since = now();
