@@ -76,8 +76,8 @@ export function startCall(call: Call, options: CallOptions): RunningCall {
 
 async function handOver(state: CallState, attempts: Attempts): Promise<void> {
   const { facts, frame } = attempts;
+  const pool = state.options.poolOf(facts.server);
   try {
-    const pool = state.options.poolOf(facts.server);
     if (!pool) throw new AppError("unavailable", `server ${facts.server} is not run here any more`);
     const lease = await pool.acquire(new PoolCaller(state, attempts));
     // It may have been cancelled, or run out of time, while it waited for a process.
@@ -92,7 +92,7 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
     if (state.ended) return lease.release();
     send(state, attempts, pool, lease);
   } catch (error) {
-    takeRefusal(state, attempts, toAppError(error));
+    takeRefusal(state, attempts, { error: toAppError(error), by: pool });
   }
 }
 
@@ -285,12 +285,18 @@ function goOn(state: CallState, attempts: Attempts, parkedId: string): void {
 }
 
 /** It was handed to no server. */
-function takeRefusal(state: CallState, attempts: Attempts, error: AppError): void {
+function takeRefusal(
+  state: CallState,
+  attempts: Attempts,
+  { error, by }: { error: AppError; by: Pool | undefined },
+): void {
   if (state.ended) return;
   if (error.code !== "unavailable" && error.code !== "overloaded") return state.fail(error);
+  // The server was changed while the call waited for it: the pool of what it is now is another.
+  const replaced = by !== state.options.poolOf(attempts.facts.server);
   // Whoever has seen its process die may find it back in a moment; who has another server to go to does not wait.
-  const again = attempts.handedOver > 0 && !hasFallback(state, attempts);
-  if (again && tryAgain(state, attempts, { atOnce: false, handOver })) return;
+  const mayBeBack = attempts.handedOver > 0 && !hasFallback(state, attempts);
+  if ((replaced || mayBeBack) && tryAgain(state, attempts, { atOnce: replaced, handOver })) return;
   moveOn(state, attempts, attempts.lost ?? { outcome: "error", error, mayHaveRun: false }, handOver);
 }
 

@@ -45,6 +45,16 @@ export function createLeases(parts: {
 }): Leases {
   const { audiences, placement, era, breakers, concurrency, unavailable } = parts;
 
+  /** Connections whose end was counted: however many calls one takes along, it is one failure. */
+  const counted = new WeakSet<Connection>();
+
+  function countOnce(went: Went | undefined, connection: Connection): Went | undefined {
+    if (went !== "badly" || connection.ended === undefined) return went;
+    if (counted.has(connection)) return undefined;
+    counted.add(connection);
+    return went;
+  }
+
   async function opened(slot: Slot): Promise<Connection> {
     return slot.opening.catch((error: Error) => {
       throw unavailable(error.message);
@@ -81,7 +91,7 @@ export function createLeases(parts: {
         if (!held) return;
         held = false;
         if (went === "badly") slot.overdue = true;
-        onRelease(went);
+        onRelease(countOnce(went, connection));
         placement.leave(slot);
       };
       return { connection, kind: slot.audience.kind, coldStart, release };
