@@ -2,25 +2,36 @@ import { createServer } from "node:net";
 import { EmbeddedError, systemCode } from "./embedded-error.ts";
 
 const pickAttemptsMax = 5;
+/**
+ * Below the range from which systems take the ports of outgoing connections: nothing but another server takes a port
+ * before it is used, or while a service is restarted.
+ */
+const firstPort = 20_000;
+const portCount = 10_000;
+const freeAttemptsMax = 200;
+/** Where the next free port is looked for. Counted on: none is given twice while whoever got it has not bound it yet. */
+let nextPort = Math.floor(Math.random() * portCount);
 
-/** Binds 127.0.0.1:port for a moment; gives the port, or rejects with the system's error. */
-function bindOnce(port: number): Promise<number> {
+/** Binds 127.0.0.1:port for a moment, or rejects with the system's error. */
+function bindOnce(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
-      const address = server.address();
-      server.close(() => {
-        if (address && typeof address === "object") resolve(address.port);
-        else reject(new Error("the system gave no port"));
-      });
-    });
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve()));
   });
 }
 
 /** A TCP port of 127.0.0.1 that was free a moment ago. Whoever uses it must cope with having lost it: see `withPort`. */
-export function freePort(): Promise<number> {
-  return bindOnce(0);
+export async function freePort(): Promise<number> {
+  for (let attempt = 1; ; attempt += 1) {
+    const port = firstPort + (nextPort++ % portCount);
+    try {
+      await bindOnce(port);
+      return port;
+    } catch (error) {
+      if (systemCode(error) !== "EADDRINUSE" || attempt >= freeAttemptsMax) throw error;
+    }
+  }
 }
 
 /** A server's start found its port in use. */

@@ -1,31 +1,17 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { basename } from "node:path";
+import { freePort } from "@tollgate/embedded";
 import { AppError } from "@tollgate/errors";
 
-/**
- * Below the range from which systems take the ports of outgoing connections: a service that is restarted finds its port
- * still free.
- */
-const PICK_FROM = 20_000;
-const PICK_COUNT = 10_000;
-const PICK_ATTEMPTS_MAX = 50;
 const COMMAND_MAX_CHARS = 100;
 const LISTENING = "0A";
 
 /** Different ports of this machine that are free now, one for each name. */
 export async function pickPorts<N extends string>(names: readonly N[]): Promise<Record<N, number>> {
-  const picked = new Map<number, N>();
-  for (const name of names) picked.set(await pickPort(picked), name);
-  return Object.fromEntries([...picked].map(([port, name]) => [name, port])) as Record<N, number>;
-}
-
-async function pickPort(taken: ReadonlyMap<number, unknown>): Promise<number> {
-  for (let attempt = 1; attempt <= PICK_ATTEMPTS_MAX; attempt++) {
-    const port = PICK_FROM + Math.floor(Math.random() * PICK_COUNT);
-    if (!taken.has(port) && (await bindProblem("127.0.0.1", port)) === undefined) return port;
-  }
-  throw new AppError("unavailable", `no free port was found from ${PICK_FROM} on`);
+  const picked: [N, number][] = [];
+  for (const name of names) picked.push([name, await freePort()]);
+  return Object.fromEntries(picked) as Record<N, number>;
 }
 
 /** @throws {AppError} `failed_precondition`, naming the port, who has it, and what to do */
