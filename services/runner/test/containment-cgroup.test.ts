@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@tollgate/testkit";
 import { expect, test } from "vitest";
@@ -62,6 +62,16 @@ test("what the kernel has killed for its memory is read", () => {
   expect(cgroup.oomKills()).toBe(0);
   writeFileSync(join(cgroup.dir, "memory.events"), "low 0\nhigh 0\nmax 31\noom 1\noom_kill 2\noom_group_kill 1\n");
   expect(cgroup.oomKills()).toBe(2);
+});
+
+test("what could not be started leaves none", async () => {
+  const root = madeUp("unstarted");
+  const containment = await useContainment(join(dir, "unstarted-state"), { cgroup: root });
+  const command = { command: process.execPath, args: [], env: {}, cwd: join(dir, "no-folder"), files: [] };
+  const held = startHeld(containment, containedSpec(), command);
+  await eventually(() => expect(held.exits).toEqual([expect.stringContaining("is not there")]));
+  const place = readdirSync(root).find((name) => name.startsWith("tollgate-"))!;
+  expect(readdirSync(join(root, place)).filter((name) => name.startsWith("p"))).toEqual([]);
 });
 
 test("used time is read", () => {

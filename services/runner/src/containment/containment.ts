@@ -66,17 +66,17 @@ export async function openContainment(options: ContainmentOptions): Promise<Cont
     levelOf: (spec) => levelOf(spec, means),
     contain(spec, command) {
       const { isolation } = levelOf(spec, means);
-      const { cgroups } = means;
-      // Starting it says what is wrong with it.
-      const canStart = findExecutable(command) !== undefined;
-      const cgroup = canStart && isolation !== "container" ? cgroups?.create(spec.limits) : undefined;
       const marker = randomBytes(8).toString("hex");
-      const start = canStart ? wrap(spec, command, { isolation, cgroup, marker, means }) : command;
+      // Starting it says what is wrong with it.
+      const isWrapped = means.isLinux && isolation !== "container" && findExecutable(command) !== undefined;
+      const inside = isWrapped ? isolate(spec, command, { isolation, marker, means }) : command;
+      const cgroup = isWrapped ? means.cgroups?.create(spec.limits) : undefined;
+      const start = isWrapped ? limit(spec, inside, cgroup) : command;
       const by: HeldBy = {
         cgroup,
         marker,
         isSandboxed: isolation === "bubblewrap",
-        controllers: cgroups?.controllers,
+        controllers: means.cgroups?.controllers,
         // What a container uses its engine knows.
         isCounted: means.isLinux && isolation !== "container",
       };
@@ -120,23 +120,19 @@ function levelOf(spec: Parameters<Containment["levelOf"]>[0], means: Means): Lev
   throw new AppError("unavailable", `server ${spec.serverId} requires a sandbox, and ${means.noSandbox}`);
 }
 
-interface Wrapping {
-  readonly isolation: Isolation;
-  readonly cgroup: Cgroup | undefined;
-  readonly marker: string;
-  readonly means: Means;
+/** No process of a sandbox outlives it; others have a marker, by which they are found wherever they go. */
+function isolate(
+  spec: ContainedSpec,
+  command: Command,
+  { isolation, marker, means }: { isolation: Isolation; marker: string; means: Means },
+): Command {
+  const { bubblewrap } = means;
+  if (isolation !== "bubblewrap") return { ...command, env: { ...command.env, [MARKER_NAME]: marker } };
+  return { ...command, command: bubblewrap.program, ...sandboxed(bubblewrap, spec, command) };
 }
 
 /** Each part becomes the next one, so that none of them stays as a process between; but for bubblewrap's own. */
-function wrap(spec: ContainedSpec, command: Command, { isolation, cgroup, marker, means }: Wrapping): Command {
-  if (isolation === "container" || !means.isLinux) return command;
-  const env = { ...command.env, [MARKER_NAME]: marker };
-  const inside = isolation === "bubblewrap" ? inSandbox(spec, command, means) : { ...command, env };
-  const script = limitScript(spec.limits, cgroup?.dir);
+function limit({ limits }: ContainedSpec, inside: Command, cgroup: Cgroup | undefined): Command {
+  const script = limitScript(limits, cgroup?.dir);
   return { ...inside, command: "/bin/sh", args: ["-c", script, "sh", inside.command, ...inside.args] };
-}
-
-/** Its processes need no marker: none of them outlives the sandbox. */
-function inSandbox(spec: ContainedSpec, command: Command, { bubblewrap }: Means): Command {
-  return { ...command, command: bubblewrap.program, ...sandboxed(bubblewrap, spec, command) };
 }

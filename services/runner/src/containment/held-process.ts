@@ -27,8 +27,10 @@ export interface Contained {
   terminate(): void;
   /** SIGKILL to all of it. */
   kill(): void;
-  /** Its first process has gone, in this way: ends the rest, and gives what is to be said of it. */
-  release(how: string, lastWords: string): Promise<string>;
+  /** Its first process has gone, or was never there: ends the rest. */
+  release(): Promise<void>;
+  /** What is to be said of it when it has ended so, and all is released: the limit that was the reason, if one was. */
+  reasonFor(how: string, lastWords: string): string;
 }
 
 export interface HeldBy {
@@ -79,15 +81,13 @@ export function holdProcess(options: {
     });
   }
 
-  async function release(how: string, lastWords: string): Promise<string> {
+  async function release(): Promise<void> {
     supervision?.end();
     await set?.clear(table);
-    const killedByKernel = (cgroup?.oomKills() ?? 0) > 0;
+    if ((cgroup?.oomKills() ?? 0) > 0) over ??= overMemory(limits);
     await cgroup?.remove();
     if (container !== undefined) containers.remove(container);
     ledger.remove(leader);
-    if (over !== undefined) return over;
-    return killedByKernel ? overMemory(limits) : withMemoryNote(how, lastWords, limits);
   }
 
   return {
@@ -103,5 +103,6 @@ export function holdProcess(options: {
     },
     kill: () => set?.kill(table),
     release,
+    reasonFor: (how, lastWords) => over ?? withMemoryNote(how, lastWords, limits),
   };
 }

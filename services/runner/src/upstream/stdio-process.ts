@@ -54,23 +54,24 @@ export function startProcess(options: StdioProcessOptions): StdioProcess {
   });
 
   const exited = new Promise<void>((resolve) => {
-    let released: Promise<string> | undefined;
+    let released: Promise<void> | undefined;
     let outputGrace: NodeJS.Timeout | undefined;
-    const finish = (reason: string) => {
-      options.onExit(reason);
+    const finish = async (how: string) => {
+      await (released ??= contained.release());
+      options.onExit(killedFor ?? contained.reasonFor(how, tail()));
       resolve();
     };
     child.once("error", (error) => {
-      if (pid === 0) finish(startFailure(error, contained));
+      if (pid === 0) void finish(startFailure(error, contained));
     });
-    child.once("exit", (code, signal) => {
+    child.once("exit", () => {
       // Whatever it has started and not ended itself goes with it, and with that the ends of its output.
-      released = contained.release(howItEnded(code, signal), tail());
+      released = contained.release();
       outputGrace = setTimeout(() => (child.stdout?.destroy(), child.stderr?.destroy()), OUTPUT_GRACE_MS);
     });
-    child.once("close", () => {
+    child.once("close", (code, signal) => {
       clearTimeout(outputGrace);
-      void released?.then((how) => finish(killedFor ?? how));
+      if (pid !== 0) void finish(howItEnded(code, signal));
     });
   });
   // A server may close its input and live on; that shows in its silence, not here.
