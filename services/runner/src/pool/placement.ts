@@ -25,6 +25,9 @@ export interface Placement {
   refuse(error: AppError): void;
 }
 
+/** A process that nobody has used for so long is not at work. */
+const REST_MS = 1_000;
+
 export function createPlacement(options: {
   spec: ServerSpec;
   audiences: Audiences;
@@ -41,6 +44,9 @@ export function createPlacement(options: {
   const tenantMax = pool.shared ? pool.max : pool.maxPerTenant;
   const waiting = createWaiting({ name, max: pool.queue, waitMs: pool.queueTimeoutMs, reasonOf: reasonToWait });
 
+  /** Until what is idle now has rested. */
+  let later: NodeJS.Timeout | undefined;
+
   function reasonToWait({ tenant }: Audience): string {
     const what = isRemote(spec) ? "connections" : "processes";
     if (slots.size >= pool.max) return `all ${pool.max} ${what} are in use`;
@@ -52,7 +58,7 @@ export function createPlacement(options: {
   function mayHaveMore(audience: Audience): boolean {
     const { tenant = "" } = audience;
     if (slots.sizeOf(audience) >= audience.connectionsMax) return false;
-    return slots.tenantSize(tenant) < tenantMax || processes.endIdle(tenant);
+    return slots.tenantSize(tenant) < tenantMax || processes.endIdle((slot) => slot.audience.tenant === tenant);
   }
 
   function takeOver(audience: Audience): Slot | undefined {
@@ -79,11 +85,28 @@ export function createPlacement(options: {
     return least !== undefined && processes.end(least);
   }
 
+  /**
+   * Who has some already gets an idle one of another tenant only when it has rested, or when that tenant has more: where
+   * all are at work, one that is idle between two calls would else be ended, and another started, for each call.
+   */
+  function makeRoom(audience: Audience): boolean {
+    if (slots.sizeOf(audience) === 0) return processes.endIdle() || takeFromRichest(audience);
+    const enough = slots.tenantSize(audience.tenant ?? "") + 1;
+    const rested = Date.now() - REST_MS;
+    if (processes.endIdle((slot) => slot.usedAt <= rested || slots.tenantSize(slot.audience.tenant ?? "") > enough))
+      return true;
+    later ??= setTimeout(() => {
+      later = undefined;
+      serve();
+    }, REST_MS).unref();
+    return false;
+  }
+
   function start(audience: Audience): Slot | undefined {
     const { problem } = restarts;
     if (problem !== undefined && slots.sizeOf(audience) === 0) throw unavailable(problem);
     if (problem !== undefined || !mayHaveMore(audience)) return undefined;
-    if (slots.size >= pool.max && !processes.endIdle() && !takeFromRichest(audience)) return undefined;
+    if (slots.size >= pool.max && !makeRoom(audience)) return undefined;
     const slot = processes.start(audience);
     if (slot === undefined) spawning.makeRoom();
     return slot;

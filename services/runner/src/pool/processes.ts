@@ -27,8 +27,8 @@ export interface Processes {
   end(slot: Slot): boolean;
   /** Ends one that is of no use any more, with its calls, as if it had ended by itself. */
   fail(slot: Slot, reason: string): void;
-  /** Ends the one that nobody has used for longest, one with subscriptions last. False when all are in use. */
-  endIdle(tenant?: string): boolean;
+  /** Of those that may be: ends the one nobody has used for longest, one with subscriptions last. False if none is idle. */
+  endIdle(mayEnd?: (slot: Slot) => boolean): boolean;
   /** Ends all, each when its calls have ended. */
   finish(): Promise<void>;
 }
@@ -137,10 +137,10 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
       track(Promise.resolve(slot.connection?.end()));
       events.onDeath(slot, reason);
     },
-    endIdle(tenant) {
+    endIdle(mayEnd = () => true) {
       let oldest: Slot | undefined;
       for (const slot of slots.idle()) {
-        if (slot.hidden || (tenant !== undefined && slot.audience.tenant !== tenant)) continue;
+        if (slot.hidden || !mayEnd(slot)) continue;
         oldest ??= slot;
         if (slot.uris.size === 0) return end(slot);
       }
