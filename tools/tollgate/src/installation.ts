@@ -83,6 +83,8 @@ export async function openInstallation(options: InstallationOptions): Promise<In
       const places = placesFor(options, ports);
       const environments = planEnvironments({ ...options, ...urls, places, filesDir: state.filesDir });
       environments.runner["TOLLGATE_STATE_DIR"] = state.runnerDir;
+      // Its secrets and databases are no server's business, wherever it lies.
+      environments.runner["TOLLGATE_HIDDEN_FOLDERS"] = state.dir;
       for (const name of SERVICES) writePrivateFile(join(state.envDir, `${name}.env`), toEnvFile(environments[name]));
       for (const stage of STAGES) {
         await all(stage.map((name) => startService(name, { ...options, run, keep, environment: environments[name] })));
