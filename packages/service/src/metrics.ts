@@ -16,8 +16,6 @@ export interface Metrics {
     labels?: readonly L[],
     collect?: (gauge: Gauge<L>) => void,
   ): Gauge<L>;
-  /** A gauge whose value is asked for when somebody looks. */
-  measure(name: string, help: string, value: () => number): void;
   /** In seconds. */
   histogram<L extends string>(name: string, help: string, labels?: readonly L[]): Histogram<L>;
 }
@@ -34,10 +32,6 @@ export function createMetrics(): Metrics {
       new Counter({ name, help, labelNames: [...labels], registers, ...collecting(collect) }),
     gauge: (name, help, labels = [], collect) =>
       new Gauge({ name, help, labelNames: [...labels], registers, ...collecting(collect) }),
-    measure(name, help, value) {
-      const collect = (): void => gauge.set(value());
-      const gauge: Gauge = new Gauge({ name, help, registers, collect });
-    },
     histogram: (name, help, labels = []) =>
       new Histogram({ name, help, labelNames: [...labels], buckets: LATENCY_BUCKETS_SECONDS, registers }),
   };

@@ -66,7 +66,7 @@ describe("what a service says of itself", () => {
     ops.metrics.counter("tollgate_test_total", "Tests", ["kind"]).inc({ kind: "ops" }, 2);
     ops.metrics.histogram("tollgate_test_seconds", "Time").observe(0.003);
     let waiting = 1;
-    ops.metrics.measure("tollgate_test_waiting", "Asked for when somebody looks", () => waiting);
+    ops.metrics.gauge("tollgate_test_waiting", "Asked for when somebody looks", [], (gauge) => gauge.set(waiting));
     expect((await get("/metrics")).text).toContain("tollgate_test_waiting 1");
     waiting = 2;
     const { text, type } = await get("/metrics");

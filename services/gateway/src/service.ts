@@ -197,9 +197,12 @@ function observeCalls(metrics: Metrics, admission: Admission) {
   const seconds = metrics.histogram("tollgate_gateway_call_seconds", "From taking a call in to its answer.", [
     "server",
   ]);
-  const { measure } = metrics;
-  measure("tollgate_gateway_calls_under_way", "Calls taken in and not answered yet.", () => admission.underWay);
-  measure("tollgate_gateway_calls_waiting", "Calls that wait to be taken in.", () => admission.waiting);
+  metrics.gauge("tollgate_gateway_calls_under_way", "Calls taken in and not answered yet.", [], (gauge) =>
+    gauge.set(admission.underWay),
+  );
+  metrics.gauge("tollgate_gateway_calls_waiting", "Calls that wait to be taken in.", [], (gauge) =>
+    gauge.set(admission.waiting),
+  );
   return ({ server }: { server: string }, result: string, ms: number): void => {
     total.inc({ server, result });
     seconds.observe({ server }, ms / 1000);
