@@ -138,7 +138,8 @@ test(
     expect((await api("/api/v1/audit/events?tool=echo")).items.length).toBeGreaterThan(1);
     const { env, child } = JSON.parse(await call("fixture__env", {})) as { env: Record<string, string>; child: number };
     expect(env["SECRET"]).toBe("own-secret-1");
-    expect(Object.keys(env).filter((name) => name.startsWith("TOLLGATE_"))).toEqual([]);
+    // The mark by which its runner finds all processes of a server, and nothing else.
+    expect(Object.keys(env).filter((name) => name.startsWith("TOLLGATE_"))).toEqual(["TOLLGATE_PROCESS"]);
 
     // Started by the server, which the runner has started.
     expect(state.processes()).toContain(`${child} sleep 300 `);
