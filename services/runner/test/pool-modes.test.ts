@@ -45,6 +45,16 @@ describe("exclusive", () => {
     expect(pool.processes).toBe(3);
   });
 
+  test("tenants that always have work do not start a process for each call by taking each other's", async () => {
+    const pool = open({ pool: { mode: "exclusive", max: 2, maxPerTenant: 2 } });
+    const keepCalling = async (tenant: string): Promise<void> => {
+      for (let n = 0; n < 10; n++) (await acquire(pool, tenant)).release();
+    };
+    await Promise.all(["acme", "rival"].flatMap((tenant) => [1, 2, 3].map(() => keepCalling(tenant))));
+    // The one that learned the tools, one more, and what it takes until each has its share.
+    expect(pool.health().starts).toBeLessThanOrEqual(4);
+  });
+
   test("a session's calls have its connection one after the other", async () => {
     const pool = open({ pool: { mode: "exclusive" } });
     const [one, other] = await Promise.all(
@@ -75,6 +85,20 @@ describe("of sessions", () => {
     expect(await tally({ era: "modern" })).toBe(2);
     expect(await tally({ era: "modern", principal: "q" })).toBe(1);
     expect(await tally({ session: "s-1" })).toBe(4);
+  });
+
+  test("of one tenant have no more processes than that may, an idle one makes room", async () => {
+    const pool = open({ pool: { mode: "session", max: 3, maxPerTenant: 2 } });
+    await ready();
+    const [one, two] = await Promise.all(["s-1", "s-2"].map((session) => acquire(pool, "acme", { session })));
+    const three = acquire(pool, "acme", { session: "s-3" });
+    await eventually(() => expect(pool.health().pool.callsWaiting).toBe(1));
+    await acquire(pool, "rival", { session: "s-4" });
+    expect(pool.health().pool.callsWaiting).toBe(1);
+    two!.release();
+    await three;
+    await eventually(() => expect(isRunning(pidOf(two!))).toBe(false));
+    expect(isRunning(pidOf(one!))).toBe(true);
   });
 
   test("one that has ended leaves nothing, and what was opened to learn the tools ends too", async () => {
