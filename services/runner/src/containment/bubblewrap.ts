@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { AppError } from "@tollgate/errors";
 import type { ServerSpec } from "../domain/server-spec.ts";
 import type { Command } from "../launch/command.ts";
-import { findExecutable } from "./executable.ts";
+import { findExecutable } from "../launch/program.ts";
 import { THREADS_PER_PROCESS } from "./limits.ts";
 
 const MIB = 1024 * 1024;

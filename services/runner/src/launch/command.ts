@@ -1,10 +1,11 @@
+import { realpathSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { AppError } from "@tollgate/errors";
 import type { ServerSpec } from "../domain/server-spec.ts";
 import { containerStart } from "./container.ts";
 import { openInstallations, type Installations } from "./installations.ts";
 import { npxStart } from "./npx.ts";
-import { findProgram, installationFolders } from "./program.ts";
+import { findExecutable, installationFolders } from "./program.ts";
 import { pythonStart } from "./python.ts";
 import { packageFolder } from "./script.ts";
 import { uvStart } from "./uv.ts";
@@ -63,7 +64,7 @@ const STARTS: Readonly<Record<string, (spec: LaunchSpec, context: LaunchContext)
   command: ({ command, args }, { cwd, env }) => ({
     command,
     args,
-    files: findProgram(command, { cwd, path: env.PATH }),
+    files: programFiles(findExecutable({ command, cwd, env })),
   }),
 };
 
@@ -93,6 +94,9 @@ export function createCommandResolver(options: {
     return { cwd, ...started, env: { ...env, ...started.env, ...spec.env }, files };
   };
 }
+
+/** A program, and what it is a link to. */
+const programFiles = (file: string | undefined): string[] => (file === undefined ? [] : [file, realpathSync(file)]);
 
 function select(
   env: Readonly<Record<string, string | undefined>>,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { AppError } from "@tollgate/errors";
 import type { LaunchContext, LaunchSpec, Start } from "./command.ts";
 import { runInstaller } from "./installer.ts";
-import { installHint, lookUp } from "./program.ts";
+import { findExecutable, installHint } from "./program.ts";
 
 const NO_SUCH_IMAGE = /no such (?:image|object)|image not known/i;
 const ENGINES = ["docker", "podman"];
@@ -20,7 +20,7 @@ const FOR_PODMAN = /^(?:HOME|PATH|TMPDIR)$/;
  * server declares: no capabilities, nothing writable but /tmp and the declared folders.
  */
 export async function containerStart(spec: LaunchSpec, context: LaunchContext): Promise<Start> {
-  const engine = requireEngine(context.env.PATH);
+  const engine = requireEngine(context.env);
   const { baseEnv } = context;
   const client: Record<string, string> = {};
   for (const [name, value] of Object.entries(baseEnv)) {
@@ -52,9 +52,9 @@ interface Engine {
   readonly isPodman: boolean;
 }
 
-function requireEngine(path: string): Engine {
+function requireEngine(env: LaunchContext["env"]): Engine {
   for (const name of ENGINES) {
-    const file = lookUp(name, path);
+    const file = findExecutable({ command: name, cwd: "/", env });
     if (file !== undefined) return { name, file, isPodman: name === "podman" };
   }
   throw new AppError("unavailable", `neither docker nor podman is there; ${installHint("docker")}`);

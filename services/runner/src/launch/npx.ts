@@ -43,7 +43,7 @@ async function installPackage(packageSpec: string, name: string, context: Launch
   const dir = await installations(packageSpec.replaceAll("/", "+"), {
     isWhole: async (found) => (await readManifest(join(found, "node_modules", name))) !== undefined,
     make: async (part) => {
-      const npm = requireProgram("npm", env.PATH);
+      const npm = requireProgram("npm", env);
       const options = { env: installerEnv, cwd: part, signal, reason: NPM_REASON };
       // Whatever the user has set: what goes wrong is told in npm's words.
       const args = ["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", part, packageSpec];

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, realpathSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { AppError } from "@tollgate/errors";
 
@@ -12,8 +12,8 @@ const INSTALL_WITH = {
 type Runtime = keyof typeof INSTALL_WITH;
 
 /** @throws {AppError} `unavailable`, with the command that installs it */
-export function requireProgram(runtime: Runtime, path: string): string {
-  const found = lookUp(runtime, path);
+export function requireProgram(runtime: Runtime, env: Wanted["env"]): string {
+  const found = findExecutable({ command: runtime, cwd: "/", env });
   if (found !== undefined) return found;
   throw new AppError("unavailable", `${runtime} is not there; ${installHint(runtime)}`);
 }
@@ -22,16 +22,17 @@ export function installHint(runtime: Runtime): string {
   return `install it with: ${INSTALL_WITH[runtime][process.platform === "darwin" ? "darwin" : "linux"]}`;
 }
 
-/** The first of that name on PATH that may be executed. */
-export function lookUp(name: string, path: string): string | undefined {
-  const folders = path.split(":").filter(isAbsolute);
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+interface Wanted {
+  readonly command: string;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** The file that a command means, and what that is a link to; none where it is not there. */
-export function findProgram(command: string, { cwd, path }: { cwd: string; path: string }): string[] {
-  const found = command.includes("/") ? resolve(cwd, command) : lookUp(command, path);
-  return found !== undefined && isExecutable(found) ? [found, realpathSync(found)] : [];
+/** The file that would be started, or undefined: then starting it says what is wrong. */
+export function findExecutable({ command, cwd, env }: Wanted): string | undefined {
+  if (command.includes("/")) return [resolve(cwd, command)].find(isExecutable);
+  const folders = (env["PATH"] ?? "").split(":").filter(isAbsolute);
+  return folders.map((folder) => join(folder, command)).find(isExecutable);
 }
 
 /** Of what is installed below `prefix`, which may be a user's home: what programs need of it. */

@@ -52,7 +52,7 @@ export async function pythonStart(spec: LaunchSpec, context: LaunchContext): Pro
 }
 
 async function probe({ env, installerEnv, cwd, signal }: LaunchContext): Promise<Python> {
-  const program = requireProgram("python3", env.PATH);
+  const program = requireProgram("python3", env);
   const output = await runInstaller("python3 does not run", [program, "-c", PROBE], { env: installerEnv, cwd, signal });
   const python = JSON.parse(output) as Python;
   if (!python.whole) throw new AppError("unavailable", `python3 has no venv; ${installHint("python3")}`);

@@ -27,7 +27,7 @@ export async function uvStart(spec: LaunchSpec, context: LaunchContext): Promise
   const dir = await installations(nameOf("uv", [cwd, lock, ...others.map((text) => text ?? "")]), {
     isWhole: isEnvironment,
     make: async (part) => {
-      const uv = requireProgram("uv", env.PATH);
+      const uv = requireProgram("uv", env);
       const options = { env: { ...installerEnv, UV_PROJECT_ENVIRONMENT: part }, cwd, signal, reason: UV_REASON };
       await runInstaller("uv could not install the project", [uv, "sync", "--frozen", "--project", cwd], options);
     },
