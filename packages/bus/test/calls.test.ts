@@ -65,7 +65,7 @@ describe("calls", () => {
     const old = { durable_name: durable, ack_policy: AckPolicy.Explicit, max_ack_pending: 7 };
     await bus.jsm.consumers.add(streams.calls, { ...old, filter_subjects: callsOfGroup(group) });
     const taken: string[] = [];
-    await consume(({ calls, acknowledge }) => (taken.push(...idsOf(calls)), acknowledge()));
+    await consume((delivery) => (taken.push(...idsOf(delivery.calls)), delivery.acknowledge()));
     const given = call();
     await publisher().publish(route(), given);
     await eventually(() => expect(taken).toEqual([given.envelope.id]));

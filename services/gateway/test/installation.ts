@@ -17,7 +17,7 @@ export interface Installation {
   url(path?: string, replica?: number): string;
   port(replica?: number): number;
   /** One more gateway, that the test may stop. */
-  startReplica(settings?: Settings): Promise<{ replica: number; close: () => Promise<void> }>;
+  startReplica(this: void, settings?: Settings): Promise<{ replica: number; close: () => Promise<void> }>;
 }
 
 export function useInstallation(options: { replicas?: number; settings?: Settings } = {}): Installation {
