@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { FallbackTool } from "@tollgate/contracts";
+import { publishAnswer } from "@tollgate/bus";
+import { type FallbackTool, runnerOfQuestion } from "@tollgate/contracts";
+import { eventually } from "@tollgate/testkit";
 import { afterAll, describe, expect, test } from "vitest";
 import { assignment, limitsOf } from "./assigning-registry.ts";
 import { useRunner } from "./runner-fixture.ts";
@@ -202,6 +204,23 @@ describe("the time that a server has for a call", () => {
   test("is that of the tool where it has its own", async () => {
     const { result } = await ask("sleep", { server: "brief", args: { ms: 700 } });
     expect(result.content[0].text).toBe("slept");
+  });
+
+  test("stands still while the client is asked something", async () => {
+    const session = "s-asked";
+    const asking: CallOptions = { session, client: { capabilities: { roots: {} } }, args: { methods: ["roots/list"] } };
+    const id = await traffic.send("ask", { server: "brief", ...asking });
+    const question = await eventually(() => {
+      const [first] = traffic.replies(id);
+      expect(first).toMatchObject({ method: "roots/list" });
+      return first.id as string;
+    });
+    // Begun later, and over before the answer.
+    const meanwhile = await ask("count", { server: "brief", args: { n: "meanwhile", ms: 60_000 } });
+    expect(meanwhile.error.data.code).toBe("deadline_exceeded");
+    const frame = JSON.stringify({ jsonrpc: "2.0", id: question, result: { roots: [] } });
+    publishAnswer(traffic.bus, runnerOfQuestion(question)!, { envelope: { session }, frame });
+    expect(JSON.parse((await traffic.answer(id)).result.content[0].text)).toEqual([{ roots: [] }]);
   });
 
   test("leaves another server what is left of the deadline, where a second run does no harm", async () => {
