@@ -1,11 +1,12 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { bubblewrapProgram, eventually } from "@tollgate/testkit";
 import { describe, expect, test } from "vitest";
 import type { LaunchSpec } from "../src/launch/command.ts";
 import { containedSpec } from "./contained-spec.ts";
 import { type Held, outputOf, startHeld, useContainment } from "./containment-fixture.ts";
-import { resolverIn, usePlace } from "./launch-fixture.ts";
+import { programThat, resolverIn, usePlace } from "./launch-fixture.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 // What a command says that it has to read is enough for it, and in a sandbox there is nothing else.
@@ -45,6 +46,19 @@ describe.skipIf(isolation !== "bubblewrap")("started in a sandbox", () => {
     const { project } = writeProject();
     expect(await said({ type: "python", command: join(project, "server.py") })).toBe("True");
     expect(await said({ type: "python", command: "server.py", workingDir: project })).toBe("True");
+  });
+
+  test("also where its Python is known by a link to its folder", async () => {
+    const { project } = writeProject();
+    const report = "import json, sys; print(json.dumps([sys.executable, sys.base_prefix]))";
+    const [executable, prefix] = JSON.parse(execFileSync("python3", ["-c", report]).toString()) as [string, string];
+    symlinkSync(prefix, join(place.dir, "python"));
+    const linked = join(place.dir, "python", relative(prefix, executable));
+    const { bin } = programThat(place, "python3", `exec "${linked}" "$@"`);
+    const command = await resolverIn(place, bin)({ type: "python", command: join(project, "server.py") });
+    const spec = containedSpec({ sandbox: { mode: "required" } });
+    expect(command.files).toContain(dirname(linked));
+    expect(await outputOf(startHeld(containment, spec, command))).toBe("True");
   });
 
   test("an npm package with what it depends on", async () => {

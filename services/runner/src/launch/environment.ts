@@ -33,5 +33,6 @@ async function baseFolders(dir: string): Promise<string[]> {
   const config = await readFile(join(dir, "pyvenv.cfg"), "utf8");
   const home = /^home\s*=\s*(.+)$/m.exec(config)?.[1]?.trim();
   if (home === undefined) throw new AppError("unavailable", `the virtual environment ${dir} does not name its Python`);
-  return installationFolders(dirname(await realpath(home)));
+  // As it is named, since its links lead there, and as it is: uv and Homebrew name a link to a folder with its version.
+  return [home, await realpath(home)].flatMap((bin) => installationFolders(dirname(bin)));
 }
