@@ -129,7 +129,7 @@ time.sleep(300)`;
     });
 
     test("of a daemon that holds none of its server's output, and is nobody's child", async () => {
-      const pidFile = join(dir, "orphan");
+      const pidFile = join(stateDir, "orphan");
       const orphan = `(setsid sh -c 'echo $$ > ${pidFile}; exec sleep 300' > /dev/null 2>&1 < /dev/null &)`;
       const held = sh(`${orphan}; while [ ! -s ${pidFile} ]; do sleep 0.01; done; cat ${pidFile}; cat > /dev/null`);
       const daemon = await firstPid(held);
