@@ -80,7 +80,9 @@ export function createPlacement(options: {
     let least: Slot | undefined;
     for (const slot of slots.all()) {
       const isTheirs = slot.audience.tenant === richest && slot.audience.kind === "shared" && !slot.hidden;
-      if (isTheirs && (least === undefined || slot.users < least.users)) least = slot;
+      // One that does not start any more would fail the calls that wait for it.
+      const mayEnd = slot.connection !== undefined || slot.users === 0;
+      if (isTheirs && mayEnd && (least === undefined || slot.users < least.users)) least = slot;
     }
     return least !== undefined && processes.end(least);
   }
