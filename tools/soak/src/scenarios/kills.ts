@@ -14,6 +14,8 @@ const IN_FLIGHT = 64;
 const RUNNER_KILL_EVERY_MS = 5_000;
 const PROCESS_KILL_EVERY_MS = 700;
 const SETTLED_TIMEOUT_MS = 60_000;
+const REFUSALS_SHOWN_MAX = 5;
+const REFUSAL_SHOWN_MAX_CHARS = 120;
 const EVENTS_PAGE = 1_000;
 
 export const killsSetting: Setting = {
@@ -113,6 +115,8 @@ async function startKilling(stage: Stage): Promise<{ stop(): Promise<Killed> }> 
 
 interface Ended {
   readonly byCode: Map<string, number>;
+  /** What those were told that were answered neither with a result nor with "unknown"; by what was said, without figures. */
+  readonly refusals: Map<string, number>;
   /** Of the counting tool: what its caller was told had run, and what may have run. */
   readonly counted: Set<string>;
   readonly unknown: Set<string>;
@@ -120,7 +124,7 @@ interface Ended {
 
 /** One in two may not run twice. */
 async function makeCalls(stage: Stage, calls: number): Promise<Ended> {
-  const ended: Ended = { byCode: new Map(), counted: new Set(), unknown: new Set() };
+  const ended: Ended = { byCode: new Map(), refusals: new Map(), counted: new Set(), unknown: new Set() };
   const callers = TENANTS.map((tenant) => callerOf(stage, tenant));
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -135,6 +139,10 @@ async function makeCalls(stage: Stage, calls: number): Promise<Ended> {
       ended.byCode.set(code, (ended.byCode.get(code) ?? 0) + 1);
       if (counts && answer.ok) ended.counted.add(`n${n}`);
       if (counts && code === "outcome_unknown") ended.unknown.add(`n${n}`);
+      if (!answer.ok && code !== "outcome_unknown") {
+        const said = answer.text.replaceAll(/\d+/g, "…").slice(0, REFUSAL_SHOWN_MAX_CHARS);
+        ended.refusals.set(said, (ended.refusals.get(said) ?? 0) + 1);
+      }
       // A server that has just been killed comes back in a moment; what it refuses meanwhile is no call to it.
       if (code === "unavailable" || code === "overloaded") await pause(100);
     }
@@ -180,7 +188,12 @@ async function judgeCounts(stage: Stage, { counted, unknown }: Ended): Promise<L
   ];
 }
 
-function describe({ byCode }: Ended, { runners, processes }: Killed): Line[] {
+function describe({ byCode, refusals }: Ended, { runners, processes }: Killed): Line[] {
   const codes = [...byCode].map(([code, times]) => `${code} ${times}`).join(", ");
-  return [line("answers", codes), line("killed", `${runners} runners, ${processes} server processes`)];
+  const told = [...refusals].toSorted(([, a], [, b]) => b - a).slice(0, REFUSALS_SHOWN_MAX);
+  return [
+    line("killed", `${runners} runners, ${processes} server processes`),
+    line("answers", codes),
+    ...told.map(([text, times]) => line("  refused", `${times} × ${text}`)),
+  ];
 }

@@ -41,15 +41,20 @@ export const misbehavingSetting: Setting = {
 
 export async function misbehaving(stage: Stage, { phaseMs }: { phaseMs: number }): Promise<Line[]> {
   const lines: Line[] = [];
+  const quiet: number[] = [];
   await measureVictims(stage, phaseMs / 2);
   for (const bad of TOOLS) {
     const without = await measureVictims(stage, phaseMs);
+    quiet.push(without.p99Ms);
     const attack = startAttack(stage, bad);
     const during = await measureVictims(stage, phaseMs);
     const answers = await attack.stop();
     lines.push(...judge(bad, { without, during, answers }), await countLeft(bad.tool));
   }
-  return lines;
+  return [
+    ...lines,
+    line("p99 of others without any, least and most", `${ms(Math.min(...quiet))}, ${ms(Math.max(...quiet))}`),
+  ];
 }
 
 interface Victims extends Latency {

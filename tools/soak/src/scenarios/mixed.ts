@@ -21,11 +21,11 @@ export const mixedSetting: Setting = {
   groups: ["soak"],
   tenants: TENANTS,
   servers: [
-    { id: "many", group: "soak", more: "pool: { min: 1, max: 10, calls_per_process: 2 }" },
+    { id: "many", group: "soak", more: "pool: { min: 1, max: 10, max_per_tenant: 4, calls_per_process: 2 }" },
     { id: "ready", group: "soak", more: "pool: { min: 10, max: 10 }" },
     { id: "alone", group: "soak", more: "pool: { mode: exclusive, min: 0, max: 10, max_per_tenant: 4 }" },
     { id: "bound", group: "soak", more: "pool: { mode: session, min: 0, max: 10, max_per_tenant: 4 }" },
-    { id: "common", group: "soak", more: "pool: { shared: true, min: 10, max: 10, calls_per_process: 4 }" },
+    { id: "common", group: "soak", more: "pool: { shared: true, min: 1, max: 10, calls_per_process: 2 }" },
   ],
 };
 
@@ -44,36 +44,65 @@ export async function mixed(stage: Stage, { durationMs }: { durationMs: number }
     else counts.failed.set(text, (counts.failed.get(text) ?? 0) + 1);
   };
   const loads = TENANTS.flatMap((tenant, i) => [
-    ...Array.from({ length: 10 }, () => keepCalling(callerOf(stage, tenant), { until, note, tools: STATELESS })),
-    ...Array.from({ length: 4 }, () => keepCalling(callerOf(stage, tenant), { until, note, tools: ALONE })),
+    ...Object.values(CALLERS).flatMap(({ clients, tools }) =>
+      Array.from({ length: clients }, () => keepCalling(callerOf(stage, tenant), { until, note, tools })),
+    ),
     ...Array.from({ length: SESSIONS[i]! }, () => keepSessions(stage, tenant, { until, note })),
   ]);
   const samples = await takeSamples(stage, { until, everyMs: Math.min(SAMPLE_MS, durationMs / SAMPLES_MIN) });
+  const byServer = await processesByServer(stage);
   await Promise.all(loads);
   const refused = [...counts.failed].map(([text, times]) => `${times} × ${text}`).join("; ");
   return [
     line("calls answered", String(counts.answered)),
     must("calls not answered", refused === "" ? "0" : refused, "0", counts.failed.size === 0),
+    line("processes at the end of the load", byServer),
     ...judge(samples),
   ];
+}
+
+/** As the management API says. */
+async function processesByServer(stage: Stage): Promise<string> {
+  const counts = mixedSetting.servers.map(async ({ id }) => {
+    const { runners } = await stage.api<{ runners: { pool: { processes: number } }[] }>(`/api/v1/servers/${id}/health`);
+    return `${id} ${runners.reduce((sum, { pool }) => sum + pool.processes, 0)}`;
+  });
+  return (await Promise.all(counts)).join(", ");
 }
 
 type Tools = readonly (readonly [tool: string, args: () => Record<string, unknown>])[];
 
 const between = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low));
-const STATELESS: Tools = [
-  ["many__sleep", () => ({ ms: between(50, 300) })],
-  ["many__echo", () => ({ message: "x".repeat(between(1, 2_000)) })],
-  ["many__progress", () => ({ steps: 5 })],
-  ["ready__sleep", () => ({ ms: between(50, 300) })],
-  ["ready__count", () => ({ n: 1, ms: between(10, 100) })],
-  ["common__sleep", () => ({ ms: between(50, 300) })],
-  ["common__flood", () => ({ bytes: between(10_000, 50_000) })],
-];
-const ALONE: Tools = [
-  ["alone__sleep", () => ({ ms: between(50, 300) })],
-  ["alone__echo", () => ({ message: "x" })],
-];
+const sleep = () => ({ ms: between(100, 500) });
+
+/** Each tenant's clients of a server, a few more than its processes have places, so that they all have work. */
+const CALLERS: Readonly<Record<string, { readonly clients: number; readonly tools: Tools }>> = {
+  many: {
+    clients: 9,
+    tools: [
+      ["many__sleep", sleep],
+      ["many__sleep", sleep],
+      ["many__echo", () => ({ message: "x".repeat(between(1, 2_000)) })],
+      ["many__progress", () => ({ steps: 20 })],
+    ],
+  },
+  ready: {
+    clients: 3,
+    tools: [
+      ["ready__sleep", sleep],
+      ["ready__count", () => ({ n: 1, ms: between(10, 100) })],
+    ],
+  },
+  alone: { clients: 5, tools: [["alone__sleep", sleep]] },
+  common: {
+    clients: 8,
+    tools: [
+      ["common__sleep", sleep],
+      ["common__sleep", sleep],
+      ["common__flood", () => ({ bytes: between(10_000, 50_000) })],
+    ],
+  },
+};
 
 interface Load {
   readonly until: number;
@@ -84,7 +113,6 @@ async function keepCalling(call: CallTool, { until, note, tools }: Load & { tool
   for (let n = between(0, tools.length); Date.now() < until; n++) {
     const [tool, args] = tools[n % tools.length]!;
     await oneCall(call, tool, args(), note);
-    await pause(between(0, 50));
   }
 }
 
@@ -111,7 +139,8 @@ async function oneCall(call: CallTool, tool: string, args: Record<string, unknow
 
 async function takeSamples(stage: Stage, options: { until: number; everyMs: number }): Promise<Sample[]> {
   const samples: Sample[] = [];
-  while (Date.now() < options.until) {
+  // None after the load: sessions take their processes with them.
+  while (Date.now() + options.everyMs < options.until) {
     await pause(options.everyMs);
     const runner = stage.system.pid("runner");
     const tree = descendants(readProcesses(), runner);
