@@ -38,8 +38,9 @@ export async function openSessions<S>(
   signal: AbortSignal,
   /** A session was changed or ended, here or elsewhere. */
   onChange: (id: string) => void = () => undefined,
+  bucket: string = bus.subjects.sessionsBucket,
 ): Promise<SessionStore<S>> {
-  const kv = await new Kvm(bus.js).create(bus.subjects.sessionsBucket, { ttl: TTL_MS, history: 1 });
+  const kv = await new Kvm(bus.js).create(bucket, { ttl: TTL_MS, history: 1 });
   const cache = new Map<string, Kept<S>>();
   /** The last change under way of each session. */
   const updating = new Map<string, Promise<void>>();

@@ -21,6 +21,7 @@ export function subjectsFor(prefix: string) {
   return {
     streams: { calls: `${stream}CALLS`, audit: `${stream}AUDIT`, dead: `${stream}DEAD`, replies: `${stream}REPLIES` },
     sessionsBucket: `${stream}SESSIONS`,
+    affinitiesBucket: `${stream}AFFINITIES`,
     allCalls: `${at}mcp.call.v1.>`,
     allAudit: `${at}audit.v1.>`,
     allDead: `${at}dead.v1.>`,

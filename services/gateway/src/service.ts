@@ -28,6 +28,7 @@ import { openRegistry } from "./clients/registry.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { OwnLimits } from "./domain/plans.ts";
 import { type Admission, createAdmission } from "./handlers/admission.ts";
+import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
 import { createCalls } from "./handlers/calls.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
@@ -113,10 +114,11 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const channels = createChannels({ bus, policy, registry, lists, life, log });
   const streams = createSessionStreams({ bus, channels, sessions: () => sessions, log });
   const sessions = await openSessions<Session>(bus, life.signal, (id) => streams.onSessionChange(id));
+  const affinities = await openAffinities({ bus, signal: life.signal, log });
   const newSessionId = () => randomBytes(18).toString("base64url");
   const sealers = createSealers(config.serviceKey);
   const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
-  const mcp = createMcp({ ...around, newSessionId });
+  const mcp = createMcp({ ...around, affinities, newSessionId });
   const toSession = (session: string, frame: string): void => {
     publishToSession(bus, session, randomUUID(), frame).catch((error: unknown) =>
       log.error({ err: error, session }, "a session could not be told"),

@@ -29,6 +29,7 @@ export function registryServer(fields: Partial<registryV1.Server> & { id: string
     limitsBy: "prlimit",
     toolRules: [],
     generation: 0n,
+    poolMode: "multiplexed",
     ...fields,
   };
 }

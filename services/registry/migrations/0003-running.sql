@@ -1,6 +1,7 @@
 ALTER TABLE registry.servers
   -- Rules for single tools, as in registry.proto.
   ADD COLUMN tool_rules jsonb NOT NULL DEFAULT '[]',
+  ADD COLUMN pool_mode text NOT NULL DEFAULT '',
   -- Counts the restarts that were asked for. No part of the spec: what is known of the server stays.
   ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 

@@ -58,7 +58,7 @@ describe("a restart that is asked for", () => {
   test("of many at once each counts", async () => {
     const { generation: before } = serverIn(await registry.watchCatalogue().until(() => undefined), "echo");
     const answers = await Promise.all(Array.from({ length: 8 }, () => registry.restart("echo")));
-    expect(answers.map(({ generation }) => generation - before).toSorted()).toEqual(
+    expect(answers.map(({ generation }) => generation - before).toSorted((a, b) => Number(a - b))).toEqual(
       Array.from({ length: 8 }, (_each, index) => BigInt(index + 1)),
     );
   });

@@ -21,6 +21,7 @@ import { discoverResult, identityOf, initializeResult } from "../domain/identity
 import { LISTS } from "../domain/lists.ts";
 import { isForServer } from "../domain/targets.ts";
 import type { Admission } from "./admission.ts";
+import type { Affinities } from "./affinities.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import type { Channels } from "./channels.ts";
 import { createLegacySessions, type OpenSession, type Session } from "./legacy-sessions.ts";
@@ -59,6 +60,7 @@ export function createMcp(options: {
   registry: Registry;
   sessions: SessionStore<Session>;
   admission: Admission;
+  affinities: Affinities;
   calls: Calls;
   lists: Lists;
   channels: Channels;

@@ -15,6 +15,7 @@ import { checkParamHeaders } from "../domain/http-checks.ts";
 import { allowedOf, fallbacksOf, keepsResults } from "../domain/fallbacks.ts";
 import { findTarget, type Target } from "../domain/targets.ts";
 import type { Admission } from "./admission.ts";
+import type { Affinities } from "./affinities.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import { decide } from "./decisions.ts";
 import { invalidParams, type McpAnswer, type McpContext } from "./mcp-exchange.ts";
@@ -55,6 +56,8 @@ interface Allowed {
   readonly ready: Ready & { readonly ok: true };
   readonly facts: AskedFacts;
   readonly fallbacks: readonly FallbackTool[];
+  /** The runner that holds what the client's server keeps for it. */
+  readonly home: string | undefined;
 }
 
 /** A request for a server: whom it is for is found, the call is decided and let in. */
@@ -65,8 +68,9 @@ export function createServerCalls(options: {
   calls: Calls;
   refuse: Refuse;
   sealers: Sealers;
+  affinities: Affinities;
 }): CallServer {
-  const { policy, registry, admission, calls, refuse, sealers } = options;
+  const { policy, registry, admission, calls, refuse, sealers, affinities } = options;
 
   /** Checks all that has to hold when the call is let in. @throws {AppError} when it may not be */
   async function check({ frame, context, client }: Asked): Promise<Allowed | McpAnswer> {
@@ -80,6 +84,10 @@ export function createServerCalls(options: {
     const ready = readyFrame(frame, context.principal, { target, sealers });
     if (!ready.ok) return invalidParams(frame, ready.reason);
 
+    // Before the decision, after which nothing is waited for.
+    const home = needsHome(target, client)
+      ? await affinities.find(context.principal, target.server.info.id)
+      : client.runnerOf?.(target.server.info.id);
     const others = fallbacksOf(catalogue, target, frame);
     const { principal, decisions } = await decide(policy, context, target.action, [target.subject, ...others]);
     const decision = decisions[0]!;
@@ -92,7 +100,7 @@ export function createServerCalls(options: {
     const { id: server, status, reason } = target.server.info;
     if (status !== "ready" && fallbacks.length === 0 && !keepsResults(target))
       throw new AppError("unavailable", `server ${server} is ${status}: ${reason}`);
-    return { kind: "allowed", target, ready, facts, fallbacks };
+    return { kind: "allowed", target, ready, facts, fallbacks, home };
   }
 
   /** What was found when the call came may not hold any more at its turn: the policies, the catalogue (invariant 2). */
@@ -109,7 +117,7 @@ export function createServerCalls(options: {
 
   /** Nothing may come between the check and this. */
   function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink, place: string): McpAnswer {
-    const { target, ready, facts, fallbacks } = call;
+    const { target, ready, facts, fallbacks, home } = call;
     const { server } = facts;
     const meta = frame.params?.["_meta"] as { traceparent?: unknown } | null | undefined;
     const tracing = startCallTrace(frame.method, facts.tool, context.headers["traceparent"] ?? meta?.traceparent);
@@ -119,10 +127,13 @@ export function createServerCalls(options: {
       retrySafe: target.retrySafe,
       prefixed: context.scope.server === undefined,
       client: client.side,
-      runner: ready.runner ?? target.runner ?? client.runnerOf?.(server),
+      runner: ready.runner ?? target.runner ?? home,
       parked: ready.parked,
       fallbacks,
-      onRunner: client.onRunner && ((runner) => client.onRunner!(server, runner)),
+      onRunner(runner) {
+        if (needsHome(target, client)) affinities.remember(context.principal, server, runner);
+        else client.onRunner?.(server, runner);
+      },
       facts: {
         ...facts,
         protocol: client.protocol,
@@ -149,6 +160,11 @@ export function createServerCalls(options: {
     const call = turn === undefined ? checked : await checkAtTurn(asked, turn, tenant);
     return call.kind === "allowed" ? start(call, asked, sink, tenant) : call;
   };
+}
+
+/** A session says itself where it is at home. */
+function needsHome({ server }: Target, { era }: McpClient): boolean {
+  return era === "modern" && server.info.poolMode === "session";
 }
 
 type Ready =

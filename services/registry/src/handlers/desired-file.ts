@@ -91,6 +91,7 @@ function toRows({ groups, servers, tenants }: DesiredState): Parameters<typeof a
       clientCapabilities: server.clientCapabilities,
       sessionContext: server.sessionContext,
       toolRules: toToolRules(server),
+      poolMode: server.pool.mode,
     })),
   };
 }

@@ -32,7 +32,7 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
     const servers = await client.query<ServerRow>(
       `SELECT id, name, group_id AS "group", type, enabled, status, reason, era, protocol, server_info, capabilities,
          instructions, client_capabilities AS "clientCapabilities", session_context AS "sessionContext", reported_at,
-         items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", generation
+         items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", pool_mode AS "poolMode", generation
        FROM registry.servers JOIN registry.server_states ON server_id = id ORDER BY position`,
     );
     const tenants = await client.query<registryV1.Tenant>(

@@ -89,6 +89,8 @@ export interface Server {
   toolRules: ToolRule[];
   /** Counts the restarts that were asked for. */
   generation: bigint;
+  /** As in Pool. */
+  poolMode: string;
 }
 
 /** What was declared of one tool of a server. */
@@ -532,6 +534,7 @@ function createBaseServer(): Server {
     limitsBy: "",
     toolRules: [],
     generation: 0n,
+    poolMode: "",
   };
 }
 
@@ -611,6 +614,9 @@ export const Server: MessageFns<Server> = {
         throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
       }
       writer.uint32(184).uint64(message.generation);
+    }
+    if (message.poolMode !== "") {
+      writer.uint32(194).string(message.poolMode);
     }
     return writer;
   },
@@ -812,6 +818,14 @@ export const Server: MessageFns<Server> = {
             message.generation = reader.uint64() as bigint;
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.poolMode = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -856,6 +870,7 @@ export const Server: MessageFns<Server> = {
     message.generation = (object.generation !== undefined && object.generation !== null)
       ? BigInt(object.generation)
       : 0n;
+    message.poolMode = object.poolMode ?? "";
     return message;
   },
 };
