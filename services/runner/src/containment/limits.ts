@@ -38,7 +38,7 @@ export function limitScript(limits: LimitsSpec, cgroup: string | undefined): str
   return [
     ...(cgroup === undefined ? [] : [`echo 0 > '${cgroup.replaceAll("'", `'\\''`)}/cgroup.procs' || exit 125`]),
     "ulimit -c 0",
-    ...(openFiles > 0 ? [`ulimit -n ${openFiles}`] : []),
+    ...(openFiles > 0 ? [`ulimit -n ${openFiles} 2>/dev/null`] : []),
     ...(memoryBytes > 0 ? [`ulimit -d ${Math.ceil((memoryBytes + RESERVED_BYTES) / 1_024)}`] : []),
     'exec "$@"',
   ].join("; ");
