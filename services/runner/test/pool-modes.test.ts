@@ -87,7 +87,7 @@ describe("of sessions", () => {
     expect(await tally({ session: "s-1" })).toBe(4);
   });
 
-  test("of one tenant have no more processes than that may, an idle one makes room", async () => {
+  test("of one tenant have no more processes than that may; that others wait ends none of them, idle or not", async () => {
     const pool = open({ pool: { mode: "session", max: 3, maxPerTenant: 2 } });
     await ready();
     const [one, two] = await Promise.all(["s-1", "s-2"].map((session) => acquire(pool, "acme", { session })));
@@ -96,9 +96,14 @@ describe("of sessions", () => {
     await acquire(pool, "rival", { session: "s-4" });
     expect(pool.health().pool.callsWaiting).toBe(1);
     two!.release();
+    // Whoever has the state of an idle one comes first.
+    expect(pidOf(await acquire(pool, "acme", { session: "s-2" }))).toBe(pidOf(two!));
+    expect(pool.health().pool.callsWaiting).toBe(1);
+    pool.endSession("s-1");
+    one!.release();
     await three;
-    await eventually(() => expect(isRunning(pidOf(two!))).toBe(false));
-    expect(isRunning(pidOf(one!))).toBe(true);
+    await eventually(() => expect(isRunning(pidOf(one!))).toBe(false));
+    expect(isRunning(pidOf(two!))).toBe(true);
   });
 
   test("one that has ended leaves nothing, and what was opened to learn the tools ends too", async () => {

@@ -111,6 +111,9 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     };
   }
 
+  /** Until its session ends, or has rested for the pool's idle time: that others wait is no reason to forget it. */
+  const keepsState = ({ audience }: Slot) => spec.pool.mode === "session" && audience.kind === "bound";
+
   function track(work: Promise<void>): void {
     const tracked = work.finally(() => ending.delete(tracked));
     ending.add(tracked);
@@ -140,7 +143,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     endIdle(mayEnd = () => true) {
       let oldest: Slot | undefined;
       for (const slot of slots.idle()) {
-        if (slot.hidden || !mayEnd(slot)) continue;
+        if (slot.hidden || keepsState(slot) || !mayEnd(slot)) continue;
         oldest ??= slot;
         if (slot.uris.size === 0) return end(slot);
       }
