@@ -124,7 +124,8 @@ test("what was bound to a runner that is killed is taken over as well, and nothi
   await eventually(() => expect(bound()).toHaveLength(5));
   killed.kill("SIGKILL");
   await once(killed, "exit");
-  const later = await count("later", 0);
+  // It may still be delivered to the one that is gone: only what may run again is sure to be answered.
+  const later = await count("later", 0, { retrySafe: true });
 
   const all = [...unsafe, safe, halfSafe, later];
   await Promise.all(all.map(answered));
