@@ -90,6 +90,8 @@ export function createSystem(
         TOLLGATE_HTTP_PORT: String(port),
         TOLLGATE_CONFIG_FILE: join(stateDir, "tollgate.yaml"),
         TOLLGATE_STATE_DIR: join(stateDir, "runner"),
+        // Also where it is installed: tests know server processes by their pids, which are others inside of a sandbox.
+        TOLLGATE_BWRAP: "none",
         TOLLGATE_GRPC_PORT: String(grpc[service] ?? 0),
         TOLLGATE_DATABASE_URL: grpc[service] === undefined ? "" : infra.databaseUrl(service),
         TOLLGATE_POLICY_ADDRESS: `127.0.0.1:${grpc.policy}`,

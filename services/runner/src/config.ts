@@ -23,7 +23,7 @@ export const configSchema = z.object({
   groups: list,
   /** Where installed servers and the list of running processes are kept. */
   stateDir: z.string().min(1).default(".tollgate/runner"),
-  /** Bubblewrap's program: a path, or a name on PATH. */
+  /** Bubblewrap's program: a path, or a name on PATH; "none": no sandboxes. */
   bwrap: z.string().min(1).default("bwrap"),
   /** The folder to make cgroups in; "auto": the runner's own one, "none": no cgroups. */
   cgroup: z.string().min(1).default("auto"),

@@ -17,7 +17,7 @@ export async function useContainment(
 ): Promise<Containment> {
   const containment = await openContainment({
     stateDir,
-    bwrap: "no-bwrap",
+    bwrap: "none",
     cgroup: "auto",
     hiddenFolders: [],
     baseEnv: process.env,

@@ -15,7 +15,7 @@ mkdirSync(join(stateDir, "servers", "installed"), { recursive: true });
 writeFileSync(join(stateDir, "servers", "installed", "code"), "code\n");
 writeFileSync(join(stateDir, "key"), "the key");
 
-const containment = await useContainment(stateDir, { bwrap: (await bubblewrapProgram()) ?? "no-bwrap" });
+const containment = await useContainment(stateDir, { bwrap: (await bubblewrapProgram()) ?? "none" });
 const { isolation } = containment.levelOf(containedSpec({ sandbox: { mode: "auto" } }));
 
 const node = { command: process.execPath, files: [dirname(dirname(process.execPath)), process.execPath] };
@@ -176,7 +176,7 @@ describe.skipIf(isolation !== "bubblewrap")("in a sandbox", () => {
 });
 
 describe("without bubblewrap", async () => {
-  const without = await useContainment(join(dir, "without"));
+  const without = await useContainment(join(dir, "without"), { bwrap: "no-bwrap" });
 
   test("a server that requires a sandbox is refused with what to do", () => {
     expect(() => without.levelOf(containedSpec({ sandbox: { mode: "required" } }))).toThrow(

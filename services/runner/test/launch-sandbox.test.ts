@@ -12,7 +12,7 @@ import { useTempDir } from "./temp-dir.ts";
 // What a command says that it has to read is enough for it, and in a sandbox there is nothing else.
 
 const place = usePlace();
-const containment = await useContainment(useTempDir(), { bwrap: (await bubblewrapProgram()) ?? "no-bwrap" });
+const containment = await useContainment(useTempDir(), { bwrap: (await bubblewrapProgram()) ?? "none" });
 const { isolation } = containment.levelOf(containedSpec({ sandbox: { mode: "auto" } }));
 
 /** A folder with a package that has a script in a folder below, and one of Python beside it. */

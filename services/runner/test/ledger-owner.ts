@@ -8,7 +8,7 @@ const log = createLog({ name: "ledger owner", level: "silent" });
 const [stateDir = "", cgroup = "auto"] = process.argv.slice(2);
 const containment = await openContainment({
   stateDir,
-  bwrap: "no-bwrap",
+  bwrap: "none",
   cgroup,
   hiddenFolders: [],
   baseEnv: {},

@@ -48,6 +48,7 @@ async function startProcess(stateDir = mkdtempSync(join(dir, "state-"))): Promis
       TOLLGATE_BUS_PREFIX: infra.busPrefix,
       TOLLGATE_REGISTRY_ADDRESS: registry.address,
       TOLLGATE_STATE_DIR: stateDir,
+      TOLLGATE_BWRAP: "none",
     },
     stdio: ["ignore", "pipe", "inherit", "ipc"],
   });

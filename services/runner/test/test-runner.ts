@@ -22,6 +22,8 @@ export function startTestRunner(options: {
     busPrefix: infra.busPrefix,
     registryAddress: registry.address,
     stateDir: mkdtempSync(join(dir, "state-")),
+    // Also where it is installed: tests know server processes by their pids, which are others inside of a sandbox.
+    bwrap: "none",
     ...settings,
   });
   return startRunner({ ...config, baseEnv: process.env }, log);

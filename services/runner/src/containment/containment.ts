@@ -32,7 +32,7 @@ export interface Containment {
 
 export interface ContainmentOptions {
   readonly stateDir: string;
-  /** Bubblewrap's program. */
+  /** Bubblewrap's program; "none": no sandboxes. */
   readonly bwrap: string;
   /** The folder to make cgroups in; "auto": this process's own one, "none": no cgroups. */
   readonly cgroup: string;
@@ -96,7 +96,7 @@ async function findMeans({ stateDir, bwrap, cgroup, hiddenFolders, baseEnv, log 
   const isLinux = process.platform === "linux";
   if (!isLinux) return { isLinux, cgroups: undefined, bubblewrap, noSandbox: "bubblewrap is for Linux only" };
   const cgroups = cgroup === "none" ? undefined : openCgroups(cgroup === "auto" ? ownCgroup() : cgroup);
-  const noSandbox = await probe(bubblewrap);
+  const noSandbox = bwrap === "none" ? "sandboxes are switched off (TOLLGATE_BWRAP)" : await probe(bubblewrap);
   log.info(
     {
       cgroup: cgroups !== undefined,
