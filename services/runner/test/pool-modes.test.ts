@@ -203,6 +203,24 @@ describe("calls that wait", () => {
     expect(order.indexOf("other")).toBeLessThan(12);
   });
 
+  test("are never all of one tenant", async () => {
+    const pool = open({ pool: { mode: "exclusive", max: 1, maxPerTenant: 1, queue: 4 } });
+    const lease = await acquire(pool, "flood");
+    const served = ["flood", "flood", "flood", "quiet"].map((tenant) => use(pool, tenant, "echo", { message: tenant }));
+    await eventually(() => expect(pool.health().pool.callsWaiting).toBe(4));
+    await expect(acquire(pool, "quiet")).rejects.toThrow("all 1 processes are in use, and 4 calls wait already");
+    lease.release();
+    expect(await Promise.all(served)).toEqual(["flood", "flood", "flood", "quiet"]);
+    const again = await acquire(pool, "flood");
+    const waiting = [1, 2, 3].map(() => acquire(pool, "flood").catch(() => undefined));
+    await eventually(() => expect(pool.health().pool.callsWaiting).toBe(3));
+    await expect(acquire(pool, "flood")).rejects.toThrow("3 calls of the tenant wait already; try again in 1 s");
+    const closed = pool.close();
+    await Promise.all(waiting);
+    again.release();
+    await closed;
+  });
+
   test("get one of another tenant's processes where that always has calls in all of them", async () => {
     const pool = open({ pool: { callsPerProcess: 1, max: 2, maxPerTenant: 2 } });
     const leases = await Promise.all([acquire(pool, "flood"), acquire(pool, "flood")]);

@@ -34,6 +34,21 @@ export function createWaiting(options: {
 }): Waiting {
   const { name, max, waitMs, reasonOf } = options;
   const queue = createFairQueue<Waiter>();
+  /** The rest is left to others. */
+  const tenantMax = max - Math.floor(max / 4);
+  const ofTenants = new Map<string, number>();
+
+  function count(tenant: string, change: 1 | -1): void {
+    const size = (ofTenants.get(tenant) ?? 0) + change;
+    if (size === 0) ofTenants.delete(tenant);
+    else ofTenants.set(tenant, size);
+  }
+
+  function refuseIfFull(audience: Audience, { key }: Share): void {
+    if (queue.size < max && (ofTenants.get(key) ?? 0) < tenantMax) return;
+    const waiting = queue.size < max ? `${tenantMax} calls of the tenant` : `${max} calls`;
+    throw overloaded(`${reasonOf(audience)}${max === 0 ? "" : `, and ${waiting} wait already`}`);
+  }
 
   function overloaded(reason: string): AppError {
     return new AppError("overloaded", `${name}: ${reason}; try again in ${RETRY_AFTER_SECONDS} s`, {
@@ -48,8 +63,7 @@ export function createWaiting(options: {
     sizeOf: (audience, share) => queue.sizeOf(turnOf(audience, share)),
     async enter(audience, share, signal) {
       signal?.throwIfAborted();
-      if (queue.size >= max)
-        throw overloaded(`${reasonOf(audience)}${max === 0 ? "" : `, and ${max} calls wait already`}`);
+      refuseIfFull(audience, share);
       return new Promise<Slot>((resolve, reject) => {
         const timer = setTimeout(() => {
           leave();
@@ -59,10 +73,15 @@ export function createWaiting(options: {
           leave();
           refuse(signal!.reason);
         };
-        const settle = () => (clearTimeout(timer), signal?.removeEventListener("abort", onAbort));
+        const settle = () => {
+          count(share.key, -1);
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", onAbort);
+        };
         const take = (slot: Slot) => (settle(), resolve(slot));
         const refuse = (error: unknown) => (settle(), reject(error as Error));
         const leave = queue.push({ audience, take, refuse }, { key: turnOf(audience, share), weight: share.weight });
+        count(share.key, 1);
         signal?.addEventListener("abort", onAbort, { once: true });
       });
     },
