@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { bubblewrapProgram, eventually } from "@tollgate/testkit";
@@ -99,6 +99,15 @@ describe.skipIf(isolation !== "bubblewrap")("in a sandbox", () => {
     const script = `cat ${join(installed, "code")}; cat ${join(stateDir, "key")} 2>&1`;
     const said = await outputOf(start(script, { read: [dir] }, { files: [installed] }));
     expect(said).toMatch(/^code\n.*No such file/);
+  });
+
+  test("nor by way of a link to where it is", async () => {
+    const link = join(dir, "link");
+    symlinkSync(dir, link);
+    const said = await outputOf(
+      start(`cat ${join(link, "state", "key")} 2>&1; cat ${join(link, "other", "text")}`, { read: [link] }),
+    );
+    expect(said).toMatch(/No such file.*\nwhat it says$/);
   });
 
   test("the environment is what was declared", async () => {

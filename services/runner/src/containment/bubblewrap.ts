@@ -32,7 +32,7 @@ const CA_VARIABLES = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 /** Bubblewrap as it is on this machine. */
 export interface Bubblewrap {
   readonly program: string;
-  /** Folders of the installation's own, which no server sees, wherever they lie. */
+  /** Folders of the installation's own that no server sees, by their real paths. */
   readonly hidden: readonly string[];
 }
 
@@ -101,8 +101,14 @@ function mountsOf({ hidden }: Bubblewrap, { sandbox, workingDir }: Sandboxed, co
   for (const path of sandbox.read) mounts.set(path, "--ro-bind");
   for (const path of sandbox.write) mounts.set(path, "--bind");
   const shown = [...SYSTEM_FOLDERS, ...mounts.keys()];
-  for (const path of hidden) if (existsSync(path) && isInOneOf(path, shown)) mounts.set(path, "--tmpfs");
+  for (const path of shown.flatMap((folder) => placesBelow(folder, hidden))) mounts.set(path, "--tmpfs");
   return [...mounts].toSorted(([a], [b]) => a.length - b.length);
+}
+
+/** Where folders are seen that are below this one, which may be a link to another place. */
+function placesBelow(folder: string, folders: readonly string[]): string[] {
+  const real = existsSync(folder) ? realpathSync(folder) : folder;
+  return folders.filter((each) => isInOneOf(each, [real])).map((each) => folder + each.slice(real.length));
 }
 
 /** The one that was declared; else the runner's own where that can be seen: a script's path may start there. */

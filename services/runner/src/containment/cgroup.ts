@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { AppError } from "@tollgate/errors";
 import type { LimitsSpec } from "../domain/server-spec.ts";
 import { THREADS_PER_PROCESS } from "./limits.ts";
 
@@ -16,6 +17,7 @@ const FOLDER = /^tollgate-(\d+)-[0-9a-f]+$/;
 /** Where this runner makes cgroups (version 2), and what they can hold. */
 export interface CgroupPlace {
   readonly controllers: ReadonlySet<Controller>;
+  /** @throws {AppError} `unavailable` where there are too many */
   create(limits: LimitsSpec): Cgroup;
   close(): void;
 }
@@ -66,12 +68,20 @@ export function openCgroups(own: string | undefined): CgroupPlace | undefined {
     controllers,
     create(limits) {
       const cgroup = join(dir, `p${(count += 1)}`);
-      mkdirSync(cgroup);
+      makeFolder(cgroup);
       setLimits(cgroup, limits, controllers);
       return cgroupAt(cgroup);
     },
     close: () => remove(dir),
   };
+}
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir);
+  } catch (cause) {
+    throw new AppError("unavailable", `no cgroup could be made: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** Those that can be had in folders below `dir`. */

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync, realpathSync } from "node:fs";
 import type { Isolation, LimitsBy } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
@@ -92,7 +93,10 @@ export async function openContainment(options: ContainmentOptions): Promise<Cont
 
 async function findMeans({ stateDir, bwrap, cgroup, hiddenFolders, baseEnv, log }: ContainmentOptions): Promise<Means> {
   const program = findExecutable({ command: bwrap, cwd: process.cwd(), env: baseEnv }) ?? bwrap;
-  const bubblewrap = { program, hidden: [stateDir, ...hiddenFolders] };
+  const bubblewrap = {
+    program,
+    hidden: [stateDir, ...hiddenFolders].filter((each) => existsSync(each)).map((each) => realpathSync(each)),
+  };
   const isLinux = process.platform === "linux";
   if (!isLinux) return { isLinux, cgroups: undefined, bubblewrap, noSandbox: "bubblewrap is for Linux only" };
   const cgroups = cgroup === "none" ? undefined : openCgroups(cgroup === "auto" ? ownCgroup() : cgroup);

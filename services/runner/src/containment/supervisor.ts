@@ -69,9 +69,9 @@ export function createSupervisor(): Supervisor {
 
   /** The timers run only while there is something to look at. */
   function schedule(): void {
-    if (entries.size === 0) looking = void clearInterval(looking);
+    if (entries.size === 0) looking = stopTimer(looking);
     else looking ??= setInterval(() => entries.forEach(measure), LOOK_MS).unref();
-    if (brakes.size === 0) braking = void clearInterval(braking);
+    if (brakes.size === 0) braking = stopTimer(braking);
     else braking ??= setInterval(() => brakes.forEach((brake) => brake()), BRAKE_MS).unref();
   }
 
@@ -146,4 +146,8 @@ function createBrake({ set, brakedMillis }: Watched): () => void {
     if (stop) set.stop();
     else set.resume();
   };
+}
+
+function stopTimer(timer: NodeJS.Timeout | undefined): undefined {
+  clearInterval(timer);
 }
