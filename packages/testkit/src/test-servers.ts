@@ -17,7 +17,7 @@ export interface ServerUrls {
 }
 
 export interface Servers extends ServerUrls {
-  stop(): Promise<void>;
+  stop(this: void): Promise<void>;
 }
 
 /**

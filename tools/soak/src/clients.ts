@@ -23,7 +23,7 @@ export function callerOf({ system }: Stage, tenant: string): CallTool {
 export async function openSession(
   { system }: Stage,
   tenant: string,
-): Promise<{ readonly call: CallTool; end(): Promise<void> }> {
+): Promise<{ readonly call: CallTool; end(this: void): Promise<void> }> {
   const [url, token] = [`${system.gatewayUrl}/mcp`, system.tokenOf(tenant)];
   const client = await legacyClient({ url, token });
   const headers = { authorization: `Bearer ${token}`, "mcp-session-id": client.session };

@@ -47,7 +47,10 @@ export function createResultCache({ max, maxBytes }: { max: number; maxBytes: nu
     find(key, since) {
       const entry = entries.get(key);
       if (entry === undefined) return undefined;
-      if (entry.at < since) return void remove(key);
+      if (entry.at < since) {
+        remove(key);
+        return undefined;
+      }
       entries.delete(key);
       entries.set(key, entry);
       return { text: entry.bytes.toString(), era: entry.era, at: entry.at };

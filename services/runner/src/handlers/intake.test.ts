@@ -11,7 +11,7 @@ function entering() {
   return {
     intake,
     begun,
-    enter(tenant: string, count: number) {
+    enter: (tenant: string, count: number): void => {
       for (let n = 0; n < count; n++) {
         const waiting = intake.enter(shareOf(tenant));
         if (waiting === undefined) begun.push(tenant);

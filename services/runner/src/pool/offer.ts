@@ -10,11 +10,11 @@ const RELIST_DELAY_MS = 200;
 /** What a server offers, as a pool has learned it last. */
 export interface KnownOffer {
   /** Asks a connection. @throws {AppError} `unavailable` */
-  learn(slot: Slot): Promise<void>;
+  learn(this: void, slot: Slot): Promise<void>;
   /** It has said that something has changed. */
   relearn(slot: Slot): void;
   /** The headers that a modern remote server wants to see some of a tool's arguments in. */
-  paramHeaders(tool: string, args: unknown): Readonly<Record<string, string>> | undefined;
+  paramHeaders(this: void, tool: string, args: unknown): Readonly<Record<string, string>> | undefined;
   stop(): void;
 }
 

@@ -21,7 +21,7 @@ export interface Updates {
   want(now: WantedUpdates): void;
   /** Has one connection of each audience of the tenant subscribe to what that wants, and the others to nothing. */
   subscribe(slots: Iterable<Slot>, tenant: string | undefined): void;
-  take(slot: Slot, frame: NotificationFrame): void;
+  take(this: void, slot: Slot, frame: NotificationFrame): void;
 }
 
 export function createUpdates(onResourceUpdated: ResourceListener): Updates {

@@ -79,7 +79,7 @@ export function createWaiting(options: {
           signal?.removeEventListener("abort", onAbort);
         };
         const take = (slot: Slot) => (settle(), resolve(slot));
-        const refuse = (error: unknown) => (settle(), reject(error as Error));
+        const refuse = (error: unknown) => (settle(), reject(error));
         const leave = queue.push({ audience, take, refuse }, { key: turnOf(audience, share), weight: share.weight });
         count(share.key, 1);
         signal?.addEventListener("abort", onAbort, { once: true });
