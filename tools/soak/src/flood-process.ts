@@ -35,7 +35,7 @@ process.on("message", (message: FloodOrder | "begin" | "end") => {
 });
 process.on("disconnect", () => process.exit());
 
-/** Each client that is refused comes again when it is told to, as real ones do. */
+/** Each client that is refused comes again when it is told to, or somewhat later, as real ones do. */
 async function flood({ url, token, tool, ms, lanes }: FloodOrder, signal: AbortSignal): Promise<Flooded> {
   const client = modernClient({ url, token });
   const told = new Set<string>();
@@ -47,7 +47,7 @@ async function flood({ url, token, tool, ms, lanes }: FloodOrder, signal: AbortS
       else {
         counts.refused += 1;
         if (told.size < TOLD_MAX) told.add(last.error.message);
-        await pause(1000 * (last.error.data?.retryAfterSeconds ?? 1), signal);
+        await pause(1000 * (last.error.data?.retryAfterSeconds ?? 1) * (1 + Math.random()), signal);
       }
     }
   };

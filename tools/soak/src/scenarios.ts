@@ -27,12 +27,12 @@ export function scenariosFor(minutes: number): Readonly<Record<string, Scenario>
     flood: {
       title: "One tenant floods with ten times its share",
       setting: floodSetting,
-      play: (stage) => flood(stage, { phaseMs: Math.max(2_000, 10_000 * share) }),
+      play: (stage) => flood(stage, { phaseMs: Math.max(3_000, 6_000 * share) }),
     },
     misbehaving: {
       title: "Tools that misbehave",
       setting: misbehavingSetting,
-      play: (stage) => misbehaving(stage, { phaseMs: Math.max(4_000, 8_000 * share) }),
+      play: (stage) => misbehaving(stage, { phaseMs: Math.max(2_000, 3_000 * share) }),
     },
     kills: {
       title: "kill -9 of runners and processes",
