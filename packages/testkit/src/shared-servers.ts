@@ -8,7 +8,9 @@ const SERVICES = ["policy", "registry", "audit", "metering"];
 const TEMPLATE = "tollgate_template";
 
 /** One NATS and one PostgreSQL with a template of the services' database, for as long as this process lives. */
-export async function startSharedServers(backend: Backend): Promise<SharedServers & { stop(this: void): Promise<void> }> {
+export async function startSharedServers(
+  backend: Backend,
+): Promise<SharedServers & { stop(this: void): Promise<void> }> {
   const servers = await startServers(backend);
   const { natsUrl, adminUrl } = servers;
   try {
