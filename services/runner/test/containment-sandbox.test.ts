@@ -66,6 +66,14 @@ describe.skipIf(isolation !== "bubblewrap")("in a sandbox", () => {
     expect(said).toMatch(/^written\n.*Read-only file system$/);
   });
 
+  test("no device can be made and nothing mounted: the machine's disks would be a way out", async () => {
+    const said = await outputOf(
+      start("mknod $TMPDIR/disk b 8 0 2>&1 && echo MADE; mount -t tmpfs none $TMPDIR 2>&1 && echo MOUNTED; echo end"),
+    );
+    expect(said).toMatch(/end$/);
+    expect(said).not.toMatch(/MADE|MOUNTED/);
+  });
+
   test("the working directory can be read", async () => {
     const said = await outputOf(start("pwd; cat text; touch new 2>&1", {}, { workingDir: declared }));
     expect(said).toMatch(new RegExp(`^${declared}\nwhat it says\n.*Read-only file system$`));

@@ -26,6 +26,7 @@ const HIDDEN = [
   "/etc/docker",
   "/etc/kubernetes",
 ];
+const KEPT_OF_ROOT = ["CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_CHOWN"];
 /** Variables that name a file which a server reads for its certificate authorities. */
 const CA_VARIABLES = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
@@ -139,8 +140,8 @@ function viewArgs(memoryBytes: number, { network }: ServerSpec["sandbox"]): stri
     "--unshare-pid",
     "--unshare-ipc",
     "--unshare-uts",
-    // Root needs none, and would lose its rights over files of others in one.
-    ...(isRoot() ? [] : ["--unshare-user"]),
+    // Root would lose its rights over files of others in one; of its other rights, such as making devices, it keeps none.
+    ...(isRoot() ? ["--cap-drop", "ALL", ...KEPT_OF_ROOT.flatMap((each) => ["--cap-add", each])] : ["--unshare-user"]),
     ...(network ? [] : ["--unshare-net"]),
     ...SYSTEM_FOLDERS.flatMap(systemFolder),
     ...HIDDEN.flatMap((path) => (existsSync(path) ? hide(path) : [])),
