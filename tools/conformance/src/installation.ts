@@ -12,6 +12,8 @@ const READY_TIMEOUT_MS = 30_000;
 const READY_CHECK_MS = 200;
 const BRIDGE = join(import.meta.dirname, "../../bridge/dist/tollgate-bridge.mjs");
 const GROUP = "conformance";
+/** The suite leaves requests that ask it for input as they are, and each holds its process for minutes. */
+const POOL = { max: 64, max_per_tenant: 64 };
 const ERAS = ["legacy", "modern"] as const;
 
 type HttpUrls = Readonly<Record<(typeof ERAS)[number], string>>;
@@ -61,7 +63,14 @@ export async function startInstallation(options: { httpUrls: HttpUrls; withBridg
 
 function serversOf(httpUrls: HttpUrls): object[] {
   return ERAS.flatMap((era) => [
-    { id: `conformance-stdio-${era}`, group: GROUP, type: "node", command: SERVER_PROGRAM, args: ["--era", era] },
+    {
+      id: `conformance-stdio-${era}`,
+      group: GROUP,
+      type: "node",
+      command: SERVER_PROGRAM,
+      args: ["--era", era],
+      pool: POOL,
+    },
     {
       id: `conformance-http-${era}`,
       group: GROUP,
@@ -80,6 +89,7 @@ function bridgesTo(gatewayUrl: string, token: string) {
     command: BRIDGE,
     args: ["--url", gatewayUrl + routeOf(`conformance-stdio-${era}`)],
     env: { TOLLGATE_TOKEN: token },
+    pool: POOL,
   }));
 }
 
