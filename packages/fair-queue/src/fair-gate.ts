@@ -20,6 +20,8 @@ export interface FairGate {
    */
   enter(share: Share, signal?: AbortSignal): Promise<void> | undefined;
   leave(key: string): void;
+  /** Enters if that can be at once. */
+  tryEnter(share: Share): boolean;
 }
 
 interface Waiter {
@@ -50,6 +52,12 @@ export function createFairGate(options: {
     insideOf.set(key, (insideOf.get(key) ?? 0) + 1);
   }
 
+  function tryEnter({ key }: Share): boolean {
+    const enters = queue.sizeOf(key) === 0 && hasRoom(key);
+    if (enters) take(key);
+    return enters;
+  }
+
   function wait(share: Share, signal: AbortSignal | undefined): Promise<void> {
     const { key } = share;
     return new Promise<void>((resolve, reject) => {
@@ -70,13 +78,11 @@ export function createFairGate(options: {
     get waiting() {
       return queue.size;
     },
+    tryEnter,
     enter(share, signal) {
       const { key } = share;
       signal?.throwIfAborted();
-      if (queue.sizeOf(key) === 0 && hasRoom(key)) {
-        take(key);
-        return undefined;
-      }
+      if (tryEnter(share)) return undefined;
       const { waiting } = limitsOf(key);
       if (queue.sizeOf(key) < waiting) return wait(share, signal);
       throw overloaded(`${reasonFor(key)}${waiting === 0 ? "" : `, and ${waiting} wait`}`);

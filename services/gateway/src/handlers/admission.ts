@@ -48,9 +48,12 @@ export function createAdmission(options: {
     },
     enter(facts, sink) {
       const { lane, weight } = planOf(facts.tenant);
+      const share = shareOf(facts.tenant, lane, weight);
+      if (gate.tryEnter(share)) return undefined;
+      // Made for the few that have to wait.
       const leaving = new AbortController();
       try {
-        const turn = gate.enter(shareOf(facts.tenant, lane, weight), leaving.signal);
+        const turn = gate.enter(share, leaving.signal);
         if (turn === undefined) return undefined;
         sink.onWaiting?.(() => leaving.abort(new AppError("cancelled", "the call was cancelled")));
         return turn.catch((error: unknown) => Promise.reject(recorded(facts, error)));
