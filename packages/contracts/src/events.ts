@@ -17,6 +17,27 @@ export interface Decision {
   readonly policies: readonly string[];
   readonly revision: number;
   readonly reason: string;
+  /** The approval that it rests on. */
+  readonly approval?: string;
+}
+
+/** What a tool can do, and so what a call of it demands (docs/risk.md). */
+export const RISKS = ["LOW", "MEDIUM", "HIGH", "CRITICAL"] as const;
+export type Risk = (typeof RISKS)[number];
+
+/** What the decision knew beside who and what, so that it can be repeated. Absent: LOW, none, not known. */
+export interface DecisionFacts {
+  readonly roles?: readonly string[];
+  /** The client's address. */
+  readonly address?: string;
+  readonly environment?: string;
+  readonly risk?: Risk;
+  readonly sandboxed?: true;
+  /** How the user has signed in. */
+  readonly amr?: readonly string[];
+  readonly acr?: string;
+  /** What proved who it is: the token's or certificate's name, or the issuer. */
+  readonly credential?: string;
 }
 
 /** How soon calls are due, as a tenant's plan says. Runners weigh them. */
@@ -32,7 +53,7 @@ export interface Caller {
 }
 
 /** What the gateway knows of a call when it takes it in. Carried through CALLS and repeated in the outcome event. */
-export interface CallFacts extends Caller {
+export interface CallFacts extends Caller, DecisionFacts {
   readonly group: string;
   readonly server: string;
   /** As the server names it, without prefix: the tool or prompt, or a resource's uri; empty where a method has neither. */
@@ -81,7 +102,7 @@ export type CallFallback =
   | { readonly cachedAt: number };
 
 /** `audit.v1.<tenant>.refusal`: a request that was not let in. */
-export interface RefusalEvent extends Partial<Caller> {
+export interface RefusalEvent extends Partial<Caller>, DecisionFacts {
   readonly v: 1;
   readonly kind: "refusal";
   readonly id: string;
@@ -99,7 +120,48 @@ export interface RefusalEvent extends Partial<Caller> {
   readonly count: number;
 }
 
-export type AuditEvent = CallEvent | RefusalEvent;
+/** `audit.v1.<tenant>.approval`: what became of a request for approval. */
+export interface ApprovalEvent {
+  readonly v: 1;
+  readonly kind: "approval";
+  readonly id: string;
+  readonly tenant: string;
+  /** Unix milliseconds. */
+  readonly endedAt: number;
+  readonly change: "requested" | "voted" | "approved" | "denied" | "revoked" | "expired";
+  /** The approval's id. */
+  readonly approval: string;
+  /** Who wants to call. */
+  readonly principal: string;
+  /** Who has changed it, where that is somebody else. */
+  readonly by?: string;
+  readonly group: string;
+  readonly server: string;
+  readonly tool: string;
+  readonly risk: Risk;
+  readonly reason: string;
+}
+
+/** `audit.v1.<tenant>.alert`: what somebody has to look at now. */
+export interface AlertEvent {
+  readonly v: 1;
+  readonly kind: "alert";
+  readonly id: string;
+  readonly tenant: string;
+  /** Unix milliseconds. */
+  readonly endedAt: number;
+  /** `critical_call`: a call of a CRITICAL tool was asked for or let in; `authentication`: failures keep coming. */
+  readonly code: "critical_call" | "authentication";
+  readonly principal?: string;
+  readonly group?: string;
+  readonly server?: string;
+  readonly tool?: string;
+  readonly approval?: string;
+  readonly address?: string;
+  readonly reason: string;
+}
+
+export type AuditEvent = CallEvent | RefusalEvent | ApprovalEvent | AlertEvent;
 
 /** What a server may learn of the client beside its request. */
 export interface ClientSide {
@@ -243,6 +305,11 @@ export function parseAuditEvent(line: string): Parsed<AuditEvent> {
     return { ok: true, value: event as RefusalEvent };
   }
   if (event.kind === "call") return checkCall(event);
+  const other = event as { readonly kind?: unknown; readonly change?: unknown; readonly code?: unknown };
+  if (other.kind === "approval" && typeof other.change === "string")
+    return { ok: true, value: event as unknown as ApprovalEvent };
+  if (other.kind === "alert" && typeof other.code === "string")
+    return { ok: true, value: event as unknown as AlertEvent };
   return refuse(`unknown kind ${shown((event as { kind?: unknown }).kind)}`);
 }
 

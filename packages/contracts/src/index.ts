@@ -1,6 +1,8 @@
 export { isCallId, newCallId, timeOfId } from "./ids.ts";
 export {
+  type AlertEvent,
   type AnswerEnvelope,
+  type ApprovalEvent,
   type AuditEvent,
   type CallEnvelope,
   type CallEvent,
@@ -8,6 +10,7 @@ export {
   type CallFacts,
   type ClientSide,
   type Decision,
+  type DecisionFacts,
   type CallFallback,
   type FallbackTool,
   type Interest,
@@ -23,6 +26,8 @@ export {
   type RefusalEvent,
   type ReplyEnvelope,
   type ResourceUpdate,
+  type Risk,
+  RISKS,
   runnerOfQuestion,
   STREAM_AFTER_MS,
   streamOwner,

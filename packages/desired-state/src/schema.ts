@@ -1,4 +1,4 @@
-import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
+import { NAME_PATTERN, type Parsed, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
 import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
@@ -104,6 +104,8 @@ const server = z.strictObject({
     .max(LIST_MAX)
     .default([...CLIENT_CAPABILITIES]),
   session_context: boolean.default(false),
+  environment: name.optional(),
+  risk: z.enum(RISKS).default("LOW"),
   enabled: boolean.default(true),
 });
 const policy = z.strictObject({

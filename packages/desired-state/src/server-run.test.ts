@@ -204,7 +204,7 @@ describe("rules for tools", () => {
     const search =
       "search: { call_timeout: 2, fallback: [{ server: b }, { server: b, tool: find }], cached_result: 60 }";
     expect(serverOf(`${NPX}, tools: { ${write}, ${search}, 'a.b': {} }`, OTHERS).toolRules).toEqual([
-      { tool: "write", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 },
+      { tool: "write", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" },
       {
         tool: "search",
         concurrency: 0,
@@ -214,8 +214,9 @@ describe("rules for tools", () => {
           { server: "b", tool: "find" },
         ],
         cachedResultMs: 60_000,
+        risk: "",
       },
-      { tool: "a.b", concurrency: 0, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 },
+      { tool: "a.b", concurrency: 0, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" },
     ]);
   });
 

@@ -1,4 +1,5 @@
 import { dirname, resolve } from "node:path";
+import { type Risk, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { boolean, number } from "./scalars.ts";
 
@@ -77,6 +78,7 @@ export const toolRuleSchema = z.strictObject({
   call_timeout: seconds.optional(),
   fallback: z.array(fallbackSchema).max(FALLBACKS_MAX).default([]),
   cached_result: seconds.optional(),
+  risk: z.enum(RISKS).optional(),
 });
 
 export interface DesiredPool {
@@ -119,6 +121,8 @@ export interface DesiredToolRule {
   readonly fallbacks: readonly { readonly server: string; readonly tool: string }[];
   /** 0 means that results are not kept. */
   readonly cachedResultMs: number;
+  /** Empty: the server's. */
+  readonly risk: Risk | "";
 }
 
 /** 0 where it is not given, and only there: it means no limit. */
@@ -169,5 +173,6 @@ export function toToolRules(rules: Readonly<Record<string, z.infer<typeof toolRu
     callTimeoutMs: milliseconds(rule.call_timeout),
     fallbacks: rule.fallback.map((each) => ({ server: each.server, tool: each.tool ?? tool })),
     cachedResultMs: milliseconds(rule.cached_result),
+    risk: rule.risk ?? "",
   }));
 }

@@ -68,6 +68,8 @@ function toServer(
     // One order, whatever the file's: it is part of what a server's spec is compared by.
     clientCapabilities: CLIENT_CAPABILITIES.filter((each) => entry.client_capabilities.includes(each)),
     sessionContext: entry.session_context,
+    environment: entry.environment ?? "",
+    risk: entry.risk,
     enabled: entry.enabled,
     secrets,
     written: withoutPlainSecrets(written),

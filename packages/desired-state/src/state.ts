@@ -1,3 +1,4 @@
+import type { Risk } from "@tollgate/contracts";
 import type { DesiredOauth } from "./oauth.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 import type { DesiredTenant } from "./tenants.ts";
@@ -86,6 +87,10 @@ export interface DesiredServer {
   readonly clientCapabilities: readonly ClientCapability[];
   /** The server is told who calls. */
   readonly sessionContext: boolean;
+  /** Such as "production"; empty where none is declared. */
+  readonly environment: string;
+  /** Of its tools that say nothing else. */
+  readonly risk: Risk;
   readonly enabled: boolean;
   /** What each `${NAME}` and `${secret:NAME}` in its entry stands for. */
   readonly secrets: readonly string[];

@@ -14,6 +14,7 @@ const TOOL_RULE = {
   callTimeoutMs: 0,
   fallbacks: [{ server: "two", tool: "echo" }],
   cachedResultMs: 1_000,
+  risk: "",
 };
 
 beforeAll(async () => {

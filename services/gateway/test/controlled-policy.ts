@@ -39,7 +39,13 @@ export interface ControlledPolicy {
 }
 
 export function principal(fields: Partial<policyV1.Principal> = {}): policyV1.Principal {
-  return { id: "dev", tenant: "acme", team: "platform", roles: [], permissions: ["mcp"], ...fields };
+  return policyV1.Principal.fromPartial({
+    id: "dev",
+    tenant: "acme",
+    team: "platform",
+    permissions: ["mcp"],
+    ...fields,
+  });
 }
 
 export async function startPolicy(options: {
@@ -52,7 +58,13 @@ export async function startPolicy(options: {
 
   const send = (stream: Stream) => {
     if (policy.renewing)
-      stream.write({ revision, leaseMs: policy.leaseMs, echo: policy.echo ?? streams.get(stream) ?? 0n });
+      stream.write({
+        revision,
+        leaseMs: policy.leaseMs,
+        echo: policy.echo ?? streams.get(stream) ?? 0n,
+        addressMatters: false,
+        endedSessions: [],
+      });
   };
   const policy: ControlledPolicy = {
     address: "",
@@ -92,7 +104,8 @@ export async function startPolicy(options: {
       await policy.beforeDecide();
       const decisions = request.resources.map((resource) => {
         const allow = policy.allow(request, resource);
-        return { allow, policyIds: [allow ? "all" : "none"], reason: allow ? "allowed" : "denied by none" };
+        const reason = allow ? "allowed" : "denied by none";
+        return policyV1.Decision.fromPartial({ allow, policyIds: [allow ? "all" : "none"], reason });
       });
       return { decisions, revision: answered() };
     }),

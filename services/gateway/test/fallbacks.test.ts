@@ -7,7 +7,7 @@ import { refusalsOn } from "./running-gateway.ts";
 import { registryServer, registryTool } from "./sample-catalogue.ts";
 
 const installation = useInstallation();
-const NEVER = { concurrency: 0, callTimeoutMs: 0, cachedResultMs: 0, fallbacks: [] };
+const NEVER = { concurrency: 0, callTimeoutMs: 0, cachedResultMs: 0, risk: "", fallbacks: [] };
 const RULES: registryV1.ToolRule[] = [
   {
     ...NEVER,
@@ -17,7 +17,7 @@ const RULES: registryV1.ToolRule[] = [
       { server: "three", tool: "safe" },
     ],
   },
-  { ...NEVER, tool: "safe", cachedResultMs: 60_000 },
+  { ...NEVER, tool: "safe", cachedResultMs: 60_000, risk: "" },
 ];
 let marks = 0;
 

@@ -4,6 +4,7 @@ import { openLife } from "@tollgate/service";
 import { eventually, legacyClient, modernClient, postMcp, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type AnsweringRunner, startRunner } from "./answering-runner.ts";
+import { principal } from "./controlled-policy.ts";
 import { refusalsOn, startSurroundings, type Surroundings } from "./running-gateway.ts";
 
 const REQUEST_TIMEOUT_MS = 1_000;
@@ -219,7 +220,7 @@ describe("clients that leave", () => {
 
   test("a modern one that left while its call was being decided cancels it too", async () => {
     runner.onCall = () => undefined;
-    around.policy.tokens.set("late-token", { id: "late", tenant: "late", team: "", roles: [], permissions: ["mcp"] });
+    around.policy.tokens.set("late-token", principal({ id: "late", tenant: "late", team: "" }));
     const { socket } = openSocket();
     // Decided by nobody yet, so that policy is asked; the client is gone when the answer comes.
     around.policy.allow = () => {

@@ -38,9 +38,13 @@ const tool = (name: string, of = "fixture"): Subject => ({
   server: of,
   name,
   sandboxed: false,
+  environment: "",
+  risk: "LOW",
 });
 const authenticate = async (token = "token") => policy.authenticate(token);
-const decide = async (tools = [tool("echo")], whose = principal()) => policy.decide(whose, "tools/call", tools);
+const asker = (whose = principal()) => ({ principal: whose, address: "127.0.0.1" });
+const rule = async (tools = [tool("echo")], whose = principal()) => policy.decide(asker(whose), "tools/call", tools);
+const decide = async (...args: Parameters<typeof rule>) => (await rule(...args)).map(({ decision }) => decision);
 
 describe("within the lease", () => {
   beforeEach(async () => {
@@ -56,7 +60,7 @@ describe("within the lease", () => {
     expect(server.asked).toEqual({ authenticate: 1, decide: 1 });
     // What is remembered is there at once.
     expect(policy.authenticate("token")).not.toBeInstanceOf(Promise);
-    expect(policy.decide(principal(), "tools/call", [tool("echo")])).not.toBeInstanceOf(Promise);
+    expect(policy.decide(asker(), "tools/call", [tool("echo")])).not.toBeInstanceOf(Promise);
   });
 
   test("each token, principal, tenant, server and tool has an answer of its own", async () => {

@@ -30,6 +30,8 @@ export function registryServer(fields: Partial<registryV1.Server> & { id: string
     toolRules: [],
     generation: 0n,
     poolMode: "multiplexed",
+    environment: "",
+    risk: "",
     ...fields,
   };
 }

@@ -16,7 +16,7 @@ import { createAccessTokens } from "./handlers/access-tokens.ts";
 import { openAuthority } from "./handlers/authority.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
-import { policyHandlers } from "./handlers/grpc.ts";
+import { grpcHandlers } from "./handlers/grpc.ts";
 import { policyMetrics } from "./metrics.ts";
 import { createWatchHub } from "./handlers/watch.ts";
 
@@ -52,7 +52,7 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   await followFile({ config, authority, metrics, life, log });
 
   const accessTokens = createAccessTokens({ signal: life.signal, log });
-  const handlers = policyHandlers({ authority, accessTokens, hub, metrics, log });
+  const handlers = grpcHandlers({ authority, accessTokens, hub, metrics, log });
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,

@@ -1,6 +1,7 @@
 // What one decision costs, without the gateway's cache: `npm run decide-cost -w services/policy`. All policies but
 // those of the last line concern the subject, as at worst they may.
 import { decider } from "../src/domain/decision.ts";
+import { NO_SETTINGS } from "../src/domain/settings.ts";
 import { buildState } from "../src/domain/state.ts";
 import { hashToken } from "../src/domain/token.ts";
 
@@ -31,7 +32,7 @@ function stateWith(count: number, concerning: number) {
     expiresAtMs: undefined,
     revokedAtMs: undefined,
   };
-  return buildState({ revision: 1, tokens: [token], oauth: undefined, policies });
+  return buildState(1, { tokens: [token], settings: NO_SETTINGS, policies });
 }
 
 function at(sorted: readonly number[], share: number): string {

@@ -17,7 +17,7 @@ export function watchAs(policy: RunningPolicy, name: string, options: { answers?
   function ask(takenRevision: bigint): void {
     sequence += 1n;
     asked.set(sequence, performance.now());
-    stream.write({ gateway: name, takenRevision, sequence });
+    stream.write({ gateway: name, takenRevision, sequence, used: [] });
   }
 
   stream.on("data", (message: policyV1.WatchResponse) => {

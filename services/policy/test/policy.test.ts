@@ -220,9 +220,9 @@ describe("policies through the API", () => {
 
   test("may require a sandbox, in every version that is kept", async () => {
     const principal = await dev();
-    const bare = { id: "no-bare", resources: ["files:*"], requireSandbox: true };
+    const bare = { id: "no-bare", resources: ["files:*"], conditions: '{"require_sandbox":true}' };
     expect((await policy.putPolicy(bare)).policy).toMatchObject({
-      requireSandbox: true,
+      conditions: '{"require_sandbox":true}',
       version: 1n,
       cedar: expect.stringContaining("!resource.sandboxed"),
     });
@@ -233,11 +233,14 @@ describe("policies through the API", () => {
     });
     expect(await policy.mayCall(principal, "files", "read_a", { sandboxed: true })).toMatchObject({ allow: true });
 
-    expect((await policy.putPolicy({ ...bare, requireSandbox: false })).policy).toMatchObject({ version: 2n });
+    expect((await policy.putPolicy({ ...bare, conditions: "" })).policy).toMatchObject({ version: 2n });
     expect((await policy.mayCall(principal, "files", "read_a", { sandboxed: true })).allow).toBe(false);
     await policy.putPolicy(bare);
     await restart();
-    expect((await policy.listPolicies()).policies.at(-1)).toMatchObject({ id: "no-bare", requireSandbox: true });
+    expect((await policy.listPolicies()).policies.at(-1)).toMatchObject({
+      id: "no-bare",
+      conditions: '{"require_sandbox":true}',
+    });
     await policy.deletePolicy("no-bare");
     const history = await query(
       "SELECT version, change, require_sandbox FROM policy.policy_history WHERE id = 'no-bare' ORDER BY version",
@@ -330,7 +333,7 @@ describe("the file", () => {
     expect((await policy.mayCall(principal, "files", "write_a", { sandboxed: true })).allow).toBe(false);
     expect(await policy.listPolicies()).toMatchObject({
       revision: revision + 1n,
-      policies: [{ id: "allow-dev", requireSandbox: true, version: 2n }],
+      policies: [{ id: "allow-dev", conditions: '{"require_sandbox":true}', version: 2n }],
     });
   });
 

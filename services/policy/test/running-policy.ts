@@ -55,8 +55,14 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string 
     client,
     metadata,
     writeFile: (text: string) => writeFile(file, text),
-    authenticate: (token: string) => callUnary(client.authenticate.bind(client), { token }, unary),
-    decide: (request: policyV1.DecideRequest) => callUnary(client.decide.bind(client), request, unary),
+    authenticate: (token: string) =>
+      callUnary(client.authenticate.bind(client), policyV1.AuthenticateRequest.fromPartial({ token }), unary),
+    decide: ({ resources, ...request }: Question) =>
+      callUnary(
+        client.decide.bind(client),
+        { address: "", arguments: undefined, ...request, resources: resources.map((each) => ({ ...ANY, ...each })) },
+        unary,
+      ),
     /** One decision on `tools/call`. */
     async mayCall(
       principal: policyV1.Principal | undefined,
@@ -64,8 +70,11 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string 
       tool: string,
       { sandboxed = false } = {},
     ): Promise<policyV1.Decision> {
-      const request = { principal, action: "tools/call", resources: [{ group: "disk", server, tool, sandboxed }] };
-      const { decisions } = await callUnary(client.decide.bind(client), request, unary);
+      const { decisions } = await this.decide({
+        principal,
+        action: "tools/call",
+        resources: [{ group: "disk", server, tool, sandboxed }],
+      });
       return decisions[0]!;
     },
     listPolicies: (tenant = "") => callUnary(client.listPolicies.bind(client), { tenant }, unary),
@@ -92,16 +101,18 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string 
 
 export type RunningPolicy = Awaited<ReturnType<typeof runPolicy>>;
 
-const DENY_WRITES: policyV1.Policy = {
+const ANY: policyV1.Resource = { group: "", server: "", tool: "", sandboxed: false, environment: "", risk: "" };
+
+type Question = Partial<Omit<policyV1.DecideRequest, "resources">> & {
+  readonly principal: policyV1.Principal | undefined;
+  readonly action: string;
+  readonly resources: readonly Partial<policyV1.Resource>[];
+};
+
+const DENY_WRITES = policyV1.Policy.fromPartial({
   id: "no-writes",
   effect: "deny",
   principals: ["*"],
   actions: ["tools/call"],
   resources: ["*:write_*"],
-  source: "",
-  version: 0n,
-  updatedAtMs: 0n,
-  updatedBy: "",
-  cedar: "",
-  requireSandbox: false,
-};
+});

@@ -55,7 +55,7 @@ describe("the lease", () => {
     await eventually(() => expect(nameless.problem()).toContain("gateway: has to be 1 to 200 characters long"));
     const stranger = policy.client.watch();
     const told = new Promise((resolve) => stranger.on("error", resolve));
-    stranger.write({ gateway: "g", takenRevision: 0n, sequence: 1n });
+    stranger.write({ gateway: "g", takenRevision: 0n, sequence: 1n, used: [] });
     expect(await told).toMatchObject({ details: "the service key is missing or wrong" });
   });
 

@@ -41,8 +41,9 @@ const TOOL_RULES = [
     callTimeoutMs: 4_000,
     fallbacks: [{ server: "notes", tool: "grep" }],
     cachedResultMs: 90_000,
+    risk: "",
   },
-  { tool: "add", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 },
+  { tool: "add", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" },
 ];
 
 describe("how a server is run", () => {

@@ -18,6 +18,7 @@ const rule = (tool: string, fields: object) => ({
   callTimeoutMs: 0,
   fallbacks: [],
   cachedResultMs: 0,
+  risk: "",
   ...fields,
 });
 const { traffic, ask, call } = useRunner(() => [

@@ -253,7 +253,7 @@ describe("calls at the same time", () => {
   });
 
   test("and for a tool, beside others", async () => {
-    const rule = { callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 };
+    const rule = { callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" };
     const pool = open({ toolRules: [{ tool: "sleep", concurrency: 1, ...rule }] });
     const lease = await acquire(pool, "acme", { tool: "sleep" });
     const second = acquire(pool, "acme", { tool: "sleep" });

@@ -7,7 +7,7 @@ export interface AuditRecord {
   readonly id: string;
   readonly tenant: string;
   readonly kind: string;
-  /** A call's outcome or a refusal's code. */
+  /** A call's outcome, a refusal's or an alert's code, what became of an approval. */
   readonly outcome: string;
   readonly principal: string | null;
   readonly group: string | null;
@@ -24,7 +24,7 @@ export function toRecord(streamed: { event: AuditEvent; line: string; sequence: 
     id: event.id,
     tenant: event.tenant,
     kind: event.kind,
-    outcome: searchable(event.kind === "call" ? event.outcome : event.code) ?? "",
+    outcome: searchable(outcomeOf(event)) ?? "",
     principal: searchable(event.principal),
     group: searchable(event.group),
     server: searchable(event.server),
@@ -32,6 +32,11 @@ export function toRecord(streamed: { event: AuditEvent; line: string; sequence: 
     sequence,
     line,
   };
+}
+
+function outcomeOf(event: AuditEvent): string {
+  if (event.kind === "call") return event.outcome;
+  return event.kind === "approval" ? event.change : event.code;
 }
 
 /**

@@ -13,6 +13,8 @@ export interface Lease {
   /** The revision that this gateway has taken; -1 before the first. */
   readonly revision: bigint;
   readonly held: boolean;
+  /** Decisions of this revision may vary by the client's address. */
+  readonly addressMatters: boolean;
 }
 
 export function openLease(options: {
@@ -25,6 +27,7 @@ export function openLease(options: {
 }): Lease {
   const { client, metadata, gateway, onRevision, signal, log } = options;
   let revision = -1n;
+  let addressMatters = false;
   /** Monotonic milliseconds, as all times here. */
   let endsAt = 0;
   let sequence = 0n;
@@ -35,7 +38,7 @@ export function openLease(options: {
     if (!stream.writable) return;
     sequence += 1n;
     asked.push({ sequence, at: performance.now() });
-    stream.write({ gateway, takenRevision, sequence });
+    stream.write({ gateway, takenRevision, sequence, used: [] });
   }
 
   followStream<policyV1.WatchResponse, WatchStream>({
@@ -48,7 +51,7 @@ export function openLease(options: {
     },
     onMessage: (message, stream) => {
       if (message.revision !== revision) {
-        revision = message.revision;
+        ({ revision, addressMatters } = message);
         onRevision();
       }
       const echoed = asked.find((each) => each.sequence === message.echo);
@@ -67,6 +70,9 @@ export function openLease(options: {
     },
     get held() {
       return performance.now() < endsAt;
+    },
+    get addressMatters() {
+      return addressMatters;
     },
   };
 }

@@ -17,16 +17,40 @@ const ATTEMPTS_MAX = 3;
 const ATTEMPT_PAUSE_MS = 5;
 const DECIDE_MAX = 2_000;
 const TOKENS_CACHED_MAX = 20_000;
-const DECISIONS_CACHED_MAX = 200_000;
+const RULINGS_CACHED_MAX = 200_000;
 
 export type Principal = policyV1.Principal;
+
+/** Who asks, and from where. */
+export interface Asker {
+  readonly principal: Principal;
+  /** The client's address. */
+  readonly address: string;
+}
+
+/** What policy says of one action on one subject. */
+export interface Ruling {
+  readonly decision: Decision;
+  /** It was asked without the call's arguments, and only says whether some may be allowed. */
+  readonly variesByArguments: boolean;
+  /** Unix milliseconds until which it may be remembered; 0: as long as the revision. */
+  readonly validUntilMs: number;
+  /** So many people have to approve of the call first. */
+  readonly approvalsNeeded: number;
+  /** All that is missing is a stronger sign-in. */
+  readonly stepUp: policyV1.StepUp | undefined;
+  /** Limits that a call counts against. */
+  readonly limits: readonly string[];
+}
 
 /** What policy has said, remembered for as long as policy is heard from: until the lease ends or the revision changes. */
 export interface Policy {
   /** @throws {AppError} `unauthenticated`; `unavailable` without a lease */
   authenticate(token: string): Principal | Promise<Principal>;
   /** In the order of `subjects`. @throws {AppError} `unavailable` without a lease */
-  decide(principal: Principal, action: Action, subjects: readonly Subject[]): Decision[] | Promise<Decision[]>;
+  decide(asker: Asker, action: Action, subjects: readonly Subject[]): Ruling[] | Promise<Ruling[]>;
+  /** With the call's arguments, as JSON. Never remembered. @throws {AppError} `unavailable` without a lease */
+  decideCall(asker: Asker, action: Action, subject: Subject, callArguments: string): Promise<Ruling>;
   readonly revision: number;
   problem(): string | undefined;
 }
@@ -41,35 +65,51 @@ export function openPolicy(options: {
   const { client, metadata } = options;
   const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
   const principals = new Map<string, { principal: Principal; expiresAtMs: number }>();
-  const decisions = new Map<string, Decision>();
-  const onRevision = () => (principals.clear(), decisions.clear());
+  const rulings = new Map<string, Ruling>();
+  const onRevision = () => (principals.clear(), rulings.clear());
   const lease = openLease({ ...options, onRevision });
 
   async function askPrincipal(token: string, key: string): Promise<Principal> {
-    const answer = await current(lease, () => callUnary(client.authenticate.bind(client), { token }, unary));
+    const answer = await current(lease, () =>
+      callUnary(client.authenticate.bind(client), { token, certificate: undefined }, unary),
+    );
     const principal = answer.principal!;
     if (principals.size >= TOKENS_CACHED_MAX) principals.clear();
     principals.set(key, { principal, expiresAtMs: Number(answer.expiresAtMs) });
     return principal;
   }
 
-  async function askDecisions(principal: Principal, action: Action, subjects: readonly Subject[]): Promise<Decision[]> {
-    const answers: Decision[] = [];
+  async function ask(
+    { principal, address }: Asker,
+    action: Action,
+    { subjects, callArguments }: { subjects: readonly Subject[]; callArguments?: string | undefined },
+  ): Promise<Ruling[]> {
+    const resources = subjects.map(toResource);
+    const request = { principal, action, resources, address, arguments: callArguments };
+    const answer = await current(lease, () => callUnary(client.decide.bind(client), request, unary));
+    if (answer.decisions.length !== subjects.length)
+      throw new AppError("internal", "policy answered another number of decisions");
+    return answer.decisions.map((decision) => toRuling(decision, Number(answer.revision)));
+  }
+
+  async function askAll(asker: Asker, action: Action, subjects: readonly Subject[]): Promise<Ruling[]> {
+    const answers: Ruling[] = [];
     for (let from = 0; from < subjects.length; from += DECIDE_MAX) {
       const asked = subjects.slice(from, from + DECIDE_MAX);
-      const resources = asked.map(({ group, server, name, sandboxed }) => ({ group, server, tool: name, sandboxed }));
-      const request = { principal, action, resources };
-      const answer = await current(lease, () => callUnary(client.decide.bind(client), request, unary));
-      if (answer.decisions.length !== asked.length)
-        throw new AppError("internal", "policy answered another number of decisions");
-      for (const [i, { allow, policyIds, reason }] of answer.decisions.entries()) {
-        const decision = { allow, policies: policyIds, revision: Number(answer.revision), reason };
-        answers.push(decision);
-        if (decisions.size >= DECISIONS_CACHED_MAX) decisions.clear();
-        decisions.set(decisionKey(principal, action, asked[i]!), decision);
+      for (const [i, ruling] of (await ask(asker, action, { subjects: asked })).entries()) {
+        answers.push(ruling);
+        if (rulings.size >= RULINGS_CACHED_MAX) rulings.clear();
+        rulings.set(keyOf(asker, action, asked[i]!), ruling);
       }
     }
     return answers;
+  }
+
+  /** What a ruling rests on. A server may move to another group, or into a sandbox, while the policies stay. */
+  function keyOf({ principal, address }: Asker, action: Action, subject: Subject): string {
+    const { group, server, name, sandboxed, environment, risk } = subject;
+    const from = lease.addressMatters ? address : "";
+    return `${principalKey(principal)}\n${from}\n${action}\n${group}\n${server}\n${sandboxed}\n${environment}\n${risk}\n${name}`;
   }
 
   return {
@@ -79,15 +119,19 @@ export function openPolicy(options: {
       if (known && (known.expiresAtMs === 0 || Date.now() < known.expiresAtMs)) return known.principal;
       return askPrincipal(token, key);
     },
-    decide(principal, action, subjects) {
-      if (!lease.held) return askDecisions(principal, action, subjects);
-      const known: Decision[] = [];
+    decide(asker, action, subjects) {
+      if (!lease.held) return askAll(asker, action, subjects);
+      const known: Ruling[] = [];
       for (const subject of subjects) {
-        const decision = decisions.get(decisionKey(principal, action, subject));
-        if (!decision) return askDecisions(principal, action, subjects);
-        known.push(decision);
+        const ruling = rulings.get(keyOf(asker, action, subject));
+        if (!ruling || (ruling.validUntilMs !== 0 && ruling.validUntilMs <= Date.now()))
+          return askAll(asker, action, subjects);
+        known.push(ruling);
       }
       return known;
+    },
+    async decideCall(asker, action, subject, callArguments) {
+      return (await ask(asker, action, { subjects: [subject], callArguments }))[0]!;
     },
     get revision() {
       return Number(lease.revision);
@@ -96,9 +140,22 @@ export function openPolicy(options: {
   };
 }
 
-/** All that policy is told: a server may move to another group, or into a sandbox, while the policies stay. */
-function decisionKey(principal: Principal, action: Action, { group, server, name, sandboxed }: Subject): string {
-  return `${principalKey(principal)}\n${action}\n${group}\n${server}\n${sandboxed}\n${name}`;
+function toResource({ group, server, name, sandboxed, environment, risk }: Subject): policyV1.Resource {
+  return { group, server, tool: name, sandboxed, environment, risk };
+}
+
+function toRuling(given: policyV1.Decision, revision: number): Ruling {
+  const { allow, policyIds, reason, approvalId, variesByArguments, validUntilMs, approvalsNeeded, stepUp, limits } =
+    given;
+  const approval = approvalId === "" ? {} : { approval: approvalId };
+  return {
+    decision: { allow, policies: policyIds, revision, reason, ...approval },
+    variesByArguments,
+    validUntilMs: Number(validUntilMs),
+    approvalsNeeded,
+    stepUp,
+    limits,
+  };
 }
 
 const principalKeys = new WeakMap<Principal, string>();
@@ -107,8 +164,9 @@ const principalKeys = new WeakMap<Principal, string>();
 export function principalKey(principal: Principal): string {
   const known = principalKeys.get(principal);
   if (known !== undefined) return known;
-  const { tenant, id, team, roles, permissions } = principal;
-  const key = JSON.stringify([tenant, id, team, roles, permissions]);
+  const { tenant, id, team, roles, permissions, credential, amr, acr, authenticatedAtMs } = principal;
+  const signIn = [credential, amr, acr, Number(authenticatedAtMs)];
+  const key = JSON.stringify([tenant, id, team, roles, permissions, ...signIn]);
   principalKeys.set(principal, key);
   return key;
 }

@@ -1,4 +1,4 @@
-import type { registryV1 } from "@tollgate/contracts";
+import { type registryV1, type Risk, RISKS } from "@tollgate/contracts";
 import {
   changeStrings,
   findParamHeaders,
@@ -17,6 +17,8 @@ export interface Item {
   readonly group: string;
   readonly server: string;
   readonly sandboxed: boolean;
+  readonly environment: string;
+  readonly risk: Risk;
   /** As the server has it: the name of a tool or prompt, a resource's uri, a template's uriTemplate. */
   readonly name: string;
   readonly retrySafe: boolean;
@@ -34,6 +36,8 @@ export interface Server {
   readonly info: registryV1.Server;
   /** Its processes are kept apart from the machine, as far as is known: not before a runner has said so. */
   readonly sandboxed: boolean;
+  /** Of what says nothing else. */
+  readonly risk: Risk;
   /** What it has declared in its own initialize or discover. */
   readonly capabilities: Readonly<Record<string, unknown>>;
   readonly items: Readonly<Record<Kind, ReadonlyMap<string, Item>>>;
@@ -68,11 +72,12 @@ function toServer(info: registryV1.Server): Server {
   const rules = new Map(info.toolRules.map((rule) => [rule.tool, rule]));
   const tools = info.tools.map(({ name, definition, retrySafe }): [string, Item] => [
     name,
-    { ...toItem({ info, kind: "tool", name, definition, retrySafe }), rule: rules.get(name) },
+    toItem({ info, kind: "tool", name, definition, retrySafe, rule: rules.get(name) }),
   ]);
   return {
     info,
     sandboxed: SANDBOXES.has(info.isolation),
+    risk: riskOf(info.risk, "LOW"),
     capabilities: parseObject(info.capabilities),
     items: {
       tool: new Map(tools),
@@ -103,8 +108,9 @@ function toItem(options: {
   name: string;
   definition: string;
   retrySafe: boolean;
+  rule?: registryV1.ToolRule | undefined;
 }): Item {
-  const { info, kind, name, definition, retrySafe } = options;
+  const { info, kind, name, definition, retrySafe, rule } = options;
   const { names, uris } = OWN_NAMES[kind];
   const prefixed = splice(definition, [
     ...changeStrings(definition, names, (own) => prefixedName(info.id, own)),
@@ -112,7 +118,14 @@ function toItem(options: {
   ]);
   const paramHeaders = kind === "tool" ? findParamHeaders(definition) : [];
   const sandboxed = SANDBOXES.has(info.isolation);
-  return { kind, group: info.group, server: info.id, sandboxed, name, retrySafe, definition, prefixed, paramHeaders };
+  const { group, id: server, environment } = info;
+  const risk = riskOf(rule?.risk, riskOf(info.risk, "LOW"));
+  const about = { kind, group, server, sandboxed, environment, risk, name, retrySafe };
+  return { ...about, definition, prefixed, paramHeaders, rule };
+}
+
+function riskOf(given: string | undefined, other: Risk): Risk {
+  return RISKS.find((each) => each === given) ?? other;
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {

@@ -11,6 +11,7 @@ const rule = (tool: string, fallbacks: string[], cachedResultMs = 0) => ({
   callTimeoutMs: 0,
   fallbacks: fallbacks.map((each) => ({ server: each.split("/")[0]!, tool: each.split("/")[1]! })),
   cachedResultMs,
+  risk: "",
 });
 const tools = [registryTool("echo"), registryTool("safe", { retrySafe: true })];
 const EVERYWHERE = ["away/echo", "off/echo", "other/echo", "two/none", "nowhere/echo", "two/echo", "two/safe"];

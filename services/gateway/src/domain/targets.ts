@@ -1,3 +1,4 @@
+import type { Risk } from "@tollgate/contracts";
 import { type Path, type RequestFrame, type Sealers, splitName, splitUri } from "@tollgate/mcp";
 import { type Catalogue, type Item, type Scope, type Server, serverIn } from "./catalogue.ts";
 import type { Action } from "./lists.ts";
@@ -13,6 +14,9 @@ export interface Subject {
   readonly name: string;
   /** The server's processes are in a sandbox. */
   readonly sandboxed: boolean;
+  /** Of the server, such as "production"; empty where none is declared. */
+  readonly environment: string;
+  readonly risk: Risk;
 }
 
 /** Where a request goes, what has to be allowed for it, and what its server knows as what the client has named. */
@@ -136,8 +140,9 @@ function targetOf(server: Server, of: { action: Action; path: Path; own: string;
 }
 
 /** `name` is as the server knows it. */
-export function subjectOf({ info, sandboxed }: Server, name: string): Subject {
-  return { group: info.group, server: info.id, name, sandboxed };
+export function subjectOf({ info, sandboxed, items, risk }: Server, name: string): Subject {
+  const { group, id: server, environment } = info;
+  return { group, server, name, sandboxed, environment, risk: items.tool.get(name)?.risk ?? risk };
 }
 
 function readParam({ frame }: Lookup, path: Path): string | { readonly reason: string } {

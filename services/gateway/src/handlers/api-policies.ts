@@ -25,7 +25,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
         tags,
         summary: "Create or replace a policy",
         description:
-          "Returns when every live gateway has taken the change: from then on no call that it forbids is let in. With requireSandbox an allow holds only where the server is in a sandbox, and a deny only where it is in none.",
+          "Returns when every live gateway has taken the change: from then on no call that it forbids is let in. With require_sandbox an allow holds only where the server is in a sandbox, and a deny only where it is in none.",
         params: schema.idParam,
         body: schema.policyBody,
         response: { 200: schema.policy },
@@ -33,7 +33,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
     },
     async (request) => {
       const { conditions, ...body } = request.body;
-      const put = { ...schema.EMPTY_POLICY, ...body, ...conditions, id: request.params.id };
+      const put = { ...schema.EMPTY_POLICY, ...body, conditions: JSON.stringify(conditions), id: request.params.id };
       const answer = await callUnary(policy.putPolicy.bind(policy), { policy: put, actor: actorOf(request) }, unary);
       return schema.toPolicy(answer.policy!);
     },

@@ -97,8 +97,7 @@ export const policyBody = z.object({
     .min(1)
     .max(100)
     .meta({ examples: [["files:read_*"]] }),
-  // Strict: a condition that nothing heeds would make the policy wider than it reads.
-  conditions: z.strictObject({ requireSandbox: z.boolean().default(false) }).prefault({}),
+  conditions: z.record(z.string(), z.unknown()).default({}).meta({ description: "As in tollgate.yaml" }),
 });
 export const policy = policyBody.extend({
   id: z.string(),
@@ -111,7 +110,16 @@ export const policy = policyBody.extend({
 });
 export const policies = z.object({ items: z.array(policy), revision: count });
 
-export const EMPTY_POLICY = { source: "api", version: 0n, updatedAtMs: 0n, updatedBy: "", cedar: "" };
+export const EMPTY_POLICY = {
+  source: "api",
+  version: 0n,
+  updatedAtMs: 0n,
+  updatedBy: "",
+  cedar: "",
+  tenant: "",
+  isCedar: false,
+  description: "",
+};
 
 export function toPolicy(from: policyV1.Policy): z.infer<typeof policy> {
   const { id, effect, principals, actions, resources, source, version, updatedAtMs, updatedBy, cedar } = from;
@@ -121,7 +129,7 @@ export function toPolicy(from: policyV1.Policy): z.infer<typeof policy> {
     principals,
     actions,
     resources,
-    conditions: { requireSandbox: from.requireSandbox },
+    conditions: from.conditions === "" ? {} : (JSON.parse(from.conditions) as Record<string, unknown>),
     source,
     version: Number(version),
     updatedAt: isoOrNull(updatedAtMs),
@@ -159,7 +167,7 @@ export const auditQuery = z.object({
   from: time,
   to: time,
   tenant: filter,
-  kind: z.enum(["", "call", "refusal"]).default(""),
+  kind: z.enum(["", "call", "refusal", "approval", "alert"]).default(""),
   outcome: filter,
   principal: filter,
   group: filter,

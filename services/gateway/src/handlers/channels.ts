@@ -112,8 +112,8 @@ export function createChannels(options: {
       if (found === undefined) continue;
       const names = [...own.keys()];
       const subjects = names.map((name) => subjectOf(found, name));
-      const { decisions } = await decide(policy, context, "resources/read", subjects);
-      const kept = names.filter((_name, i) => decisions[i]!.allow);
+      const { rulings } = await decide(policy, context, "resources/read", { subjects });
+      const kept = names.filter((_name, i) => rulings[i]!.decision.allow);
       if (kept.length > 0) allowed.set(server, new Map(kept.map((name) => [name, own.get(name)!])));
     }
     return allowed;

@@ -24,14 +24,14 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     const { scope } = context;
     const servers = serversIn(catalogue, scope);
     const items = servers.flatMap((server) => (isReady(server) ? [...server.items[list.kind].values()] : []));
-    const { principal, decisions } = await decide(policy, context, list.action, items);
+    const { principal, rulings } = await decide(policy, context, list.action, { subjects: items });
     const whose = [principalKey(principal), scope.group ?? "", scope.server ?? "", list.member];
     const key = [...whose, offset, era, catalogue.revision, policy.revision].join("\n");
     const known = pages.get(key);
     if (known !== undefined) return known;
     const result = listResult({
       member: list.member,
-      items: items.filter((_item: Item, i) => decisions[i]!.allow),
+      items: items.filter((_item: Item, i) => rulings[i]!.decision.allow),
       prefixed: scope.server === undefined,
       unavailable: servers.filter((server) => !isReady(server)),
       offset,

@@ -13,6 +13,8 @@ export interface McpContext {
   readonly revision: number;
   /** Resolves the request's token once more. */
   readonly authenticate: () => Principal | Promise<Principal>;
+  /** The client's own, as far as trusted proxies say it. */
+  readonly address: string;
   readonly scope: Scope;
   /** Of a transport that is a session by itself: WebSocket, HTTP+SSE. Otherwise a header names it. */
   readonly sessionId?: string;

@@ -41,7 +41,14 @@ export interface McpTransportOptions {
 
 export function contextOf(request: FastifyRequest, text: string): McpContext {
   const scope = scopeOf(request.params as Partial<Scope>);
-  return { ...request.caller!, scope, overHttp: true, headers: request.headers, bytes: Buffer.byteLength(text) };
+  return {
+    ...request.caller!,
+    scope,
+    address: request.ip,
+    overHttp: true,
+    headers: request.headers,
+    bytes: Buffer.byteLength(text),
+  };
 }
 
 export function scopeOf({ group, server }: Partial<Scope>): Scope {

@@ -105,7 +105,15 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
     const principal = revision === caller.revision ? caller.principal : await caller.authenticate();
     const { headers } = request;
     const of = { principal, revision, authenticate: caller.authenticate };
-    return { ...of, scope, overHttp: false, sessionId, headers, bytes: Buffer.byteLength(text) };
+    return {
+      ...of,
+      scope,
+      address: request.socket.remoteAddress ?? "",
+      overHttp: false,
+      sessionId,
+      headers,
+      bytes: Buffer.byteLength(text),
+    };
   }
 
   async function receive(text: string): Promise<void> {

@@ -1,5 +1,5 @@
 import type { EventPublisher } from "@tollgate/bus";
-import { type Caller, type CallFacts, newCallId, type RefusalEvent } from "@tollgate/contracts";
+import { type Caller, type CallFacts, type DecisionFacts, newCallId, type RefusalEvent } from "@tollgate/contracts";
 import type { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 
@@ -9,7 +9,7 @@ export type Refusal = Omit<RefusalEvent, "v" | "kind" | "id" | "endedAt" | "coun
 export type Refuse = (refusal: Refusal) => void;
 
 /** What is known of a call before it is let in. */
-export type AskedFacts = Caller & Pick<CallFacts, "group" | "server" | "tool" | "method" | "decision">;
+export type AskedFacts = Caller & DecisionFacts & Pick<CallFacts, "group" | "server" | "tool" | "method" | "decision">;
 
 /** A call for which there was no room. */
 export function overloadOf(facts: AskedFacts, { message }: AppError): Refusal {

@@ -22,6 +22,9 @@ import { invalidParams, type McpAnswer, type McpContext } from "./mcp-exchange.t
 import type { AskedFacts, Refuse } from "./refusals.ts";
 import { startCallTrace } from "./tracing.ts";
 
+/** Of arguments that a decision varies by. */
+const ARGUMENTS_MAX_CHARS = 65_536;
+
 /** What is known of the client beside its principal. */
 export interface McpClient {
   readonly era: Era;
@@ -89,14 +92,20 @@ export function createServerCalls(options: {
       ? await affinities.find(context.principal, target.server.info.id)
       : client.runnerOf?.(target.server.info.id);
     const others = fallbacksOf(catalogue, target, frame);
-    const { principal, decisions } = await decide(policy, context, target.action, [target.subject, ...others]);
-    const decision = decisions[0]!;
-    const facts = factsOf({ principal, target, frame, client, decision });
+    const { principal, rulings } = await decide(policy, context, target.action, {
+      subjects: [target.subject, ...others],
+      callArguments: () => argumentsOf(frame),
+    });
+    const { decision } = rulings[0]!;
+    const facts = factsOf({ principal, address: context.address, target, frame, client, decision });
     if (!decision.allow) {
       refuse({ ...facts, code: "denied", reason: decision.reason });
       throw new AppError("permission_denied", `${target.named}: ${decision.reason}`);
     }
-    const fallbacks = allowedOf(others, decisions.slice(1));
+    const fallbacks = allowedOf(
+      others,
+      rulings.slice(1).map((ruling) => ruling.decision),
+    );
     const { id: server, status, reason } = target.server.info;
     if (status !== "ready" && fallbacks.length === 0 && !keepsResults(target))
       throw new AppError("unavailable", `server ${server} is ${status}: ${reason}`);
@@ -202,15 +211,42 @@ function belongs(state: SealedState, principal: Principal, { target, method }: {
   return whose && state.server === subject.server && state.name === subject.name && state.method === method;
 }
 
+/** @throws {AppError} payload_too_large: what is not seen whole cannot be decided */
+function argumentsOf({ params }: RequestFrame): string {
+  const text = JSON.stringify(params?.["arguments"] ?? {});
+  if (text.length <= ARGUMENTS_MAX_CHARS) return text;
+  const reason = `the arguments have ${text.length} characters; where policies look at them, ${ARGUMENTS_MAX_CHARS} are allowed`;
+  throw new AppError("payload_too_large", reason);
+}
+
 function factsOf(options: {
   principal: Principal;
+  address: string;
   target: Target;
   frame: RequestFrame;
   client: McpClient;
   decision: Decision;
 }): AskedFacts {
-  const { principal, target, frame, client, decision } = options;
-  const { group, server, name: tool } = target.subject;
-  const { id, tenant, team } = principal;
-  return { principal: id, tenant, team, client: client.client, group, server, tool, method: frame.method, decision };
+  const { principal, address, target, frame, client, decision } = options;
+  const { group, server, name: tool, environment, risk, sandboxed } = target.subject;
+  const { id, tenant, team, roles, credential, amr, acr } = principal;
+  return {
+    principal: id,
+    tenant,
+    team,
+    client: client.client,
+    group,
+    server,
+    tool,
+    method: frame.method,
+    decision,
+    address,
+    ...(credential === id ? {} : { credential }),
+    ...(roles.length === 0 ? {} : { roles }),
+    ...(environment === "" ? {} : { environment }),
+    ...(risk === "LOW" ? {} : { risk }),
+    ...(sandboxed ? { sandboxed } : {}),
+    ...(amr.length === 0 ? {} : { amr }),
+    ...(acr === "" ? {} : { acr }),
+  };
 }

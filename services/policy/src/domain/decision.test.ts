@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Target } from "./cedar-engine.ts";
 import { decider } from "./decision.ts";
 import type { PolicyRecord } from "./policy.ts";
+import { NO_SETTINGS } from "./settings.ts";
 import { buildState, type PolicyState } from "./state.ts";
 import { hashToken, type TokenRecord } from "./token.ts";
 
@@ -56,7 +57,7 @@ function policies(...lines: string[]): PolicyRecord[] {
 }
 
 function stateOf(records: PolicyRecord[]): PolicyState {
-  return buildState({ revision: 1, tokens: TOKENS, oauth: undefined, policies: records });
+  return buildState(1, { tokens: TOKENS, settings: NO_SETTINGS, policies: records });
 }
 
 /** What a request says of a token counts for nothing. */
@@ -244,7 +245,11 @@ describe("decisions about users", () => {
     clockSkewSeconds: 30,
   };
   const records = [...SET, ...policies("alice: allow | user:alice | * | x:*", "tokens: allow | token:alice | * | y:*")];
-  const state = buildState({ revision: 1, tokens: [...TOKENS, token("alice")], oauth: OAUTH, policies: records });
+  const state = buildState(1, {
+    tokens: [...TOKENS, token("alice")],
+    settings: { oauth: [OAUTH] },
+    policies: records,
+  });
   const askAs = (principal: Partial<typeof ALICE>, what: string, at = state) =>
     decider(at, { principal: { ...ALICE, ...principal }, action: "tools/call", nowMs: NOW })(target(what));
 

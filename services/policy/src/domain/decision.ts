@@ -21,7 +21,7 @@ export interface Question {
   readonly nowMs: number;
 }
 
-type DecisionState = Pick<PolicyState, "engine" | "tokens" | "oauth" | "policies">;
+type DecisionState = Pick<PolicyState, "engine" | "tokens" | "settings" | "policies">;
 
 /** Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. */
 export function decider(state: DecisionState, question: Question): (target: Target) => Decision {
@@ -54,13 +54,13 @@ interface DecisionCaller {
  * the last change. Of a user nothing is kept here: what counts is what this service told the gateway of the access token,
  * as long as such tokens are taken.
  */
-function callerOf({ tokens, oauth }: DecisionState, { principal, nowMs }: Question): Parsed<DecisionCaller> {
+function callerOf({ tokens, settings }: DecisionState, { principal, nowMs }: Question): Parsed<DecisionCaller> {
   if (principal === undefined) return { ok: false, reason: "the request names no principal" };
   const { tenant } = principal;
   const user = subjectOf(principal.id);
   if (user !== undefined) {
     const { team, roles, permissions } = principal;
-    if (oauth === undefined) return { ok: false, reason: "access tokens are not taken any more" };
+    if (settings.oauth.length === 0) return { ok: false, reason: "access tokens are not taken any more" };
     return { ok: true, value: { subject: { kind: "user", id: user, tenant, team, roles }, permissions } };
   }
   const token = tokens.byName.get(principal.id);

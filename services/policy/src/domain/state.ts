@@ -1,38 +1,54 @@
-import type { OauthSettings } from "./access-token.ts";
 import { type CedarEngine, createCedarEngine } from "./cedar-engine.ts";
 import { toCedarText } from "./cedar-text.ts";
 import type { PolicyRecord } from "./policy.ts";
+import type { Settings } from "./settings.ts";
 import { indexTokens, type TokenIndex, type TokenRecord } from "./token.ts";
 
 export interface CompiledPolicy extends PolicyRecord {
   readonly cedar: string;
 }
 
+/** What a change may concern; the rest of the state stays as it is. */
+export const PARTS = ["tokens", "policies", "settings"] as const;
+export type Part = (typeof PARTS)[number];
+
 /** Everything decisions rest on, as of one revision. Never changed, only replaced. */
 export interface PolicyState {
   readonly revision: number;
   readonly tokens: TokenIndex;
-  /** Undefined where access tokens are not taken. */
-  readonly oauth: OauthSettings | undefined;
+  readonly settings: Settings;
   readonly policies: readonly CompiledPolicy[];
   readonly engine: CedarEngine;
 }
 
+/** As the database has it, part by part. */
+export interface PolicyRecords {
+  readonly tokens: readonly TokenRecord[];
+  readonly policies: readonly PolicyRecord[];
+  readonly settings: Settings;
+}
+
 /**
+ * @param records all parts; with `before` those that have changed
  * @param before what it follows on: of policies, only the new ones are checked
  * @throws {Error} when a policy cannot be compiled: such a state is not to be used.
  */
-export function buildState(
-  records: {
-    readonly revision: number;
-    readonly tokens: readonly TokenRecord[];
-    readonly oauth: OauthSettings | undefined;
-    readonly policies: readonly PolicyRecord[];
-  },
-  before?: PolicyState,
-): PolicyState {
-  const tokens = indexTokens(records.tokens);
-  const policies = records.policies.map((record) => ({ ...record, cedar: toCedarText(record) }));
-  const engine = createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar)));
-  return { revision: records.revision, tokens, oauth: records.oauth, policies, engine };
+export function buildState(revision: number, records: PolicyRecords, before?: undefined): PolicyState;
+export function buildState(revision: number, records: Partial<PolicyRecords>, before: PolicyState): PolicyState;
+export function buildState(revision: number, records: Partial<PolicyRecords>, before?: PolicyState): PolicyState {
+  return {
+    revision,
+    tokens: records.tokens === undefined ? before!.tokens : indexTokens(records.tokens),
+    settings: records.settings ?? before!.settings,
+    ...(records.policies === undefined ? policiesOf(before!) : compile(records.policies, before)),
+  };
+}
+
+function policiesOf({ policies, engine }: PolicyState): Pick<PolicyState, "policies" | "engine"> {
+  return { policies, engine };
+}
+
+function compile(records: readonly PolicyRecord[], before?: PolicyState): Pick<PolicyState, "policies" | "engine"> {
+  const policies = records.map((record) => ({ ...record, cedar: toCedarText(record) }));
+  return { policies, engine: createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar))) };
 }

@@ -1,11 +1,11 @@
 import { AppError } from "@tollgate/errors";
 import { type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
-import { buildState, type PolicyState } from "../domain/state.ts";
+import { buildState, type Part, PARTS, type PolicyRecords, type PolicyState } from "../domain/state.ts";
 import type { PolicyMetrics } from "../metrics.ts";
-import { readOauth } from "../store/oauth.ts";
 import { readPolicies } from "../store/policies.ts";
 import { lockRevision, readRevision, writeRevision } from "../store/revision.ts";
+import { readSettings } from "../store/settings.ts";
 import { readTokens } from "../store/tokens.ts";
 import { createTurns } from "./turns.ts";
 import type { WatchHub } from "./watch.ts";
@@ -14,8 +14,11 @@ const CHANGES_WAITING_MAX = 64;
 const REFRESH_INTERVAL_MS = 1_000;
 const REFRESH_FAILURES_MAX = 5;
 
-/** Does its statements and says whether anything changed. What it throws undoes the change. */
-export type Change = (client: ClientBase) => Promise<boolean>;
+/** Does its statements and says which parts it has changed, if any. What it throws undoes the change. */
+export type Change = (client: ClientBase) => Promise<readonly Part[]>;
+
+/** Makes a change that may change nothing; for works that know of one part only. */
+export const changes = (part: Part, isChanged: boolean): readonly Part[] => (isChanged ? [part] : []);
 
 /** Holds the state that decisions rest on, and is the only way to change it. */
 export interface Authority {
@@ -42,7 +45,7 @@ export async function openAuthority(options: {
   const { pool, hub, metrics, life, log } = options;
   // The state in memory follows the order of the commits.
   const inTurn = createTurns({ waitingMax: CHANGES_WAITING_MAX, what: "changes of policy" });
-  let state = await withTransaction(pool, async (client) => readState(client, await lockRevision(client)));
+  let state = await withTransaction(pool, async (client) => readAll(client, await lockRevision(client)));
   publish();
 
   function publish(): void {
@@ -57,7 +60,7 @@ export async function openAuthority(options: {
     const next = await store({ pool, before, work, log });
     if (next === before) return next;
     state = next;
-    before.engine.dispose();
+    if (next.engine !== before.engine) before.engine.dispose();
     publish();
     return next;
   }
@@ -68,7 +71,7 @@ export async function openAuthority(options: {
     life,
     log,
     refresh: async () => {
-      if ((await readRevision(pool)) !== state.revision) await apply(() => Promise.resolve(false));
+      if ((await readRevision(pool)) !== state.revision) await apply(() => Promise.resolve([]));
     },
   });
   return {
@@ -92,15 +95,17 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
     return await withTransaction(pool, async (client) => {
       const revision = await lockRevision(client);
       const changed = await work(client);
-      // Unchanged, yet newer than what is held here: a change whose commit was never heard of, or another replica's.
-      if (!changed && revision === before.revision) return before;
-      if (changed) await writeRevision(client, revision + 1);
-      else log.info({ revision }, "takes a revision that was made elsewhere");
-      built = await readState(client, changed ? revision + 1 : revision, before);
+      if (changed.length === 0 && revision === before.revision) return before;
+      if (changed.length > 0) await writeRevision(client, revision + 1);
+      const next = changed.length > 0 ? revision + 1 : revision;
+      // Newer than what is held here: a change whose commit was never heard of, or another replica's.
+      if (revision !== before.revision) log.info({ revision }, "takes a revision that was made elsewhere");
+      const parts = revision === before.revision ? changed : PARTS;
+      built = buildState(next, await readParts(client, parts), before);
       return built;
     });
   } catch (error) {
-    built?.engine.dispose();
+    if (built !== undefined && built.engine !== before.engine) built.engine.dispose();
     if (error instanceof AppError) throw error;
     log.error({ err: error }, "a change was not stored");
     // After a lost answer to COMMIT it may be stored all the same; then it holds from the next refresh on.
@@ -108,10 +113,20 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
   }
 }
 
-async function readState(client: ClientBase, revision: number, before?: PolicyState): Promise<PolicyState> {
-  const tokens = await readTokens(client);
-  const policies = await readPolicies(client);
-  return buildState({ revision, tokens, oauth: await readOauth(client), policies }, before);
+const READERS: { readonly [P in Part]: (client: ClientBase) => Promise<PolicyRecords[P]> } = {
+  tokens: readTokens,
+  policies: readPolicies,
+  settings: readSettings,
+};
+
+async function readAll(client: ClientBase, revision: number): Promise<PolicyState> {
+  return buildState(revision, (await readParts(client, PARTS)) as PolicyRecords);
+}
+
+async function readParts(client: ClientBase, parts: readonly Part[]): Promise<Partial<PolicyRecords>> {
+  const records: Partial<Record<Part, unknown>> = {};
+  for (const part of parts) records[part] = await READERS[part](client);
+  return records as Partial<PolicyRecords>;
 }
 
 /** Takes over what was changed elsewhere. Returns a check that says why that may not work. */

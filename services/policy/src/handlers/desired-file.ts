@@ -1,15 +1,15 @@
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type DesiredControlPlane, type DesiredState, followDesiredState, publicUrlOf } from "@tollgate/desired-state";
+import { type DesiredState, followDesiredState, publicUrlOf } from "@tollgate/desired-state";
 import type { Life, Log } from "@tollgate/service";
 import type { ClientBase } from "pg";
-import type { Authority } from "./authority.ts";
+import { type Authority, changes } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
-import type { OauthSettings } from "../domain/access-token.ts";
 import { planPolicies, type ShortPolicy } from "../domain/policy.ts";
+import type { SettingName, Settings } from "../domain/settings.ts";
 import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
-import { readOauth, writeOauth } from "../store/oauth.ts";
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
+import { readSettings, writeSetting } from "../store/settings.ts";
 import { putFileToken, readTokens, removeTokens } from "../store/tokens.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 
@@ -26,18 +26,17 @@ export async function followFile(options: {
 
   async function apply(desired: DesiredState): Promise<void> {
     const tokens = desired.controlPlane.tokens.map(toWantedToken);
-    const oauth = toOauthSettings(desired.controlPlane);
+    const settings = toSettings(desired);
     const policies = desired.policies.map(toShortPolicy);
     const before = authority.current();
-    const state = await authority.apply(async (client) => {
-      const tokensChanged = await replaceTokens(client, tokens);
-      const oauthChanged = await replaceOauth(client, oauth);
-      const policiesChanged = await replacePolicies(client, policies, basename(file));
-      return tokensChanged || oauthChanged || policiesChanged;
-    });
+    const state = await authority.apply(async (client) => [
+      ...changes("tokens", await replaceTokens(client, tokens)),
+      ...changes("settings", await replaceSettings(client, settings)),
+      ...changes("policies", await replacePolicies(client, policies, basename(file))),
+    ]);
     for (const warning of desired.warnings) log.warn({ warning }, "the configuration file could be better");
     log.info(
-      { file, tokens: tokens.length, issuer: oauth?.issuer, policies: policies.length, revision: state.revision },
+      { file, tokens: tokens.length, policies: policies.length, revision: state.revision },
       "configuration applied",
     );
     if (state.revision !== before.revision) metrics.changes.inc({ kind: "file" });
@@ -66,10 +65,13 @@ async function replaceTokens(client: ClientBase, wanted: readonly WantedToken[])
   return remove.length > 0 || put.length > 0;
 }
 
-async function replaceOauth(client: ClientBase, wanted: OauthSettings | undefined): Promise<boolean> {
-  if (isDeepStrictEqual(await readOauth(client), wanted)) return false;
-  await writeOauth(client, wanted);
-  return true;
+async function replaceSettings(client: ClientBase, wanted: Settings): Promise<boolean> {
+  const stored = await readSettings(client);
+  const changed = (Object.keys(wanted) as SettingName[]).filter(
+    (name) => !isDeepStrictEqual(stored[name], wanted[name]),
+  );
+  for (const name of changed) await writeSetting(client, name, wanted[name]);
+  return changed.length > 0;
 }
 
 async function replacePolicies(client: ClientBase, wanted: readonly ShortPolicy[], actor: string): Promise<boolean> {
@@ -83,11 +85,11 @@ function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPla
   return { ...rest, sha256: hashToken(token), expiresAtMs };
 }
 
-function toOauthSettings(controlPlane: DesiredControlPlane): OauthSettings | undefined {
+function toSettings({ controlPlane }: DesiredState): Settings {
   const { oauth } = controlPlane;
-  if (oauth === undefined) return undefined;
+  const settings: Settings = { oauth: oauth === undefined ? [] : [{ ...oauth, publicUrl: publicUrlOf(controlPlane) }] };
   // Without the keys that have no value, as it comes back from the database.
-  return JSON.parse(JSON.stringify({ ...oauth, publicUrl: publicUrlOf(controlPlane) })) as OauthSettings;
+  return JSON.parse(JSON.stringify(settings)) as Settings;
 }
 
 function toShortPolicy({ name, ...rest }: DesiredState["policies"][number]): ShortPolicy {

@@ -73,7 +73,13 @@ function openStreams(options: { leases: Leases; log: Log; changed: () => void })
   function sendTo(stream: WatchStream): void {
     if (!leases.mayBeSent(stream)) return;
     leases.sent(stream, revision);
-    stream.write({ revision: BigInt(revision), leaseMs: LEASE_MS, echo: sequences.get(stream) ?? 0n });
+    stream.write({
+      revision: BigInt(revision),
+      leaseMs: LEASE_MS,
+      echo: sequences.get(stream) ?? 0n,
+      addressMatters: false,
+      endedSessions: [],
+    });
   }
 
   const send = (): void => [...sequences.keys()].forEach(sendTo);

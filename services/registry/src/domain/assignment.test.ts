@@ -79,7 +79,7 @@ describe("the hash of a spec", () => {
     ["sandbox", { sandbox: { mode: "required", network: true, read: [], write: [] } }],
     [
       "a tool's rule",
-      { toolRules: [{ tool: "t", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 }] },
+      { toolRules: [{ tool: "t", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" }] },
     ],
   ])("changes with %s", (_name, change) => {
     expect(toAssignment({ ...SERVER, ...change }).specHash).not.toBe(specHash);

@@ -91,6 +91,8 @@ function toRows({ groups, servers, tenants }: DesiredState): Parameters<typeof a
       clientCapabilities: server.clientCapabilities,
       sessionContext: server.sessionContext,
       toolRules: toToolRules(server),
+      environment: server.environment,
+      risk: server.risk,
       poolMode: server.pool.mode,
     })),
   };

@@ -1,4 +1,4 @@
-import type { registryV1 } from "@tollgate/contracts";
+import { registryV1 } from "@tollgate/contracts";
 import { type Pool, withTransaction } from "@tollgate/service";
 import type { Kind } from "../domain/item.ts";
 import { type Queryable, readRevision } from "./revision.ts";
@@ -32,7 +32,8 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
     const servers = await client.query<ServerRow>(
       `SELECT id, name, group_id AS "group", type, enabled, status, reason, era, protocol, server_info, capabilities,
          instructions, client_capabilities AS "clientCapabilities", session_context AS "sessionContext", reported_at,
-         items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", pool_mode AS "poolMode", generation
+         items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", pool_mode AS "poolMode", generation,
+         environment, risk
        FROM registry.servers JOIN registry.server_states ON server_id = id ORDER BY position`,
     );
     const tenants = await client.query<registryV1.Tenant>(
@@ -84,6 +85,8 @@ function toServer(row: ServerRow, cache: OfferCache): registryV1.Server {
   const { server_info: serverInfo, reported_at: reportedAt, items_revision: _, generation, ...rest } = row;
   return {
     ...rest,
+    // Those that were stored before there were risks say none.
+    toolRules: rest.toolRules.map((rule) => registryV1.ToolRule.fromPartial(rule)),
     serverInfo,
     generation: BigInt(generation),
     reportedAtMs: BigInt(reportedAt?.getTime() ?? 0),

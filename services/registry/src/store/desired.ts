@@ -20,6 +20,8 @@ export interface ServerRow {
   readonly sessionContext: boolean;
   readonly toolRules: unknown;
   readonly poolMode: string;
+  readonly environment: string;
+  readonly risk: string;
 }
 
 /**
@@ -80,19 +82,22 @@ const UPSERT_GROUPS = `
 const UPSERT_SERVERS = `
   INSERT INTO registry.servers AS old
     (id, name, group_id, type, enabled, position, spec, spec_hash, client_capabilities, session_context, tool_rules,
-    pool_mode, source)
+    pool_mode, environment, risk, source)
   SELECT id, name, "group", type, enabled, position, spec, "specHash", "clientCapabilities", "sessionContext",
-    "toolRules", "poolMode", 'file'
+    "toolRules", "poolMode", environment, risk, 'file'
   FROM jsonb_to_recordset($1) AS new (id text, name text, "group" text, type text, enabled boolean,
-    position integer, spec jsonb, "specHash" text, "clientCapabilities" text[], "sessionContext" boolean, "toolRules" jsonb, "poolMode" text)
+    position integer, spec jsonb, "specHash" text, "clientCapabilities" text[], "sessionContext" boolean, "toolRules" jsonb, "poolMode" text,
+    environment text, risk text)
   ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_id = excluded.group_id, type = excluded.type,
     enabled = excluded.enabled, position = excluded.position, spec = excluded.spec, spec_hash = excluded.spec_hash,
     client_capabilities = excluded.client_capabilities, session_context = excluded.session_context,
-    tool_rules = excluded.tool_rules, pool_mode = excluded.pool_mode
+    tool_rules = excluded.tool_rules, pool_mode = excluded.pool_mode, environment = excluded.environment,
+    risk = excluded.risk
   WHERE (old.name, old.group_id, old.type, old.enabled, old.position, old.spec, old.spec_hash,
-      old.client_capabilities, old.session_context, old.tool_rules, old.pool_mode) IS DISTINCT FROM
+      old.client_capabilities, old.session_context, old.tool_rules, old.pool_mode, old.environment, old.risk) IS DISTINCT FROM
     (excluded.name, excluded.group_id, excluded.type, excluded.enabled, excluded.position, excluded.spec,
-      excluded.spec_hash, excluded.client_capabilities, excluded.session_context, excluded.tool_rules, excluded.pool_mode)`;
+      excluded.spec_hash, excluded.client_capabilities, excluded.session_context, excluded.tool_rules, excluded.pool_mode,
+      excluded.environment, excluded.risk)`;
 
 const DROP_OUTDATED_STATES = `
   DELETE FROM registry.server_states AS state USING registry.servers AS server

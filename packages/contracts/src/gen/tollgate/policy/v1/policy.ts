@@ -26,17 +26,37 @@ export const protobufPackage = "tollgate.policy.v1";
 export const protobufFileName = "tollgate/policy/v1/policy.proto";
 
 export interface Principal {
-  /** The token's name or the subject, unique within a tenant. */
+  /** `user:SUBJECT`, `agent:NAME`, or a token's name without a prefix; unique within a tenant. */
   id: string;
   tenant: string;
   team: string;
   roles: string[];
   /** Management permissions, e.g. "admin"; "mcp" allows MCP requests, subject to policies. */
   permissions: string[];
+  /** What proved who it is: the token's or certificate's name, or the access token's issuer. */
+  credential: string;
+  /** How a user has signed in, as the access token says (RFC 8176, OpenID Connect Core section 2). */
+  amr: string[];
+  acr: string;
+  /** Unix milliseconds; 0 where it is not known. */
+  authenticatedAtMs: bigint;
+}
+
+/** A client's certificate, whose chain the gateway has verified. */
+export interface Certificate {
+  /** SHA-256 of the DER form, 64 hexadecimal digits in lower case. */
+  sha256: string;
+  /** The subject's common name; empty where there is none. */
+  commonName: string;
+  /** Subject alternative names, such as `URI:spiffe://acme/bot` and `DNS:bot.acme.example`. */
+  alternativeNames: string[];
+  notAfterMs: bigint;
 }
 
 export interface AuthenticateRequest {
+  /** One of the two; a token that is bound to a certificate (RFC 8705) needs both. */
   token: string;
+  certificate: Certificate | undefined;
 }
 
 export interface AuthenticateResponse {
@@ -53,16 +73,27 @@ export interface Resource {
   tool: string;
   /** The server's processes are in a sandbox, as the registry has it; false where that is not known. */
   sandboxed: boolean;
+  /** Of its server, such as "production"; empty where none is declared. */
+  environment: string;
+  /** LOW, MEDIUM, HIGH or CRITICAL; empty means LOW. */
+  risk: string;
 }
 
 export interface DecideRequest {
   principal:
     | Principal
     | undefined;
-  /** "tools/list" or "tools/call". */
+  /**
+   * An MCP action such as "tools/call", or one of administration such as "admin/policies/write", which has one empty
+   * resource.
+   */
   action: string;
   /** At most 2,000. */
   resources: Resource[];
+  /** The client's address; empty where it is not known. */
+  address: string;
+  /** The call's arguments as JSON, where the decision varies by them; then there is one resource. */
+  arguments?: string | undefined;
 }
 
 export interface Decision {
@@ -70,6 +101,27 @@ export interface Decision {
   /** The policies that decided, empty when none matched (default deny). */
   policyIds: string[];
   reason: string;
+  /** Asked without arguments: says only whether some may be allowed. It has to be asked with them before the call. */
+  variesByArguments: boolean;
+  /** Until when it may be remembered, Unix milliseconds; 0: as long as the revision. */
+  validUntilMs: bigint;
+  /** So many people have to approve of the call first; `allow` is false then. Only where arguments were given. */
+  approvalsNeeded: number;
+  /** The approval that it rests on. */
+  approvalId: string;
+  /** Only a stronger sign-in is missing; `allow` is false then. */
+  stepUp:
+    | StepUp
+    | undefined;
+  /** Limits that the call counts against, to be leased by these keys. */
+  limits: string[];
+}
+
+/** RFC 9470. */
+export interface StepUp {
+  acrValues: string[];
+  /** Seconds; 0: any age. */
+  maxAge: number;
 }
 
 export interface DecideResponse {
@@ -84,6 +136,14 @@ export interface WatchRequest {
   takenRevision: bigint;
   /** Counts the gateway's messages on this stream. */
   sequence: bigint;
+  /** Credentials (Principal.tenant and .credential) that were used since the last message; at most 500. */
+  used: Used[];
+}
+
+export interface Used {
+  tenant: string;
+  credential: string;
+  atMs: bigint;
 }
 
 export interface WatchResponse {
@@ -92,6 +152,42 @@ export interface WatchResponse {
   leaseMs: number;
   /** The sequence of the gateway's last message; 0 before the first. */
   echo: bigint;
+  /** Decisions may vary by the client's address. */
+  addressMatters: boolean;
+  /** Sessions that were ended lately, the newest 1,000. Only in the first message of a revision on a stream. */
+  endedSessions: string[];
+}
+
+export interface LeaseLimitsRequest {
+  gateway: string;
+  leases: LimitLease[];
+}
+
+export interface LimitLease {
+  /** As a decision names it. */
+  key: string;
+  /** Calls that want in now and in a moment. At most 10,000. */
+  wanted: number;
+  /** Calls under way, where the limit is on those: what the gateway holds and goes on holding. */
+  held: number;
+  /** Permits of earlier leases that were not used. */
+  returned: number;
+}
+
+export interface LeaseLimitsResponse {
+  /** In the order of the request's leases. */
+  grants: LimitGrant[];
+  revision: bigint;
+}
+
+export interface LimitGrant {
+  granted: number;
+  /** For how long the permits may be used, from when they were asked for. */
+  leaseMs: number;
+  /** Where less was granted than wanted: when to come back. */
+  retryAfterMs: number;
+  /** The limit in words, for the refusal. */
+  reason: string;
 }
 
 /** A policy in the short form of tollgate.yaml. */
@@ -109,8 +205,13 @@ export interface Policy {
   updatedBy: string;
   /** The Cedar text that it compiles to; set by the service. */
   cedar: string;
-  /** What it allows, it allows where the server is in a sandbox; what it denies, where it is in none. */
-  requireSandbox: boolean;
+  /** Whose principals it concerns; empty: everybody's. */
+  tenant: string;
+  /** JSON, with the keys of `policies[].conditions` in tollgate.yaml; empty means none. */
+  conditions: string;
+  /** Written in Cedar itself: `cedar` is what was written, and the parts of the short form are empty. */
+  isCedar: boolean;
+  description: string;
 }
 
 export interface ListPoliciesRequest {
@@ -141,6 +242,69 @@ export interface DeletePolicyResponse {
   revision: bigint;
 }
 
+export interface ListPolicyVersionsRequest {
+  id: string;
+}
+
+export interface PolicyVersion {
+  policy:
+    | Policy
+    | undefined;
+  /** "put" or "delete". */
+  change: string;
+}
+
+export interface ListPolicyVersionsResponse {
+  versions: PolicyVersion[];
+}
+
+export interface RollbackPolicyRequest {
+  id: string;
+  version: bigint;
+  actor: string;
+}
+
+export interface RollbackPolicyResponse {
+  policy: Policy | undefined;
+  revision: bigint;
+}
+
+export interface TestPoliciesRequest {
+  /** With `principal.id` of somebody known here (a token, an agent) and no roles, what is kept of it is used. */
+  question:
+    | DecideRequest
+    | undefined;
+  /** Unix milliseconds; 0: now. */
+  atMs: bigint;
+  /** Tried in the place of, or beside, those in force. */
+  proposed: Policy[];
+  removed: string[];
+}
+
+export interface TestPoliciesResponse {
+  decisions: Decision[];
+  revision: bigint;
+}
+
+/** A call or a denied request, as its event has it. */
+export interface RecordedCall {
+  id: string;
+  question: DecideRequest | undefined;
+  atMs: bigint;
+}
+
+export interface WhatIfRequest {
+  proposed: Policy[];
+  removed: string[];
+  /** At most 1,000. */
+  calls: RecordedCall[];
+}
+
+export interface WhatIfResponse {
+  /** In the order of the calls. */
+  decisions: Decision[];
+}
+
 export interface Token {
   name: string;
   tenant: string;
@@ -149,6 +313,16 @@ export interface Token {
   permissions: string[];
   createdAtMs: bigint;
   revokedAtMs: bigint;
+  expiresAtMs: bigint;
+  /** 0: not known to have been used. */
+  lastUsedAtMs: bigint;
+  /** The agent that it stands for, such as "agent:deployer"; empty where it stands for itself. */
+  agent: string;
+  /** "file" or "api". */
+  source: string;
+  createdBy: string;
+  /** Until when the secret before the last rotation is taken; 0: there is none. */
+  previousUntilMs: bigint;
 }
 
 export interface ListTokensRequest {
@@ -156,6 +330,31 @@ export interface ListTokensRequest {
 
 export interface ListTokensResponse {
   tokens: Token[];
+}
+
+export interface CreateTokenRequest {
+  token: Token | undefined;
+  actor: string;
+}
+
+export interface CreateTokenResponse {
+  token: Token | undefined;
+  secret: string;
+  revision: bigint;
+}
+
+export interface RotateTokenRequest {
+  name: string;
+  overlapMs: number;
+  /** 0: as before. */
+  expiresAtMs: bigint;
+  actor: string;
+}
+
+export interface RotateTokenResponse {
+  token: Token | undefined;
+  secret: string;
+  revision: bigint;
 }
 
 export interface RevokeTokenRequest {
@@ -167,8 +366,176 @@ export interface RevokeTokenResponse {
   revision: bigint;
 }
 
+export interface KnownPrincipal {
+  tenant: string;
+  /** `agent:NAME` or `user:SUBJECT`. */
+  id: string;
+  /** Of agents; a user's comes from the access token. */
+  team: string;
+  /** Of an agent all it has; of a user those beside the access token's. */
+  roles: string[];
+  /** Roles that count for nothing whatever a token says. */
+  withdrawnRoles: string[];
+  disabled: boolean;
+  /** Why, for people. */
+  note: string;
+  updatedAtMs: bigint;
+  updatedBy: string;
+}
+
+export interface ListPrincipalsRequest {
+  /** Empty: all. */
+  tenant: string;
+}
+
+export interface ListPrincipalsResponse {
+  principals: KnownPrincipal[];
+}
+
+export interface PutPrincipalRequest {
+  principal: KnownPrincipal | undefined;
+  actor: string;
+}
+
+export interface PutPrincipalResponse {
+  principal: KnownPrincipal | undefined;
+  revision: bigint;
+}
+
+export interface DeletePrincipalRequest {
+  tenant: string;
+  id: string;
+  actor: string;
+}
+
+export interface DeletePrincipalResponse {
+  revision: bigint;
+}
+
+export interface Role {
+  tenant: string;
+  name: string;
+  description: string;
+  /** It counts for nothing, whoever has it. */
+  disabled: boolean;
+}
+
+export interface ListRolesRequest {
+}
+
+export interface ListRolesResponse {
+  roles: Role[];
+}
+
+export interface PutRoleRequest {
+  role: Role | undefined;
+  actor: string;
+}
+
+export interface PutRoleResponse {
+  revision: bigint;
+}
+
+export interface EndSessionRequest {
+  session: string;
+  actor: string;
+}
+
+export interface EndSessionResponse {
+  revision: bigint;
+}
+
+export interface Approval {
+  id: string;
+  tenant: string;
+  /** Who wants to call. */
+  principal: string;
+  team: string;
+  group: string;
+  server: string;
+  tool: string;
+  risk: string;
+  /** The call's arguments as JSON, for those who decide. */
+  arguments: string;
+  justification: string;
+  /** "pending", "approved", "denied", "expired" or "revoked". */
+  status: string;
+  needed: number;
+  votes: ApprovalVote[];
+  requestedAtMs: bigint;
+  /** While it is pending: when the request lapses; approved: when the access ends. */
+  expiresAtMs: bigint;
+}
+
+export interface ApprovalVote {
+  by: string;
+  approve: boolean;
+  reason: string;
+  atMs: bigint;
+}
+
+export interface RequestApprovalRequest {
+  principal: Principal | undefined;
+  resource: Resource | undefined;
+  arguments: string;
+  /** May be empty where an open request has one already. */
+  justification: string;
+}
+
+export interface RequestApprovalResponse {
+  approval: Approval | undefined;
+  created: boolean;
+}
+
+export interface ListApprovalsRequest {
+  /** Empty: all. */
+  tenant: string;
+  status: string;
+  principal: string;
+  /** 1 to 500. */
+  pageSize: number;
+  cursor: string;
+}
+
+export interface ListApprovalsResponse {
+  approvals: Approval[];
+  nextCursor: string;
+}
+
+export interface GetApprovalRequest {
+  id: string;
+}
+
+export interface GetApprovalResponse {
+  approval: Approval | undefined;
+}
+
+export interface DecideApprovalRequest {
+  id: string;
+  /** "approve", "deny" or "revoke". */
+  decision: string;
+  reason: string;
+  /** Who decides: never the one who asked. */
+  by: Principal | undefined;
+}
+
+export interface DecideApprovalResponse {
+  approval: Approval | undefined;
+  revision: bigint;
+}
+
 function createBasePrincipal(): Principal {
-  return { id: "", tenant: "", team: "", roles: [], permissions: [] };
+  return {
+    id: "",
+    tenant: "",
+    team: "",
+    roles: [],
+    permissions: [],
+    credential: "",
+    amr: [],
+    acr: "",
+    authenticatedAtMs: 0n,
+  };
 }
 
 export const Principal: MessageFns<Principal> = {
@@ -187,6 +554,21 @@ export const Principal: MessageFns<Principal> = {
     }
     for (const v of message.permissions) {
       writer.uint32(42).string(v!);
+    }
+    if (message.credential !== "") {
+      writer.uint32(50).string(message.credential);
+    }
+    for (const v of message.amr) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.acr !== "") {
+      writer.uint32(66).string(message.acr);
+    }
+    if (message.authenticatedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.authenticatedAtMs) !== message.authenticatedAtMs) {
+        throw new globalThis.Error("value provided for field message.authenticatedAtMs of type int64 too large");
+      }
+      writer.uint32(72).int64(message.authenticatedAtMs);
     }
     return writer;
   },
@@ -244,6 +626,38 @@ export const Principal: MessageFns<Principal> = {
             message.permissions.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.credential = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.amr.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.acr = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.authenticatedAtMs = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -266,18 +680,123 @@ export const Principal: MessageFns<Principal> = {
     message.team = object.team ?? "";
     message.roles = object.roles?.map((e) => e) || [];
     message.permissions = object.permissions?.map((e) => e) || [];
+    message.credential = object.credential ?? "";
+    message.amr = object.amr?.map((e) => e) || [];
+    message.acr = object.acr ?? "";
+    message.authenticatedAtMs = (object.authenticatedAtMs !== undefined && object.authenticatedAtMs !== null)
+      ? BigInt(object.authenticatedAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseCertificate(): Certificate {
+  return { sha256: "", commonName: "", alternativeNames: [], notAfterMs: 0n };
+}
+
+export const Certificate: MessageFns<Certificate> = {
+  encode(message: Certificate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sha256 !== "") {
+      writer.uint32(10).string(message.sha256);
+    }
+    if (message.commonName !== "") {
+      writer.uint32(18).string(message.commonName);
+    }
+    for (const v of message.alternativeNames) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.notAfterMs !== 0n) {
+      if (BigInt.asIntN(64, message.notAfterMs) !== message.notAfterMs) {
+        throw new globalThis.Error("value provided for field message.notAfterMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.notAfterMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Certificate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCertificate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sha256 = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.commonName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.alternativeNames.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.notAfterMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Certificate>, I>>(base?: I): Certificate {
+    return Certificate.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Certificate>, I>>(object: I): Certificate {
+    const message = createBaseCertificate();
+    message.sha256 = object.sha256 ?? "";
+    message.commonName = object.commonName ?? "";
+    message.alternativeNames = object.alternativeNames?.map((e) => e) || [];
+    message.notAfterMs = (object.notAfterMs !== undefined && object.notAfterMs !== null)
+      ? BigInt(object.notAfterMs)
+      : 0n;
     return message;
   },
 };
 
 function createBaseAuthenticateRequest(): AuthenticateRequest {
-  return { token: "" };
+  return { token: "", certificate: undefined };
 }
 
 export const AuthenticateRequest: MessageFns<AuthenticateRequest> = {
   encode(message: AuthenticateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.token !== "") {
       writer.uint32(10).string(message.token);
+    }
+    if (message.certificate !== undefined) {
+      Certificate.encode(message.certificate, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -303,6 +822,14 @@ export const AuthenticateRequest: MessageFns<AuthenticateRequest> = {
             message.token = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.certificate = Certificate.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -321,6 +848,9 @@ export const AuthenticateRequest: MessageFns<AuthenticateRequest> = {
   fromPartial<I extends Exact<DeepPartial<AuthenticateRequest>, I>>(object: I): AuthenticateRequest {
     const message = createBaseAuthenticateRequest();
     message.token = object.token ?? "";
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? Certificate.fromPartial(object.certificate)
+      : undefined;
     return message;
   },
 };
@@ -415,7 +945,7 @@ export const AuthenticateResponse: MessageFns<AuthenticateResponse> = {
 };
 
 function createBaseResource(): Resource {
-  return { group: "", server: "", tool: "", sandboxed: false };
+  return { group: "", server: "", tool: "", sandboxed: false, environment: "", risk: "" };
 }
 
 export const Resource: MessageFns<Resource> = {
@@ -431,6 +961,12 @@ export const Resource: MessageFns<Resource> = {
     }
     if (message.sandboxed !== false) {
       writer.uint32(32).bool(message.sandboxed);
+    }
+    if (message.environment !== "") {
+      writer.uint32(42).string(message.environment);
+    }
+    if (message.risk !== "") {
+      writer.uint32(50).string(message.risk);
     }
     return writer;
   },
@@ -480,6 +1016,22 @@ export const Resource: MessageFns<Resource> = {
             message.sandboxed = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.environment = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.risk = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -501,12 +1053,14 @@ export const Resource: MessageFns<Resource> = {
     message.server = object.server ?? "";
     message.tool = object.tool ?? "";
     message.sandboxed = object.sandboxed ?? false;
+    message.environment = object.environment ?? "";
+    message.risk = object.risk ?? "";
     return message;
   },
 };
 
 function createBaseDecideRequest(): DecideRequest {
-  return { principal: undefined, action: "", resources: [] };
+  return { principal: undefined, action: "", resources: [], address: "", arguments: undefined };
 }
 
 export const DecideRequest: MessageFns<DecideRequest> = {
@@ -519,6 +1073,12 @@ export const DecideRequest: MessageFns<DecideRequest> = {
     }
     for (const v of message.resources) {
       Resource.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.address !== "") {
+      writer.uint32(34).string(message.address);
+    }
+    if (message.arguments !== undefined) {
+      writer.uint32(42).string(message.arguments);
     }
     return writer;
   },
@@ -560,6 +1120,22 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             message.resources.push(Resource.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.arguments = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -582,12 +1158,24 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       : undefined;
     message.action = object.action ?? "";
     message.resources = object.resources?.map((e) => Resource.fromPartial(e)) || [];
+    message.address = object.address ?? "";
+    message.arguments = object.arguments ?? undefined;
     return message;
   },
 };
 
 function createBaseDecision(): Decision {
-  return { allow: false, policyIds: [], reason: "" };
+  return {
+    allow: false,
+    policyIds: [],
+    reason: "",
+    variesByArguments: false,
+    validUntilMs: 0n,
+    approvalsNeeded: 0,
+    approvalId: "",
+    stepUp: undefined,
+    limits: [],
+  };
 }
 
 export const Decision: MessageFns<Decision> = {
@@ -600,6 +1188,27 @@ export const Decision: MessageFns<Decision> = {
     }
     if (message.reason !== "") {
       writer.uint32(26).string(message.reason);
+    }
+    if (message.variesByArguments !== false) {
+      writer.uint32(32).bool(message.variesByArguments);
+    }
+    if (message.validUntilMs !== 0n) {
+      if (BigInt.asIntN(64, message.validUntilMs) !== message.validUntilMs) {
+        throw new globalThis.Error("value provided for field message.validUntilMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.validUntilMs);
+    }
+    if (message.approvalsNeeded !== 0) {
+      writer.uint32(48).uint32(message.approvalsNeeded);
+    }
+    if (message.approvalId !== "") {
+      writer.uint32(58).string(message.approvalId);
+    }
+    if (message.stepUp !== undefined) {
+      StepUp.encode(message.stepUp, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.limits) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -641,6 +1250,54 @@ export const Decision: MessageFns<Decision> = {
             message.reason = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.variesByArguments = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.validUntilMs = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.approvalsNeeded = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.approvalId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.stepUp = StepUp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.limits.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -661,6 +1318,83 @@ export const Decision: MessageFns<Decision> = {
     message.allow = object.allow ?? false;
     message.policyIds = object.policyIds?.map((e) => e) || [];
     message.reason = object.reason ?? "";
+    message.variesByArguments = object.variesByArguments ?? false;
+    message.validUntilMs = (object.validUntilMs !== undefined && object.validUntilMs !== null)
+      ? BigInt(object.validUntilMs)
+      : 0n;
+    message.approvalsNeeded = object.approvalsNeeded ?? 0;
+    message.approvalId = object.approvalId ?? "";
+    message.stepUp = (object.stepUp !== undefined && object.stepUp !== null)
+      ? StepUp.fromPartial(object.stepUp)
+      : undefined;
+    message.limits = object.limits?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseStepUp(): StepUp {
+  return { acrValues: [], maxAge: 0 };
+}
+
+export const StepUp: MessageFns<StepUp> = {
+  encode(message: StepUp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.acrValues) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.maxAge !== 0) {
+      writer.uint32(16).uint32(message.maxAge);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StepUp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStepUp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.acrValues.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxAge = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<StepUp>, I>>(base?: I): StepUp {
+    return StepUp.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StepUp>, I>>(object: I): StepUp {
+    const message = createBaseStepUp();
+    message.acrValues = object.acrValues?.map((e) => e) || [];
+    message.maxAge = object.maxAge ?? 0;
     return message;
   },
 };
@@ -736,7 +1470,7 @@ export const DecideResponse: MessageFns<DecideResponse> = {
 };
 
 function createBaseWatchRequest(): WatchRequest {
-  return { gateway: "", takenRevision: 0n, sequence: 0n };
+  return { gateway: "", takenRevision: 0n, sequence: 0n, used: [] };
 }
 
 export const WatchRequest: MessageFns<WatchRequest> = {
@@ -755,6 +1489,9 @@ export const WatchRequest: MessageFns<WatchRequest> = {
         throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
       }
       writer.uint32(24).uint64(message.sequence);
+    }
+    for (const v of message.used) {
+      Used.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -796,6 +1533,14 @@ export const WatchRequest: MessageFns<WatchRequest> = {
             message.sequence = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.used.push(Used.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -818,12 +1563,95 @@ export const WatchRequest: MessageFns<WatchRequest> = {
       ? BigInt(object.takenRevision)
       : 0n;
     message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
+    message.used = object.used?.map((e) => Used.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseUsed(): Used {
+  return { tenant: "", credential: "", atMs: 0n };
+}
+
+export const Used: MessageFns<Used> = {
+  encode(message: Used, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.credential !== "") {
+      writer.uint32(18).string(message.credential);
+    }
+    if (message.atMs !== 0n) {
+      if (BigInt.asIntN(64, message.atMs) !== message.atMs) {
+        throw new globalThis.Error("value provided for field message.atMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Used {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credential = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.atMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Used>, I>>(base?: I): Used {
+    return Used.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Used>, I>>(object: I): Used {
+    const message = createBaseUsed();
+    message.tenant = object.tenant ?? "";
+    message.credential = object.credential ?? "";
+    message.atMs = (object.atMs !== undefined && object.atMs !== null) ? BigInt(object.atMs) : 0n;
     return message;
   },
 };
 
 function createBaseWatchResponse(): WatchResponse {
-  return { revision: 0n, leaseMs: 0, echo: 0n };
+  return { revision: 0n, leaseMs: 0, echo: 0n, addressMatters: false, endedSessions: [] };
 }
 
 export const WatchResponse: MessageFns<WatchResponse> = {
@@ -842,6 +1670,12 @@ export const WatchResponse: MessageFns<WatchResponse> = {
         throw new globalThis.Error("value provided for field message.echo of type uint64 too large");
       }
       writer.uint32(24).uint64(message.echo);
+    }
+    if (message.addressMatters !== false) {
+      writer.uint32(32).bool(message.addressMatters);
+    }
+    for (const v of message.endedSessions) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -883,6 +1717,22 @@ export const WatchResponse: MessageFns<WatchResponse> = {
             message.echo = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.addressMatters = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.endedSessions.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -903,6 +1753,327 @@ export const WatchResponse: MessageFns<WatchResponse> = {
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.leaseMs = object.leaseMs ?? 0;
     message.echo = (object.echo !== undefined && object.echo !== null) ? BigInt(object.echo) : 0n;
+    message.addressMatters = object.addressMatters ?? false;
+    message.endedSessions = object.endedSessions?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseLeaseLimitsRequest(): LeaseLimitsRequest {
+  return { gateway: "", leases: [] };
+}
+
+export const LeaseLimitsRequest: MessageFns<LeaseLimitsRequest> = {
+  encode(message: LeaseLimitsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.gateway !== "") {
+      writer.uint32(10).string(message.gateway);
+    }
+    for (const v of message.leases) {
+      LimitLease.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeaseLimitsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeaseLimitsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.gateway = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.leases.push(LimitLease.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LeaseLimitsRequest>, I>>(base?: I): LeaseLimitsRequest {
+    return LeaseLimitsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeaseLimitsRequest>, I>>(object: I): LeaseLimitsRequest {
+    const message = createBaseLeaseLimitsRequest();
+    message.gateway = object.gateway ?? "";
+    message.leases = object.leases?.map((e) => LimitLease.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLimitLease(): LimitLease {
+  return { key: "", wanted: 0, held: 0, returned: 0 };
+}
+
+export const LimitLease: MessageFns<LimitLease> = {
+  encode(message: LimitLease, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.wanted !== 0) {
+      writer.uint32(16).uint32(message.wanted);
+    }
+    if (message.held !== 0) {
+      writer.uint32(24).uint32(message.held);
+    }
+    if (message.returned !== 0) {
+      writer.uint32(32).uint32(message.returned);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LimitLease {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimitLease();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.wanted = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.held = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.returned = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LimitLease>, I>>(base?: I): LimitLease {
+    return LimitLease.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LimitLease>, I>>(object: I): LimitLease {
+    const message = createBaseLimitLease();
+    message.key = object.key ?? "";
+    message.wanted = object.wanted ?? 0;
+    message.held = object.held ?? 0;
+    message.returned = object.returned ?? 0;
+    return message;
+  },
+};
+
+function createBaseLeaseLimitsResponse(): LeaseLimitsResponse {
+  return { grants: [], revision: 0n };
+}
+
+export const LeaseLimitsResponse: MessageFns<LeaseLimitsResponse> = {
+  encode(message: LeaseLimitsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.grants) {
+      LimitGrant.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeaseLimitsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeaseLimitsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.grants.push(LimitGrant.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LeaseLimitsResponse>, I>>(base?: I): LeaseLimitsResponse {
+    return LeaseLimitsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LeaseLimitsResponse>, I>>(object: I): LeaseLimitsResponse {
+    const message = createBaseLeaseLimitsResponse();
+    message.grants = object.grants?.map((e) => LimitGrant.fromPartial(e)) || [];
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseLimitGrant(): LimitGrant {
+  return { granted: 0, leaseMs: 0, retryAfterMs: 0, reason: "" };
+}
+
+export const LimitGrant: MessageFns<LimitGrant> = {
+  encode(message: LimitGrant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.granted !== 0) {
+      writer.uint32(8).uint32(message.granted);
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(16).uint32(message.leaseMs);
+    }
+    if (message.retryAfterMs !== 0) {
+      writer.uint32(24).uint32(message.retryAfterMs);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LimitGrant {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimitGrant();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.granted = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leaseMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.retryAfterMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<LimitGrant>, I>>(base?: I): LimitGrant {
+    return LimitGrant.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LimitGrant>, I>>(object: I): LimitGrant {
+    const message = createBaseLimitGrant();
+    message.granted = object.granted ?? 0;
+    message.leaseMs = object.leaseMs ?? 0;
+    message.retryAfterMs = object.retryAfterMs ?? 0;
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -919,7 +2090,10 @@ function createBasePolicy(): Policy {
     updatedAtMs: 0n,
     updatedBy: "",
     cedar: "",
-    requireSandbox: false,
+    tenant: "",
+    conditions: "",
+    isCedar: false,
+    description: "",
   };
 }
 
@@ -961,8 +2135,17 @@ export const Policy: MessageFns<Policy> = {
     if (message.cedar !== "") {
       writer.uint32(82).string(message.cedar);
     }
-    if (message.requireSandbox !== false) {
-      writer.uint32(88).bool(message.requireSandbox);
+    if (message.tenant !== "") {
+      writer.uint32(98).string(message.tenant);
+    }
+    if (message.conditions !== "") {
+      writer.uint32(106).string(message.conditions);
+    }
+    if (message.isCedar !== false) {
+      writer.uint32(112).bool(message.isCedar);
+    }
+    if (message.description !== "") {
+      writer.uint32(122).string(message.description);
     }
     return writer;
   },
@@ -1060,12 +2243,36 @@ export const Policy: MessageFns<Policy> = {
             message.cedar = reader.string();
             continue;
           }
-          case 11: {
-            if (tag !== 88) {
+          case 12: {
+            if (tag !== 98) {
               break;
             }
 
-            message.requireSandbox = reader.bool();
+            message.tenant = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.conditions = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.isCedar = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.description = reader.string();
             continue;
           }
         }
@@ -1097,7 +2304,10 @@ export const Policy: MessageFns<Policy> = {
       : 0n;
     message.updatedBy = object.updatedBy ?? "";
     message.cedar = object.cedar ?? "";
-    message.requireSandbox = object.requireSandbox ?? false;
+    message.tenant = object.tenant ?? "";
+    message.conditions = object.conditions ?? "";
+    message.isCedar = object.isCedar ?? false;
+    message.description = object.description ?? "";
     return message;
   },
 };
@@ -1493,8 +2703,739 @@ export const DeletePolicyResponse: MessageFns<DeletePolicyResponse> = {
   },
 };
 
+function createBaseListPolicyVersionsRequest(): ListPolicyVersionsRequest {
+  return { id: "" };
+}
+
+export const ListPolicyVersionsRequest: MessageFns<ListPolicyVersionsRequest> = {
+  encode(message: ListPolicyVersionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPolicyVersionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPolicyVersionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListPolicyVersionsRequest>, I>>(base?: I): ListPolicyVersionsRequest {
+    return ListPolicyVersionsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListPolicyVersionsRequest>, I>>(object: I): ListPolicyVersionsRequest {
+    const message = createBaseListPolicyVersionsRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBasePolicyVersion(): PolicyVersion {
+  return { policy: undefined, change: "" };
+}
+
+export const PolicyVersion: MessageFns<PolicyVersion> = {
+  encode(message: PolicyVersion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== undefined) {
+      Policy.encode(message.policy, writer.uint32(10).fork()).join();
+    }
+    if (message.change !== "") {
+      writer.uint32(18).string(message.change);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyVersion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyVersion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policy = Policy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.change = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PolicyVersion>, I>>(base?: I): PolicyVersion {
+    return PolicyVersion.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PolicyVersion>, I>>(object: I): PolicyVersion {
+    const message = createBasePolicyVersion();
+    message.policy = (object.policy !== undefined && object.policy !== null)
+      ? Policy.fromPartial(object.policy)
+      : undefined;
+    message.change = object.change ?? "";
+    return message;
+  },
+};
+
+function createBaseListPolicyVersionsResponse(): ListPolicyVersionsResponse {
+  return { versions: [] };
+}
+
+export const ListPolicyVersionsResponse: MessageFns<ListPolicyVersionsResponse> = {
+  encode(message: ListPolicyVersionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.versions) {
+      PolicyVersion.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPolicyVersionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPolicyVersionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.versions.push(PolicyVersion.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListPolicyVersionsResponse>, I>>(base?: I): ListPolicyVersionsResponse {
+    return ListPolicyVersionsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListPolicyVersionsResponse>, I>>(object: I): ListPolicyVersionsResponse {
+    const message = createBaseListPolicyVersionsResponse();
+    message.versions = object.versions?.map((e) => PolicyVersion.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRollbackPolicyRequest(): RollbackPolicyRequest {
+  return { id: "", version: 0n, actor: "" };
+}
+
+export const RollbackPolicyRequest: MessageFns<RollbackPolicyRequest> = {
+  encode(message: RollbackPolicyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.version !== 0n) {
+      if (BigInt.asUintN(64, message.version) !== message.version) {
+        throw new globalThis.Error("value provided for field message.version of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.version);
+    }
+    if (message.actor !== "") {
+      writer.uint32(26).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackPolicyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackPolicyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RollbackPolicyRequest>, I>>(base?: I): RollbackPolicyRequest {
+    return RollbackPolicyRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RollbackPolicyRequest>, I>>(object: I): RollbackPolicyRequest {
+    const message = createBaseRollbackPolicyRequest();
+    message.id = object.id ?? "";
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseRollbackPolicyResponse(): RollbackPolicyResponse {
+  return { policy: undefined, revision: 0n };
+}
+
+export const RollbackPolicyResponse: MessageFns<RollbackPolicyResponse> = {
+  encode(message: RollbackPolicyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== undefined) {
+      Policy.encode(message.policy, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackPolicyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackPolicyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policy = Policy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RollbackPolicyResponse>, I>>(base?: I): RollbackPolicyResponse {
+    return RollbackPolicyResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RollbackPolicyResponse>, I>>(object: I): RollbackPolicyResponse {
+    const message = createBaseRollbackPolicyResponse();
+    message.policy = (object.policy !== undefined && object.policy !== null)
+      ? Policy.fromPartial(object.policy)
+      : undefined;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseTestPoliciesRequest(): TestPoliciesRequest {
+  return { question: undefined, atMs: 0n, proposed: [], removed: [] };
+}
+
+export const TestPoliciesRequest: MessageFns<TestPoliciesRequest> = {
+  encode(message: TestPoliciesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.question !== undefined) {
+      DecideRequest.encode(message.question, writer.uint32(10).fork()).join();
+    }
+    if (message.atMs !== 0n) {
+      if (BigInt.asIntN(64, message.atMs) !== message.atMs) {
+        throw new globalThis.Error("value provided for field message.atMs of type int64 too large");
+      }
+      writer.uint32(16).int64(message.atMs);
+    }
+    for (const v of message.proposed) {
+      Policy.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.removed) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TestPoliciesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTestPoliciesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.question = DecideRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.atMs = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.proposed.push(Policy.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.removed.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<TestPoliciesRequest>, I>>(base?: I): TestPoliciesRequest {
+    return TestPoliciesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TestPoliciesRequest>, I>>(object: I): TestPoliciesRequest {
+    const message = createBaseTestPoliciesRequest();
+    message.question = (object.question !== undefined && object.question !== null)
+      ? DecideRequest.fromPartial(object.question)
+      : undefined;
+    message.atMs = (object.atMs !== undefined && object.atMs !== null) ? BigInt(object.atMs) : 0n;
+    message.proposed = object.proposed?.map((e) => Policy.fromPartial(e)) || [];
+    message.removed = object.removed?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseTestPoliciesResponse(): TestPoliciesResponse {
+  return { decisions: [], revision: 0n };
+}
+
+export const TestPoliciesResponse: MessageFns<TestPoliciesResponse> = {
+  encode(message: TestPoliciesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.decisions) {
+      Decision.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TestPoliciesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTestPoliciesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decisions.push(Decision.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<TestPoliciesResponse>, I>>(base?: I): TestPoliciesResponse {
+    return TestPoliciesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TestPoliciesResponse>, I>>(object: I): TestPoliciesResponse {
+    const message = createBaseTestPoliciesResponse();
+    message.decisions = object.decisions?.map((e) => Decision.fromPartial(e)) || [];
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseRecordedCall(): RecordedCall {
+  return { id: "", question: undefined, atMs: 0n };
+}
+
+export const RecordedCall: MessageFns<RecordedCall> = {
+  encode(message: RecordedCall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.question !== undefined) {
+      DecideRequest.encode(message.question, writer.uint32(18).fork()).join();
+    }
+    if (message.atMs !== 0n) {
+      if (BigInt.asIntN(64, message.atMs) !== message.atMs) {
+        throw new globalThis.Error("value provided for field message.atMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordedCall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordedCall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.question = DecideRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.atMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RecordedCall>, I>>(base?: I): RecordedCall {
+    return RecordedCall.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RecordedCall>, I>>(object: I): RecordedCall {
+    const message = createBaseRecordedCall();
+    message.id = object.id ?? "";
+    message.question = (object.question !== undefined && object.question !== null)
+      ? DecideRequest.fromPartial(object.question)
+      : undefined;
+    message.atMs = (object.atMs !== undefined && object.atMs !== null) ? BigInt(object.atMs) : 0n;
+    return message;
+  },
+};
+
+function createBaseWhatIfRequest(): WhatIfRequest {
+  return { proposed: [], removed: [], calls: [] };
+}
+
+export const WhatIfRequest: MessageFns<WhatIfRequest> = {
+  encode(message: WhatIfRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.proposed) {
+      Policy.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.removed) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.calls) {
+      RecordedCall.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WhatIfRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWhatIfRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.proposed.push(Policy.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.removed.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.calls.push(RecordedCall.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WhatIfRequest>, I>>(base?: I): WhatIfRequest {
+    return WhatIfRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WhatIfRequest>, I>>(object: I): WhatIfRequest {
+    const message = createBaseWhatIfRequest();
+    message.proposed = object.proposed?.map((e) => Policy.fromPartial(e)) || [];
+    message.removed = object.removed?.map((e) => e) || [];
+    message.calls = object.calls?.map((e) => RecordedCall.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWhatIfResponse(): WhatIfResponse {
+  return { decisions: [] };
+}
+
+export const WhatIfResponse: MessageFns<WhatIfResponse> = {
+  encode(message: WhatIfResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.decisions) {
+      Decision.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WhatIfResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWhatIfResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decisions.push(Decision.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WhatIfResponse>, I>>(base?: I): WhatIfResponse {
+    return WhatIfResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WhatIfResponse>, I>>(object: I): WhatIfResponse {
+    const message = createBaseWhatIfResponse();
+    message.decisions = object.decisions?.map((e) => Decision.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseToken(): Token {
-  return { name: "", tenant: "", team: "", roles: [], permissions: [], createdAtMs: 0n, revokedAtMs: 0n };
+  return {
+    name: "",
+    tenant: "",
+    team: "",
+    roles: [],
+    permissions: [],
+    createdAtMs: 0n,
+    revokedAtMs: 0n,
+    expiresAtMs: 0n,
+    lastUsedAtMs: 0n,
+    agent: "",
+    source: "",
+    createdBy: "",
+    previousUntilMs: 0n,
+  };
 }
 
 export const Token: MessageFns<Token> = {
@@ -1525,6 +3466,33 @@ export const Token: MessageFns<Token> = {
         throw new globalThis.Error("value provided for field message.revokedAtMs of type int64 too large");
       }
       writer.uint32(56).int64(message.revokedAtMs);
+    }
+    if (message.expiresAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.expiresAtMs) !== message.expiresAtMs) {
+        throw new globalThis.Error("value provided for field message.expiresAtMs of type int64 too large");
+      }
+      writer.uint32(64).int64(message.expiresAtMs);
+    }
+    if (message.lastUsedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.lastUsedAtMs) !== message.lastUsedAtMs) {
+        throw new globalThis.Error("value provided for field message.lastUsedAtMs of type int64 too large");
+      }
+      writer.uint32(72).int64(message.lastUsedAtMs);
+    }
+    if (message.agent !== "") {
+      writer.uint32(82).string(message.agent);
+    }
+    if (message.source !== "") {
+      writer.uint32(90).string(message.source);
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(98).string(message.createdBy);
+    }
+    if (message.previousUntilMs !== 0n) {
+      if (BigInt.asIntN(64, message.previousUntilMs) !== message.previousUntilMs) {
+        throw new globalThis.Error("value provided for field message.previousUntilMs of type int64 too large");
+      }
+      writer.uint32(104).int64(message.previousUntilMs);
     }
     return writer;
   },
@@ -1598,6 +3566,54 @@ export const Token: MessageFns<Token> = {
             message.revokedAtMs = reader.int64() as bigint;
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.expiresAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.lastUsedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.previousUntilMs = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1625,6 +3641,18 @@ export const Token: MessageFns<Token> = {
       : 0n;
     message.revokedAtMs = (object.revokedAtMs !== undefined && object.revokedAtMs !== null)
       ? BigInt(object.revokedAtMs)
+      : 0n;
+    message.expiresAtMs = (object.expiresAtMs !== undefined && object.expiresAtMs !== null)
+      ? BigInt(object.expiresAtMs)
+      : 0n;
+    message.lastUsedAtMs = (object.lastUsedAtMs !== undefined && object.lastUsedAtMs !== null)
+      ? BigInt(object.lastUsedAtMs)
+      : 0n;
+    message.agent = object.agent ?? "";
+    message.source = object.source ?? "";
+    message.createdBy = object.createdBy ?? "";
+    message.previousUntilMs = (object.previousUntilMs !== undefined && object.previousUntilMs !== null)
+      ? BigInt(object.previousUntilMs)
       : 0n;
     return message;
   },
@@ -1724,6 +3752,333 @@ export const ListTokensResponse: MessageFns<ListTokensResponse> = {
   fromPartial<I extends Exact<DeepPartial<ListTokensResponse>, I>>(object: I): ListTokensResponse {
     const message = createBaseListTokensResponse();
     message.tokens = object.tokens?.map((e) => Token.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseCreateTokenRequest(): CreateTokenRequest {
+  return { token: undefined, actor: "" };
+}
+
+export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
+  encode(message: CreateTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CreateTokenRequest>, I>>(base?: I): CreateTokenRequest {
+    return CreateTokenRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateTokenRequest>, I>>(object: I): CreateTokenRequest {
+    const message = createBaseCreateTokenRequest();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateTokenResponse(): CreateTokenResponse {
+  return { token: undefined, secret: "", revision: 0n };
+}
+
+export const CreateTokenResponse: MessageFns<CreateTokenResponse> = {
+  encode(message: CreateTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    if (message.secret !== "") {
+      writer.uint32(18).string(message.secret);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateTokenResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateTokenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.secret = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CreateTokenResponse>, I>>(base?: I): CreateTokenResponse {
+    return CreateTokenResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateTokenResponse>, I>>(object: I): CreateTokenResponse {
+    const message = createBaseCreateTokenResponse();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.secret = object.secret ?? "";
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseRotateTokenRequest(): RotateTokenRequest {
+  return { name: "", overlapMs: 0, expiresAtMs: 0n, actor: "" };
+}
+
+export const RotateTokenRequest: MessageFns<RotateTokenRequest> = {
+  encode(message: RotateTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.overlapMs !== 0) {
+      writer.uint32(16).uint32(message.overlapMs);
+    }
+    if (message.expiresAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.expiresAtMs) !== message.expiresAtMs) {
+        throw new globalThis.Error("value provided for field message.expiresAtMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.expiresAtMs);
+    }
+    if (message.actor !== "") {
+      writer.uint32(34).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.overlapMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.expiresAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RotateTokenRequest>, I>>(base?: I): RotateTokenRequest {
+    return RotateTokenRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RotateTokenRequest>, I>>(object: I): RotateTokenRequest {
+    const message = createBaseRotateTokenRequest();
+    message.name = object.name ?? "";
+    message.overlapMs = object.overlapMs ?? 0;
+    message.expiresAtMs = (object.expiresAtMs !== undefined && object.expiresAtMs !== null)
+      ? BigInt(object.expiresAtMs)
+      : 0n;
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseRotateTokenResponse(): RotateTokenResponse {
+  return { token: undefined, secret: "", revision: 0n };
+}
+
+export const RotateTokenResponse: MessageFns<RotateTokenResponse> = {
+  encode(message: RotateTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    if (message.secret !== "") {
+      writer.uint32(18).string(message.secret);
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateTokenResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateTokenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.secret = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RotateTokenResponse>, I>>(base?: I): RotateTokenResponse {
+    return RotateTokenResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RotateTokenResponse>, I>>(object: I): RotateTokenResponse {
+    const message = createBaseRotateTokenResponse();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.secret = object.secret ?? "";
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     return message;
   },
 };
@@ -1853,10 +4208,1958 @@ export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
   },
 };
 
+function createBaseKnownPrincipal(): KnownPrincipal {
+  return {
+    tenant: "",
+    id: "",
+    team: "",
+    roles: [],
+    withdrawnRoles: [],
+    disabled: false,
+    note: "",
+    updatedAtMs: 0n,
+    updatedBy: "",
+  };
+}
+
+export const KnownPrincipal: MessageFns<KnownPrincipal> = {
+  encode(message: KnownPrincipal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.team !== "") {
+      writer.uint32(26).string(message.team);
+    }
+    for (const v of message.roles) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.withdrawnRoles) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(48).bool(message.disabled);
+    }
+    if (message.note !== "") {
+      writer.uint32(58).string(message.note);
+    }
+    if (message.updatedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.updatedAtMs) !== message.updatedAtMs) {
+        throw new globalThis.Error("value provided for field message.updatedAtMs of type int64 too large");
+      }
+      writer.uint32(64).int64(message.updatedAtMs);
+    }
+    if (message.updatedBy !== "") {
+      writer.uint32(74).string(message.updatedBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KnownPrincipal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKnownPrincipal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.roles.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.withdrawnRoles.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.updatedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.updatedBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<KnownPrincipal>, I>>(base?: I): KnownPrincipal {
+    return KnownPrincipal.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<KnownPrincipal>, I>>(object: I): KnownPrincipal {
+    const message = createBaseKnownPrincipal();
+    message.tenant = object.tenant ?? "";
+    message.id = object.id ?? "";
+    message.team = object.team ?? "";
+    message.roles = object.roles?.map((e) => e) || [];
+    message.withdrawnRoles = object.withdrawnRoles?.map((e) => e) || [];
+    message.disabled = object.disabled ?? false;
+    message.note = object.note ?? "";
+    message.updatedAtMs = (object.updatedAtMs !== undefined && object.updatedAtMs !== null)
+      ? BigInt(object.updatedAtMs)
+      : 0n;
+    message.updatedBy = object.updatedBy ?? "";
+    return message;
+  },
+};
+
+function createBaseListPrincipalsRequest(): ListPrincipalsRequest {
+  return { tenant: "" };
+}
+
+export const ListPrincipalsRequest: MessageFns<ListPrincipalsRequest> = {
+  encode(message: ListPrincipalsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPrincipalsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPrincipalsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListPrincipalsRequest>, I>>(base?: I): ListPrincipalsRequest {
+    return ListPrincipalsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListPrincipalsRequest>, I>>(object: I): ListPrincipalsRequest {
+    const message = createBaseListPrincipalsRequest();
+    message.tenant = object.tenant ?? "";
+    return message;
+  },
+};
+
+function createBaseListPrincipalsResponse(): ListPrincipalsResponse {
+  return { principals: [] };
+}
+
+export const ListPrincipalsResponse: MessageFns<ListPrincipalsResponse> = {
+  encode(message: ListPrincipalsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.principals) {
+      KnownPrincipal.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPrincipalsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPrincipalsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principals.push(KnownPrincipal.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListPrincipalsResponse>, I>>(base?: I): ListPrincipalsResponse {
+    return ListPrincipalsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListPrincipalsResponse>, I>>(object: I): ListPrincipalsResponse {
+    const message = createBaseListPrincipalsResponse();
+    message.principals = object.principals?.map((e) => KnownPrincipal.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePutPrincipalRequest(): PutPrincipalRequest {
+  return { principal: undefined, actor: "" };
+}
+
+export const PutPrincipalRequest: MessageFns<PutPrincipalRequest> = {
+  encode(message: PutPrincipalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      KnownPrincipal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutPrincipalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutPrincipalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = KnownPrincipal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutPrincipalRequest>, I>>(base?: I): PutPrincipalRequest {
+    return PutPrincipalRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutPrincipalRequest>, I>>(object: I): PutPrincipalRequest {
+    const message = createBasePutPrincipalRequest();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? KnownPrincipal.fromPartial(object.principal)
+      : undefined;
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBasePutPrincipalResponse(): PutPrincipalResponse {
+  return { principal: undefined, revision: 0n };
+}
+
+export const PutPrincipalResponse: MessageFns<PutPrincipalResponse> = {
+  encode(message: PutPrincipalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      KnownPrincipal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutPrincipalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutPrincipalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = KnownPrincipal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutPrincipalResponse>, I>>(base?: I): PutPrincipalResponse {
+    return PutPrincipalResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutPrincipalResponse>, I>>(object: I): PutPrincipalResponse {
+    const message = createBasePutPrincipalResponse();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? KnownPrincipal.fromPartial(object.principal)
+      : undefined;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseDeletePrincipalRequest(): DeletePrincipalRequest {
+  return { tenant: "", id: "", actor: "" };
+}
+
+export const DeletePrincipalRequest: MessageFns<DeletePrincipalRequest> = {
+  encode(message: DeletePrincipalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.actor !== "") {
+      writer.uint32(26).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeletePrincipalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeletePrincipalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeletePrincipalRequest>, I>>(base?: I): DeletePrincipalRequest {
+    return DeletePrincipalRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeletePrincipalRequest>, I>>(object: I): DeletePrincipalRequest {
+    const message = createBaseDeletePrincipalRequest();
+    message.tenant = object.tenant ?? "";
+    message.id = object.id ?? "";
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseDeletePrincipalResponse(): DeletePrincipalResponse {
+  return { revision: 0n };
+}
+
+export const DeletePrincipalResponse: MessageFns<DeletePrincipalResponse> = {
+  encode(message: DeletePrincipalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeletePrincipalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeletePrincipalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeletePrincipalResponse>, I>>(base?: I): DeletePrincipalResponse {
+    return DeletePrincipalResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeletePrincipalResponse>, I>>(object: I): DeletePrincipalResponse {
+    const message = createBaseDeletePrincipalResponse();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseRole(): Role {
+  return { tenant: "", name: "", description: "", disabled: false };
+}
+
+export const Role: MessageFns<Role> = {
+  encode(message: Role, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.description !== "") {
+      writer.uint32(26).string(message.description);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(32).bool(message.disabled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Role {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRole();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Role>, I>>(base?: I): Role {
+    return Role.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Role>, I>>(object: I): Role {
+    const message = createBaseRole();
+    message.tenant = object.tenant ?? "";
+    message.name = object.name ?? "";
+    message.description = object.description ?? "";
+    message.disabled = object.disabled ?? false;
+    return message;
+  },
+};
+
+function createBaseListRolesRequest(): ListRolesRequest {
+  return {};
+}
+
+export const ListRolesRequest: MessageFns<ListRolesRequest> = {
+  encode(_: ListRolesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRolesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRolesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRolesRequest>, I>>(base?: I): ListRolesRequest {
+    return ListRolesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRolesRequest>, I>>(_: I): ListRolesRequest {
+    const message = createBaseListRolesRequest();
+    return message;
+  },
+};
+
+function createBaseListRolesResponse(): ListRolesResponse {
+  return { roles: [] };
+}
+
+export const ListRolesResponse: MessageFns<ListRolesResponse> = {
+  encode(message: ListRolesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.roles) {
+      Role.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRolesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRolesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.roles.push(Role.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRolesResponse>, I>>(base?: I): ListRolesResponse {
+    return ListRolesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRolesResponse>, I>>(object: I): ListRolesResponse {
+    const message = createBaseListRolesResponse();
+    message.roles = object.roles?.map((e) => Role.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePutRoleRequest(): PutRoleRequest {
+  return { role: undefined, actor: "" };
+}
+
+export const PutRoleRequest: MessageFns<PutRoleRequest> = {
+  encode(message: PutRoleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.role !== undefined) {
+      Role.encode(message.role, writer.uint32(10).fork()).join();
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutRoleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutRoleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.role = Role.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutRoleRequest>, I>>(base?: I): PutRoleRequest {
+    return PutRoleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutRoleRequest>, I>>(object: I): PutRoleRequest {
+    const message = createBasePutRoleRequest();
+    message.role = (object.role !== undefined && object.role !== null) ? Role.fromPartial(object.role) : undefined;
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBasePutRoleResponse(): PutRoleResponse {
+  return { revision: 0n };
+}
+
+export const PutRoleResponse: MessageFns<PutRoleResponse> = {
+  encode(message: PutRoleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutRoleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutRoleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutRoleResponse>, I>>(base?: I): PutRoleResponse {
+    return PutRoleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutRoleResponse>, I>>(object: I): PutRoleResponse {
+    const message = createBasePutRoleResponse();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseEndSessionRequest(): EndSessionRequest {
+  return { session: "", actor: "" };
+}
+
+export const EndSessionRequest: MessageFns<EndSessionRequest> = {
+  encode(message: EndSessionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== "") {
+      writer.uint32(10).string(message.session);
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EndSessionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndSessionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.session = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<EndSessionRequest>, I>>(base?: I): EndSessionRequest {
+    return EndSessionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<EndSessionRequest>, I>>(object: I): EndSessionRequest {
+    const message = createBaseEndSessionRequest();
+    message.session = object.session ?? "";
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseEndSessionResponse(): EndSessionResponse {
+  return { revision: 0n };
+}
+
+export const EndSessionResponse: MessageFns<EndSessionResponse> = {
+  encode(message: EndSessionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EndSessionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndSessionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<EndSessionResponse>, I>>(base?: I): EndSessionResponse {
+    return EndSessionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<EndSessionResponse>, I>>(object: I): EndSessionResponse {
+    const message = createBaseEndSessionResponse();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseApproval(): Approval {
+  return {
+    id: "",
+    tenant: "",
+    principal: "",
+    team: "",
+    group: "",
+    server: "",
+    tool: "",
+    risk: "",
+    arguments: "",
+    justification: "",
+    status: "",
+    needed: 0,
+    votes: [],
+    requestedAtMs: 0n,
+    expiresAtMs: 0n,
+  };
+}
+
+export const Approval: MessageFns<Approval> = {
+  encode(message: Approval, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(18).string(message.tenant);
+    }
+    if (message.principal !== "") {
+      writer.uint32(26).string(message.principal);
+    }
+    if (message.team !== "") {
+      writer.uint32(34).string(message.team);
+    }
+    if (message.group !== "") {
+      writer.uint32(42).string(message.group);
+    }
+    if (message.server !== "") {
+      writer.uint32(50).string(message.server);
+    }
+    if (message.tool !== "") {
+      writer.uint32(58).string(message.tool);
+    }
+    if (message.risk !== "") {
+      writer.uint32(66).string(message.risk);
+    }
+    if (message.arguments !== "") {
+      writer.uint32(74).string(message.arguments);
+    }
+    if (message.justification !== "") {
+      writer.uint32(82).string(message.justification);
+    }
+    if (message.status !== "") {
+      writer.uint32(90).string(message.status);
+    }
+    if (message.needed !== 0) {
+      writer.uint32(96).uint32(message.needed);
+    }
+    for (const v of message.votes) {
+      ApprovalVote.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.requestedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.requestedAtMs) !== message.requestedAtMs) {
+        throw new globalThis.Error("value provided for field message.requestedAtMs of type int64 too large");
+      }
+      writer.uint32(112).int64(message.requestedAtMs);
+    }
+    if (message.expiresAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.expiresAtMs) !== message.expiresAtMs) {
+        throw new globalThis.Error("value provided for field message.expiresAtMs of type int64 too large");
+      }
+      writer.uint32(120).int64(message.expiresAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Approval {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApproval();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.principal = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.tool = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.risk = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.arguments = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.justification = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.needed = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.votes.push(ApprovalVote.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.requestedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.expiresAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Approval>, I>>(base?: I): Approval {
+    return Approval.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Approval>, I>>(object: I): Approval {
+    const message = createBaseApproval();
+    message.id = object.id ?? "";
+    message.tenant = object.tenant ?? "";
+    message.principal = object.principal ?? "";
+    message.team = object.team ?? "";
+    message.group = object.group ?? "";
+    message.server = object.server ?? "";
+    message.tool = object.tool ?? "";
+    message.risk = object.risk ?? "";
+    message.arguments = object.arguments ?? "";
+    message.justification = object.justification ?? "";
+    message.status = object.status ?? "";
+    message.needed = object.needed ?? 0;
+    message.votes = object.votes?.map((e) => ApprovalVote.fromPartial(e)) || [];
+    message.requestedAtMs = (object.requestedAtMs !== undefined && object.requestedAtMs !== null)
+      ? BigInt(object.requestedAtMs)
+      : 0n;
+    message.expiresAtMs = (object.expiresAtMs !== undefined && object.expiresAtMs !== null)
+      ? BigInt(object.expiresAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseApprovalVote(): ApprovalVote {
+  return { by: "", approve: false, reason: "", atMs: 0n };
+}
+
+export const ApprovalVote: MessageFns<ApprovalVote> = {
+  encode(message: ApprovalVote, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.by !== "") {
+      writer.uint32(10).string(message.by);
+    }
+    if (message.approve !== false) {
+      writer.uint32(16).bool(message.approve);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.atMs !== 0n) {
+      if (BigInt.asIntN(64, message.atMs) !== message.atMs) {
+        throw new globalThis.Error("value provided for field message.atMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApprovalVote {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApprovalVote();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.approve = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.atMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ApprovalVote>, I>>(base?: I): ApprovalVote {
+    return ApprovalVote.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApprovalVote>, I>>(object: I): ApprovalVote {
+    const message = createBaseApprovalVote();
+    message.by = object.by ?? "";
+    message.approve = object.approve ?? false;
+    message.reason = object.reason ?? "";
+    message.atMs = (object.atMs !== undefined && object.atMs !== null) ? BigInt(object.atMs) : 0n;
+    return message;
+  },
+};
+
+function createBaseRequestApprovalRequest(): RequestApprovalRequest {
+  return { principal: undefined, resource: undefined, arguments: "", justification: "" };
+}
+
+export const RequestApprovalRequest: MessageFns<RequestApprovalRequest> = {
+  encode(message: RequestApprovalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    if (message.resource !== undefined) {
+      Resource.encode(message.resource, writer.uint32(18).fork()).join();
+    }
+    if (message.arguments !== "") {
+      writer.uint32(26).string(message.arguments);
+    }
+    if (message.justification !== "") {
+      writer.uint32(34).string(message.justification);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestApprovalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestApprovalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = Principal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.resource = Resource.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.arguments = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.justification = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RequestApprovalRequest>, I>>(base?: I): RequestApprovalRequest {
+    return RequestApprovalRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RequestApprovalRequest>, I>>(object: I): RequestApprovalRequest {
+    const message = createBaseRequestApprovalRequest();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? Principal.fromPartial(object.principal)
+      : undefined;
+    message.resource = (object.resource !== undefined && object.resource !== null)
+      ? Resource.fromPartial(object.resource)
+      : undefined;
+    message.arguments = object.arguments ?? "";
+    message.justification = object.justification ?? "";
+    return message;
+  },
+};
+
+function createBaseRequestApprovalResponse(): RequestApprovalResponse {
+  return { approval: undefined, created: false };
+}
+
+export const RequestApprovalResponse: MessageFns<RequestApprovalResponse> = {
+  encode(message: RequestApprovalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.approval !== undefined) {
+      Approval.encode(message.approval, writer.uint32(10).fork()).join();
+    }
+    if (message.created !== false) {
+      writer.uint32(16).bool(message.created);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestApprovalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestApprovalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.approval = Approval.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.created = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RequestApprovalResponse>, I>>(base?: I): RequestApprovalResponse {
+    return RequestApprovalResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RequestApprovalResponse>, I>>(object: I): RequestApprovalResponse {
+    const message = createBaseRequestApprovalResponse();
+    message.approval = (object.approval !== undefined && object.approval !== null)
+      ? Approval.fromPartial(object.approval)
+      : undefined;
+    message.created = object.created ?? false;
+    return message;
+  },
+};
+
+function createBaseListApprovalsRequest(): ListApprovalsRequest {
+  return { tenant: "", status: "", principal: "", pageSize: 0, cursor: "" };
+}
+
+export const ListApprovalsRequest: MessageFns<ListApprovalsRequest> = {
+  encode(message: ListApprovalsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.status !== "") {
+      writer.uint32(18).string(message.status);
+    }
+    if (message.principal !== "") {
+      writer.uint32(26).string(message.principal);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).uint32(message.pageSize);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(42).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListApprovalsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListApprovalsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.principal = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListApprovalsRequest>, I>>(base?: I): ListApprovalsRequest {
+    return ListApprovalsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListApprovalsRequest>, I>>(object: I): ListApprovalsRequest {
+    const message = createBaseListApprovalsRequest();
+    message.tenant = object.tenant ?? "";
+    message.status = object.status ?? "";
+    message.principal = object.principal ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseListApprovalsResponse(): ListApprovalsResponse {
+  return { approvals: [], nextCursor: "" };
+}
+
+export const ListApprovalsResponse: MessageFns<ListApprovalsResponse> = {
+  encode(message: ListApprovalsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.approvals) {
+      Approval.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListApprovalsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListApprovalsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.approvals.push(Approval.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListApprovalsResponse>, I>>(base?: I): ListApprovalsResponse {
+    return ListApprovalsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListApprovalsResponse>, I>>(object: I): ListApprovalsResponse {
+    const message = createBaseListApprovalsResponse();
+    message.approvals = object.approvals?.map((e) => Approval.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseGetApprovalRequest(): GetApprovalRequest {
+  return { id: "" };
+}
+
+export const GetApprovalRequest: MessageFns<GetApprovalRequest> = {
+  encode(message: GetApprovalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetApprovalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetApprovalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetApprovalRequest>, I>>(base?: I): GetApprovalRequest {
+    return GetApprovalRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetApprovalRequest>, I>>(object: I): GetApprovalRequest {
+    const message = createBaseGetApprovalRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGetApprovalResponse(): GetApprovalResponse {
+  return { approval: undefined };
+}
+
+export const GetApprovalResponse: MessageFns<GetApprovalResponse> = {
+  encode(message: GetApprovalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.approval !== undefined) {
+      Approval.encode(message.approval, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetApprovalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetApprovalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.approval = Approval.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetApprovalResponse>, I>>(base?: I): GetApprovalResponse {
+    return GetApprovalResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetApprovalResponse>, I>>(object: I): GetApprovalResponse {
+    const message = createBaseGetApprovalResponse();
+    message.approval = (object.approval !== undefined && object.approval !== null)
+      ? Approval.fromPartial(object.approval)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDecideApprovalRequest(): DecideApprovalRequest {
+  return { id: "", decision: "", reason: "", by: undefined };
+}
+
+export const DecideApprovalRequest: MessageFns<DecideApprovalRequest> = {
+  encode(message: DecideApprovalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.decision !== "") {
+      writer.uint32(18).string(message.decision);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.by !== undefined) {
+      Principal.encode(message.by, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DecideApprovalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecideApprovalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.decision = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.by = Principal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DecideApprovalRequest>, I>>(base?: I): DecideApprovalRequest {
+    return DecideApprovalRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DecideApprovalRequest>, I>>(object: I): DecideApprovalRequest {
+    const message = createBaseDecideApprovalRequest();
+    message.id = object.id ?? "";
+    message.decision = object.decision ?? "";
+    message.reason = object.reason ?? "";
+    message.by = (object.by !== undefined && object.by !== null) ? Principal.fromPartial(object.by) : undefined;
+    return message;
+  },
+};
+
+function createBaseDecideApprovalResponse(): DecideApprovalResponse {
+  return { approval: undefined, revision: 0n };
+}
+
+export const DecideApprovalResponse: MessageFns<DecideApprovalResponse> = {
+  encode(message: DecideApprovalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.approval !== undefined) {
+      Approval.encode(message.approval, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DecideApprovalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecideApprovalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.approval = Approval.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DecideApprovalResponse>, I>>(base?: I): DecideApprovalResponse {
+    return DecideApprovalResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DecideApprovalResponse>, I>>(object: I): DecideApprovalResponse {
+    const message = createBaseDecideApprovalResponse();
+    message.approval = (object.approval !== undefined && object.approval !== null)
+      ? Approval.fromPartial(object.approval)
+      : undefined;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
 /** Who is calling, may they, and for how long may a gateway remember the answer. */
 export type PolicyServiceService = typeof PolicyServiceService;
 export const PolicyServiceService = {
-  /** Resolves a bearer token to a principal. An unknown, revoked or expired token is UNAUTHENTICATED. */
+  /**
+   * Resolves a bearer token or a client's certificate to a principal. What is unknown, revoked or expired is
+   * UNAUTHENTICATED.
+   */
   authenticate: {
     path: "/tollgate.policy.v1.PolicyService/Authenticate" as const,
     requestStream: false as const,
@@ -1891,6 +6194,16 @@ export const PolicyServiceService = {
     responseSerialize: (value: WatchResponse): Buffer => Buffer.from(WatchResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchResponse => WatchResponse.decode(value),
   },
+  /** Permits for a while, so that a limit holds across gateways. RESOURCE_EXHAUSTED never: `granted` says how many. */
+  leaseLimits: {
+    path: "/tollgate.policy.v1.PolicyService/LeaseLimits" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LeaseLimitsRequest): Buffer => Buffer.from(LeaseLimitsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LeaseLimitsRequest => LeaseLimitsRequest.decode(value),
+    responseSerialize: (value: LeaseLimitsResponse): Buffer => Buffer.from(LeaseLimitsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LeaseLimitsResponse => LeaseLimitsResponse.decode(value),
+  },
   listPolicies: {
     path: "/tollgate.policy.v1.PolicyService/ListPolicies" as const,
     requestStream: false as const,
@@ -1901,7 +6214,10 @@ export const PolicyServiceService = {
       Buffer.from(ListPoliciesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListPoliciesResponse => ListPoliciesResponse.decode(value),
   },
-  /** Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake. */
+  /**
+   * Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake; FAILED_PRECONDITION when nobody could
+   * administer any more.
+   */
   putPolicy: {
     path: "/tollgate.policy.v1.PolicyService/PutPolicy" as const,
     requestStream: false as const,
@@ -1921,6 +6237,51 @@ export const PolicyServiceService = {
       Buffer.from(DeletePolicyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeletePolicyResponse => DeletePolicyResponse.decode(value),
   },
+  /** Newest first. */
+  listPolicyVersions: {
+    path: "/tollgate.policy.v1.PolicyService/ListPolicyVersions" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPolicyVersionsRequest): Buffer =>
+      Buffer.from(ListPolicyVersionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPolicyVersionsRequest => ListPolicyVersionsRequest.decode(value),
+    responseSerialize: (value: ListPolicyVersionsResponse): Buffer =>
+      Buffer.from(ListPolicyVersionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPolicyVersionsResponse => ListPolicyVersionsResponse.decode(value),
+  },
+  /** What an earlier version said becomes the newest one. */
+  rollbackPolicy: {
+    path: "/tollgate.policy.v1.PolicyService/RollbackPolicy" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RollbackPolicyRequest): Buffer =>
+      Buffer.from(RollbackPolicyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RollbackPolicyRequest => RollbackPolicyRequest.decode(value),
+    responseSerialize: (value: RollbackPolicyResponse): Buffer =>
+      Buffer.from(RollbackPolicyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RollbackPolicyResponse => RollbackPolicyResponse.decode(value),
+  },
+  /** Would this caller be allowed, and which policies say so? Changes nothing. */
+  testPolicies: {
+    path: "/tollgate.policy.v1.PolicyService/TestPolicies" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TestPoliciesRequest): Buffer => Buffer.from(TestPoliciesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TestPoliciesRequest => TestPoliciesRequest.decode(value),
+    responseSerialize: (value: TestPoliciesResponse): Buffer =>
+      Buffer.from(TestPoliciesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TestPoliciesResponse => TestPoliciesResponse.decode(value),
+  },
+  /** Decides recorded calls anew under a proposed set of policies. Changes nothing. */
+  whatIf: {
+    path: "/tollgate.policy.v1.PolicyService/WhatIf" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: WhatIfRequest): Buffer => Buffer.from(WhatIfRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WhatIfRequest => WhatIfRequest.decode(value),
+    responseSerialize: (value: WhatIfResponse): Buffer => Buffer.from(WhatIfResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WhatIfResponse => WhatIfResponse.decode(value),
+  },
   listTokens: {
     path: "/tollgate.policy.v1.PolicyService/ListTokens" as const,
     requestStream: false as const,
@@ -1929,6 +6290,26 @@ export const PolicyServiceService = {
     requestDeserialize: (value: Buffer): ListTokensRequest => ListTokensRequest.decode(value),
     responseSerialize: (value: ListTokensResponse): Buffer => Buffer.from(ListTokensResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListTokensResponse => ListTokensResponse.decode(value),
+  },
+  /** The only time that the secret is shown. */
+  createToken: {
+    path: "/tollgate.policy.v1.PolicyService/CreateToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateTokenRequest): Buffer => Buffer.from(CreateTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateTokenRequest => CreateTokenRequest.decode(value),
+    responseSerialize: (value: CreateTokenResponse): Buffer => Buffer.from(CreateTokenResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateTokenResponse => CreateTokenResponse.decode(value),
+  },
+  /** A new secret; the old one goes on for overlap_ms. */
+  rotateToken: {
+    path: "/tollgate.policy.v1.PolicyService/RotateToken" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateTokenRequest): Buffer => Buffer.from(RotateTokenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateTokenRequest => RotateTokenRequest.decode(value),
+    responseSerialize: (value: RotateTokenResponse): Buffer => Buffer.from(RotateTokenResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RotateTokenResponse => RotateTokenResponse.decode(value),
   },
   revokeToken: {
     path: "/tollgate.policy.v1.PolicyService/RevokeToken" as const,
@@ -1939,10 +6320,118 @@ export const PolicyServiceService = {
     responseSerialize: (value: RevokeTokenResponse): Buffer => Buffer.from(RevokeTokenResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RevokeTokenResponse => RevokeTokenResponse.decode(value),
   },
+  /** Users and agents of whom something is kept here: agents (service accounts), and users who were given or lost something. */
+  listPrincipals: {
+    path: "/tollgate.policy.v1.PolicyService/ListPrincipals" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPrincipalsRequest): Buffer =>
+      Buffer.from(ListPrincipalsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPrincipalsRequest => ListPrincipalsRequest.decode(value),
+    responseSerialize: (value: ListPrincipalsResponse): Buffer =>
+      Buffer.from(ListPrincipalsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPrincipalsResponse => ListPrincipalsResponse.decode(value),
+  },
+  putPrincipal: {
+    path: "/tollgate.policy.v1.PolicyService/PutPrincipal" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutPrincipalRequest): Buffer => Buffer.from(PutPrincipalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutPrincipalRequest => PutPrincipalRequest.decode(value),
+    responseSerialize: (value: PutPrincipalResponse): Buffer =>
+      Buffer.from(PutPrincipalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutPrincipalResponse => PutPrincipalResponse.decode(value),
+  },
+  deletePrincipal: {
+    path: "/tollgate.policy.v1.PolicyService/DeletePrincipal" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeletePrincipalRequest): Buffer =>
+      Buffer.from(DeletePrincipalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeletePrincipalRequest => DeletePrincipalRequest.decode(value),
+    responseSerialize: (value: DeletePrincipalResponse): Buffer =>
+      Buffer.from(DeletePrincipalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeletePrincipalResponse => DeletePrincipalResponse.decode(value),
+  },
+  /** Roles that were withdrawn from everybody of a tenant, or described. */
+  listRoles: {
+    path: "/tollgate.policy.v1.PolicyService/ListRoles" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRolesRequest): Buffer => Buffer.from(ListRolesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRolesRequest => ListRolesRequest.decode(value),
+    responseSerialize: (value: ListRolesResponse): Buffer => Buffer.from(ListRolesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRolesResponse => ListRolesResponse.decode(value),
+  },
+  putRole: {
+    path: "/tollgate.policy.v1.PolicyService/PutRole" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutRoleRequest): Buffer => Buffer.from(PutRoleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutRoleRequest => PutRoleRequest.decode(value),
+    responseSerialize: (value: PutRoleResponse): Buffer => Buffer.from(PutRoleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutRoleResponse => PutRoleResponse.decode(value),
+  },
+  /** From when it returns no gateway serves the session any more. */
+  endSession: {
+    path: "/tollgate.policy.v1.PolicyService/EndSession" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EndSessionRequest): Buffer => Buffer.from(EndSessionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EndSessionRequest => EndSessionRequest.decode(value),
+    responseSerialize: (value: EndSessionResponse): Buffer => Buffer.from(EndSessionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EndSessionResponse => EndSessionResponse.decode(value),
+  },
+  /** Finds the open request for the same call, or makes one. */
+  requestApproval: {
+    path: "/tollgate.policy.v1.PolicyService/RequestApproval" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RequestApprovalRequest): Buffer =>
+      Buffer.from(RequestApprovalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RequestApprovalRequest => RequestApprovalRequest.decode(value),
+    responseSerialize: (value: RequestApprovalResponse): Buffer =>
+      Buffer.from(RequestApprovalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RequestApprovalResponse => RequestApprovalResponse.decode(value),
+  },
+  listApprovals: {
+    path: "/tollgate.policy.v1.PolicyService/ListApprovals" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListApprovalsRequest): Buffer => Buffer.from(ListApprovalsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListApprovalsRequest => ListApprovalsRequest.decode(value),
+    responseSerialize: (value: ListApprovalsResponse): Buffer =>
+      Buffer.from(ListApprovalsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListApprovalsResponse => ListApprovalsResponse.decode(value),
+  },
+  getApproval: {
+    path: "/tollgate.policy.v1.PolicyService/GetApproval" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetApprovalRequest): Buffer => Buffer.from(GetApprovalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetApprovalRequest => GetApprovalRequest.decode(value),
+    responseSerialize: (value: GetApprovalResponse): Buffer => Buffer.from(GetApprovalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetApprovalResponse => GetApprovalResponse.decode(value),
+  },
+  /** Approves, denies, or takes an approval back. */
+  decideApproval: {
+    path: "/tollgate.policy.v1.PolicyService/DecideApproval" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DecideApprovalRequest): Buffer =>
+      Buffer.from(DecideApprovalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DecideApprovalRequest => DecideApprovalRequest.decode(value),
+    responseSerialize: (value: DecideApprovalResponse): Buffer =>
+      Buffer.from(DecideApprovalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DecideApprovalResponse => DecideApprovalResponse.decode(value),
+  },
 } as const;
 
 export interface PolicyServiceServer extends UntypedServiceImplementation {
-  /** Resolves a bearer token to a principal. An unknown, revoked or expired token is UNAUTHENTICATED. */
+  /**
+   * Resolves a bearer token or a client's certificate to a principal. What is unknown, revoked or expired is
+   * UNAUTHENTICATED.
+   */
   authenticate: handleUnaryCall<AuthenticateRequest, AuthenticateResponse>;
   /** Decides one action on many resources for one principal. Anything undecidable is a deny. */
   decide: handleUnaryCall<DecideRequest, DecideResponse>;
@@ -1952,16 +6441,51 @@ export interface PolicyServiceServer extends UntypedServiceImplementation {
    * once every live stream has taken the new revision or its lease has run out.
    */
   watch: handleBidiStreamingCall<WatchRequest, WatchResponse>;
+  /** Permits for a while, so that a limit holds across gateways. RESOURCE_EXHAUSTED never: `granted` says how many. */
+  leaseLimits: handleUnaryCall<LeaseLimitsRequest, LeaseLimitsResponse>;
   listPolicies: handleUnaryCall<ListPoliciesRequest, ListPoliciesResponse>;
-  /** Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake. */
+  /**
+   * Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake; FAILED_PRECONDITION when nobody could
+   * administer any more.
+   */
   putPolicy: handleUnaryCall<PutPolicyRequest, PutPolicyResponse>;
   deletePolicy: handleUnaryCall<DeletePolicyRequest, DeletePolicyResponse>;
+  /** Newest first. */
+  listPolicyVersions: handleUnaryCall<ListPolicyVersionsRequest, ListPolicyVersionsResponse>;
+  /** What an earlier version said becomes the newest one. */
+  rollbackPolicy: handleUnaryCall<RollbackPolicyRequest, RollbackPolicyResponse>;
+  /** Would this caller be allowed, and which policies say so? Changes nothing. */
+  testPolicies: handleUnaryCall<TestPoliciesRequest, TestPoliciesResponse>;
+  /** Decides recorded calls anew under a proposed set of policies. Changes nothing. */
+  whatIf: handleUnaryCall<WhatIfRequest, WhatIfResponse>;
   listTokens: handleUnaryCall<ListTokensRequest, ListTokensResponse>;
+  /** The only time that the secret is shown. */
+  createToken: handleUnaryCall<CreateTokenRequest, CreateTokenResponse>;
+  /** A new secret; the old one goes on for overlap_ms. */
+  rotateToken: handleUnaryCall<RotateTokenRequest, RotateTokenResponse>;
   revokeToken: handleUnaryCall<RevokeTokenRequest, RevokeTokenResponse>;
+  /** Users and agents of whom something is kept here: agents (service accounts), and users who were given or lost something. */
+  listPrincipals: handleUnaryCall<ListPrincipalsRequest, ListPrincipalsResponse>;
+  putPrincipal: handleUnaryCall<PutPrincipalRequest, PutPrincipalResponse>;
+  deletePrincipal: handleUnaryCall<DeletePrincipalRequest, DeletePrincipalResponse>;
+  /** Roles that were withdrawn from everybody of a tenant, or described. */
+  listRoles: handleUnaryCall<ListRolesRequest, ListRolesResponse>;
+  putRole: handleUnaryCall<PutRoleRequest, PutRoleResponse>;
+  /** From when it returns no gateway serves the session any more. */
+  endSession: handleUnaryCall<EndSessionRequest, EndSessionResponse>;
+  /** Finds the open request for the same call, or makes one. */
+  requestApproval: handleUnaryCall<RequestApprovalRequest, RequestApprovalResponse>;
+  listApprovals: handleUnaryCall<ListApprovalsRequest, ListApprovalsResponse>;
+  getApproval: handleUnaryCall<GetApprovalRequest, GetApprovalResponse>;
+  /** Approves, denies, or takes an approval back. */
+  decideApproval: handleUnaryCall<DecideApprovalRequest, DecideApprovalResponse>;
 }
 
 export interface PolicyServiceClient extends Client {
-  /** Resolves a bearer token to a principal. An unknown, revoked or expired token is UNAUTHENTICATED. */
+  /**
+   * Resolves a bearer token or a client's certificate to a principal. What is unknown, revoked or expired is
+   * UNAUTHENTICATED.
+   */
   authenticate(
     request: AuthenticateRequest,
     callback: (error: ServiceError | null, response: AuthenticateResponse) => void,
@@ -2001,6 +6525,22 @@ export interface PolicyServiceClient extends Client {
   watch(): ClientDuplexStream<WatchRequest, WatchResponse>;
   watch(options: Partial<CallOptions>): ClientDuplexStream<WatchRequest, WatchResponse>;
   watch(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<WatchRequest, WatchResponse>;
+  /** Permits for a while, so that a limit holds across gateways. RESOURCE_EXHAUSTED never: `granted` says how many. */
+  leaseLimits(
+    request: LeaseLimitsRequest,
+    callback: (error: ServiceError | null, response: LeaseLimitsResponse) => void,
+  ): ClientUnaryCall;
+  leaseLimits(
+    request: LeaseLimitsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LeaseLimitsResponse) => void,
+  ): ClientUnaryCall;
+  leaseLimits(
+    request: LeaseLimitsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LeaseLimitsResponse) => void,
+  ): ClientUnaryCall;
   listPolicies(
     request: ListPoliciesRequest,
     callback: (error: ServiceError | null, response: ListPoliciesResponse) => void,
@@ -2016,7 +6556,10 @@ export interface PolicyServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListPoliciesResponse) => void,
   ): ClientUnaryCall;
-  /** Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake. */
+  /**
+   * Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake; FAILED_PRECONDITION when nobody could
+   * administer any more.
+   */
   putPolicy(
     request: PutPolicyRequest,
     callback: (error: ServiceError | null, response: PutPolicyResponse) => void,
@@ -2047,6 +6590,70 @@ export interface PolicyServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeletePolicyResponse) => void,
   ): ClientUnaryCall;
+  /** Newest first. */
+  listPolicyVersions(
+    request: ListPolicyVersionsRequest,
+    callback: (error: ServiceError | null, response: ListPolicyVersionsResponse) => void,
+  ): ClientUnaryCall;
+  listPolicyVersions(
+    request: ListPolicyVersionsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListPolicyVersionsResponse) => void,
+  ): ClientUnaryCall;
+  listPolicyVersions(
+    request: ListPolicyVersionsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListPolicyVersionsResponse) => void,
+  ): ClientUnaryCall;
+  /** What an earlier version said becomes the newest one. */
+  rollbackPolicy(
+    request: RollbackPolicyRequest,
+    callback: (error: ServiceError | null, response: RollbackPolicyResponse) => void,
+  ): ClientUnaryCall;
+  rollbackPolicy(
+    request: RollbackPolicyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RollbackPolicyResponse) => void,
+  ): ClientUnaryCall;
+  rollbackPolicy(
+    request: RollbackPolicyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RollbackPolicyResponse) => void,
+  ): ClientUnaryCall;
+  /** Would this caller be allowed, and which policies say so? Changes nothing. */
+  testPolicies(
+    request: TestPoliciesRequest,
+    callback: (error: ServiceError | null, response: TestPoliciesResponse) => void,
+  ): ClientUnaryCall;
+  testPolicies(
+    request: TestPoliciesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TestPoliciesResponse) => void,
+  ): ClientUnaryCall;
+  testPolicies(
+    request: TestPoliciesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TestPoliciesResponse) => void,
+  ): ClientUnaryCall;
+  /** Decides recorded calls anew under a proposed set of policies. Changes nothing. */
+  whatIf(
+    request: WhatIfRequest,
+    callback: (error: ServiceError | null, response: WhatIfResponse) => void,
+  ): ClientUnaryCall;
+  whatIf(
+    request: WhatIfRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: WhatIfResponse) => void,
+  ): ClientUnaryCall;
+  whatIf(
+    request: WhatIfRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: WhatIfResponse) => void,
+  ): ClientUnaryCall;
   listTokens(
     request: ListTokensRequest,
     callback: (error: ServiceError | null, response: ListTokensResponse) => void,
@@ -2062,6 +6669,38 @@ export interface PolicyServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListTokensResponse) => void,
   ): ClientUnaryCall;
+  /** The only time that the secret is shown. */
+  createToken(
+    request: CreateTokenRequest,
+    callback: (error: ServiceError | null, response: CreateTokenResponse) => void,
+  ): ClientUnaryCall;
+  createToken(
+    request: CreateTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateTokenResponse) => void,
+  ): ClientUnaryCall;
+  createToken(
+    request: CreateTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateTokenResponse) => void,
+  ): ClientUnaryCall;
+  /** A new secret; the old one goes on for overlap_ms. */
+  rotateToken(
+    request: RotateTokenRequest,
+    callback: (error: ServiceError | null, response: RotateTokenResponse) => void,
+  ): ClientUnaryCall;
+  rotateToken(
+    request: RotateTokenRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RotateTokenResponse) => void,
+  ): ClientUnaryCall;
+  rotateToken(
+    request: RotateTokenRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RotateTokenResponse) => void,
+  ): ClientUnaryCall;
   revokeToken(
     request: RevokeTokenRequest,
     callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
@@ -2076,6 +6715,161 @@ export interface PolicyServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RevokeTokenResponse) => void,
+  ): ClientUnaryCall;
+  /** Users and agents of whom something is kept here: agents (service accounts), and users who were given or lost something. */
+  listPrincipals(
+    request: ListPrincipalsRequest,
+    callback: (error: ServiceError | null, response: ListPrincipalsResponse) => void,
+  ): ClientUnaryCall;
+  listPrincipals(
+    request: ListPrincipalsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListPrincipalsResponse) => void,
+  ): ClientUnaryCall;
+  listPrincipals(
+    request: ListPrincipalsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListPrincipalsResponse) => void,
+  ): ClientUnaryCall;
+  putPrincipal(
+    request: PutPrincipalRequest,
+    callback: (error: ServiceError | null, response: PutPrincipalResponse) => void,
+  ): ClientUnaryCall;
+  putPrincipal(
+    request: PutPrincipalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PutPrincipalResponse) => void,
+  ): ClientUnaryCall;
+  putPrincipal(
+    request: PutPrincipalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PutPrincipalResponse) => void,
+  ): ClientUnaryCall;
+  deletePrincipal(
+    request: DeletePrincipalRequest,
+    callback: (error: ServiceError | null, response: DeletePrincipalResponse) => void,
+  ): ClientUnaryCall;
+  deletePrincipal(
+    request: DeletePrincipalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeletePrincipalResponse) => void,
+  ): ClientUnaryCall;
+  deletePrincipal(
+    request: DeletePrincipalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeletePrincipalResponse) => void,
+  ): ClientUnaryCall;
+  /** Roles that were withdrawn from everybody of a tenant, or described. */
+  listRoles(
+    request: ListRolesRequest,
+    callback: (error: ServiceError | null, response: ListRolesResponse) => void,
+  ): ClientUnaryCall;
+  listRoles(
+    request: ListRolesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRolesResponse) => void,
+  ): ClientUnaryCall;
+  listRoles(
+    request: ListRolesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRolesResponse) => void,
+  ): ClientUnaryCall;
+  putRole(
+    request: PutRoleRequest,
+    callback: (error: ServiceError | null, response: PutRoleResponse) => void,
+  ): ClientUnaryCall;
+  putRole(
+    request: PutRoleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PutRoleResponse) => void,
+  ): ClientUnaryCall;
+  putRole(
+    request: PutRoleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PutRoleResponse) => void,
+  ): ClientUnaryCall;
+  /** From when it returns no gateway serves the session any more. */
+  endSession(
+    request: EndSessionRequest,
+    callback: (error: ServiceError | null, response: EndSessionResponse) => void,
+  ): ClientUnaryCall;
+  endSession(
+    request: EndSessionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EndSessionResponse) => void,
+  ): ClientUnaryCall;
+  endSession(
+    request: EndSessionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EndSessionResponse) => void,
+  ): ClientUnaryCall;
+  /** Finds the open request for the same call, or makes one. */
+  requestApproval(
+    request: RequestApprovalRequest,
+    callback: (error: ServiceError | null, response: RequestApprovalResponse) => void,
+  ): ClientUnaryCall;
+  requestApproval(
+    request: RequestApprovalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RequestApprovalResponse) => void,
+  ): ClientUnaryCall;
+  requestApproval(
+    request: RequestApprovalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RequestApprovalResponse) => void,
+  ): ClientUnaryCall;
+  listApprovals(
+    request: ListApprovalsRequest,
+    callback: (error: ServiceError | null, response: ListApprovalsResponse) => void,
+  ): ClientUnaryCall;
+  listApprovals(
+    request: ListApprovalsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListApprovalsResponse) => void,
+  ): ClientUnaryCall;
+  listApprovals(
+    request: ListApprovalsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListApprovalsResponse) => void,
+  ): ClientUnaryCall;
+  getApproval(
+    request: GetApprovalRequest,
+    callback: (error: ServiceError | null, response: GetApprovalResponse) => void,
+  ): ClientUnaryCall;
+  getApproval(
+    request: GetApprovalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetApprovalResponse) => void,
+  ): ClientUnaryCall;
+  getApproval(
+    request: GetApprovalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetApprovalResponse) => void,
+  ): ClientUnaryCall;
+  /** Approves, denies, or takes an approval back. */
+  decideApproval(
+    request: DecideApprovalRequest,
+    callback: (error: ServiceError | null, response: DecideApprovalResponse) => void,
+  ): ClientUnaryCall;
+  decideApproval(
+    request: DecideApprovalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DecideApprovalResponse) => void,
+  ): ClientUnaryCall;
+  decideApproval(
+    request: DecideApprovalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DecideApprovalResponse) => void,
   ): ClientUnaryCall;
 }
 

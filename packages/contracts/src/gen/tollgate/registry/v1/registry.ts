@@ -91,6 +91,10 @@ export interface Server {
   generation: bigint;
   /** As in Pool. */
   poolMode: string;
+  /** Such as "production"; empty where none is declared. Policies can ask for it. */
+  environment: string;
+  /** LOW, MEDIUM, HIGH or CRITICAL: of its tools that say nothing else. */
+  risk: string;
 }
 
 /** What was declared of one tool of a server. */
@@ -104,6 +108,8 @@ export interface ToolRule {
   fallbacks: Fallback[];
   /** A result is kept for this long, and given, marked, where everything else has failed; 0 means never. */
   cachedResultMs: number;
+  /** Empty: the server's. */
+  risk: string;
 }
 
 export interface Fallback {
@@ -535,6 +541,8 @@ function createBaseServer(): Server {
     toolRules: [],
     generation: 0n,
     poolMode: "",
+    environment: "",
+    risk: "",
   };
 }
 
@@ -617,6 +625,12 @@ export const Server: MessageFns<Server> = {
     }
     if (message.poolMode !== "") {
       writer.uint32(194).string(message.poolMode);
+    }
+    if (message.environment !== "") {
+      writer.uint32(202).string(message.environment);
+    }
+    if (message.risk !== "") {
+      writer.uint32(210).string(message.risk);
     }
     return writer;
   },
@@ -826,6 +840,22 @@ export const Server: MessageFns<Server> = {
             message.poolMode = reader.string();
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.environment = reader.string();
+            continue;
+          }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.risk = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -871,12 +901,14 @@ export const Server: MessageFns<Server> = {
       ? BigInt(object.generation)
       : 0n;
     message.poolMode = object.poolMode ?? "";
+    message.environment = object.environment ?? "";
+    message.risk = object.risk ?? "";
     return message;
   },
 };
 
 function createBaseToolRule(): ToolRule {
-  return { tool: "", concurrency: 0, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0 };
+  return { tool: "", concurrency: 0, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" };
 }
 
 export const ToolRule: MessageFns<ToolRule> = {
@@ -895,6 +927,9 @@ export const ToolRule: MessageFns<ToolRule> = {
     }
     if (message.cachedResultMs !== 0) {
       writer.uint32(40).uint32(message.cachedResultMs);
+    }
+    if (message.risk !== "") {
+      writer.uint32(50).string(message.risk);
     }
     return writer;
   },
@@ -952,6 +987,14 @@ export const ToolRule: MessageFns<ToolRule> = {
             message.cachedResultMs = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.risk = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -974,6 +1017,7 @@ export const ToolRule: MessageFns<ToolRule> = {
     message.callTimeoutMs = object.callTimeoutMs ?? 0;
     message.fallbacks = object.fallbacks?.map((e) => Fallback.fromPartial(e)) || [];
     message.cachedResultMs = object.cachedResultMs ?? 0;
+    message.risk = object.risk ?? "";
     return message;
   },
 };

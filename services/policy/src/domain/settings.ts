@@ -1,0 +1,10 @@
+import type { OauthSettings } from "./access-token.ts";
+
+/** What the configuration file says beside tokens and policies. Plain JSON, without keys that have no value. */
+export interface Settings {
+  /** Whose access tokens are taken; none: no access tokens. */
+  readonly oauth: readonly OauthSettings[];
+}
+export type SettingName = keyof Settings;
+
+export const NO_SETTINGS: Settings = { oauth: [] };

@@ -1,0 +1,66 @@
+import type { policyV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { unary } from "@tollgate/service";
+import { type Decision, decider } from "../domain/decision.ts";
+import type { PolicyState } from "../domain/state.ts";
+import type { Dependencies, Methods } from "./dependencies.ts";
+
+const RESOURCES_MAX = 2_000;
+/** A long list is decided in slices, so that leases are renewed meanwhile. */
+const SLICE_RESOURCES = 20;
+const RESTARTS_MAX = 5;
+
+/** May they. */
+export function decisionMethods(dependencies: Dependencies): Methods<"decide"> {
+  return { decide: unary(dependencies.log, (request) => decide(dependencies, request)) };
+}
+
+async function decide(
+  { authority, metrics }: Dependencies,
+  request: policyV1.DecideRequest,
+): Promise<policyV1.DecideResponse> {
+  if (request.resources.length > RESOURCES_MAX) {
+    throw new AppError("invalid_argument", `resources: has more than ${RESOURCES_MAX} entries`);
+  }
+  const stop = metrics.decideSeconds.startTimer();
+  for (let attempt = 1; attempt <= RESTARTS_MAX; attempt += 1) {
+    const state = authority.current();
+    const decisions = await decideAll(request, state, () => authority.current() === state);
+    // All of an answer is of one revision: a change in between starts it anew.
+    if (decisions === undefined) continue;
+    stop();
+    for (const { allow } of decisions) metrics.decisions.inc({ effect: allow ? "allow" : "deny" });
+    return { decisions: decisions.map(toDecision), revision: BigInt(state.revision) };
+  }
+  throw new AppError("unavailable", "policies change too fast to decide on so many resources; try again");
+}
+
+async function decideAll(
+  request: policyV1.DecideRequest,
+  state: PolicyState,
+  isCurrent: () => boolean,
+): Promise<Decision[] | undefined> {
+  const { principal, action, resources } = request;
+  const decideOne = decider(state, { principal, action, nowMs: Date.now() });
+  const decisions: Decision[] = [];
+  for (let start = 0; start < resources.length; start += SLICE_RESOURCES) {
+    if (start > 0) await new Promise((resolve) => setImmediate(resolve));
+    if (!isCurrent()) return undefined;
+    for (const resource of resources.slice(start, start + SLICE_RESOURCES)) decisions.push(decideOne(resource));
+  }
+  return decisions;
+}
+
+function toDecision({ allow, policyIds, reason }: Decision): policyV1.Decision {
+  return {
+    allow,
+    policyIds: [...policyIds],
+    reason,
+    variesByArguments: false,
+    validUntilMs: 0n,
+    approvalsNeeded: 0,
+    approvalId: "",
+    stepUp: undefined,
+    limits: [],
+  };
+}

@@ -1,0 +1,32 @@
+import type { policyV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import type { Log } from "@tollgate/service";
+import type { PolicyMetrics } from "../metrics.ts";
+import type { AccessTokens } from "./access-tokens.ts";
+import type { Authority } from "./authority.ts";
+import type { WatchHub } from "./watch.ts";
+
+export interface Dependencies {
+  readonly authority: Authority;
+  readonly accessTokens: AccessTokens;
+  readonly hub: WatchHub;
+  readonly metrics: PolicyMetrics;
+  readonly log: Log;
+}
+
+/** Some of the methods of PolicyService. */
+export type Methods<Name extends keyof policyV1.PolicyServiceServer> = Pick<policyV1.PolicyServiceServer, Name>;
+
+const ACTOR_MAX_CHARS = 200;
+
+export function checkActor(actor: string): string {
+  if (actor === "" || actor.length > ACTOR_MAX_CHARS) {
+    throw new AppError("invalid_argument", `actor: has to be 1 to ${ACTOR_MAX_CHARS} characters long`);
+  }
+  return actor;
+}
+
+// FIXME goes with the last method that uses it.
+export function notYet(): never {
+  throw new AppError("failed_precondition", "is not there yet");
+}
