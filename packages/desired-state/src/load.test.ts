@@ -89,6 +89,8 @@ const BY_DEFAULT = {
   toolRules: [],
   clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
   sessionContext: false,
+  environment: "",
+  risk: "LOW",
 };
 
 describe("a whole file", () => {

@@ -234,7 +234,7 @@ describe("rules for tools", () => {
     ["t: { fallbacks: [] }", ['tools.t.fallbacks is not a known key; is "fallback" meant?']],
     [
       "t: { timeout: 1 }",
-      ["tools.t.timeout is not a known key; known are concurrency, call_timeout, fallback, cached_result"],
+      ["tools.t.timeout is not a known key; known are concurrency, call_timeout, fallback, cached_result, risk"],
     ],
     [
       "t: { fallback: [{ server: b, name: x }] }",

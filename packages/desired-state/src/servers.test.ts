@@ -50,6 +50,8 @@ describe("a remote server", () => {
       toolRules: [],
       clientCapabilities: ALL,
       sessionContext: false,
+      environment: "",
+      risk: "LOW",
       enabled: true,
       secrets: [ENV.HOST, ENV.KEY, ENV.KEY],
       written: {

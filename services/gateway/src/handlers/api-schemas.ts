@@ -24,6 +24,7 @@ const toolRule = z
     callTimeoutMs: count,
     fallbacks: z.array(z.object({ server: z.string(), tool: z.string() })),
     cachedResultMs: count,
+    risk: z.string().meta({ description: "Empty: the server's" }),
   })
   .meta({ description: "What was declared of a tool; 0 is no limit of its own" });
 
@@ -46,13 +47,15 @@ export const server = z.object({
   limitsBy: z.string().meta({ description: "Who holds them to their limits: cgroup, prlimit, engine or none" }),
   generation: count.meta({ description: "Counts the restarts that were asked for" }),
   toolRules: z.array(toolRule),
+  environment: z.string().meta({ description: "Such as production; empty where none is declared" }),
+  risk: z.string().meta({ description: "Of its tools that say nothing else" }),
   reportedAt: z.string().nullable(),
 });
 export const servers = z.object({ items: z.array(server) });
 
 export function toServer({ info, items }: Server): z.infer<typeof server> {
   const { id, name, group, type, enabled, status, reason, era, protocol, serverInfo } = info;
-  const { isolation, limitsBy, generation, toolRules } = info;
+  const { isolation, limitsBy, generation, toolRules, environment, risk } = info;
   return {
     id,
     name,
@@ -72,6 +75,8 @@ export function toServer({ info, items }: Server): z.infer<typeof server> {
     limitsBy,
     generation: Number(generation),
     toolRules,
+    environment,
+    risk,
     reportedAt: isoOrNull(info.reportedAtMs),
   };
 }

@@ -37,6 +37,8 @@ const SERVER: DesiredServer = {
   startupTimeoutMs: 60_000,
   requirements: "",
   healthCheckIntervalMs: 30_000,
+  environment: "",
+  risk: "LOW",
   pool: POOL,
   limits: LIMITS,
   sandbox: { mode: "auto", network: true, read: [], write: [] },
@@ -94,8 +96,9 @@ describe("the hash of a spec", () => {
     expect(new Set([specHash, ...hashes]).size).toBe(4);
   });
 
-  test("does not change with the order of env and headers, with enabled, or with how it was written", () => {
-    const same = { ...SERVER, env: { B: "2", A: "1" }, enabled: false, written: { id: "x" } };
+  test("does not change with the order of env and headers, with enabled, with risk, or with how it was written", () => {
+    const policies = { environment: "production", risk: "HIGH" } as const;
+    const same = { ...SERVER, env: { B: "2", A: "1" }, enabled: false, written: { id: "x" }, ...policies };
     expect(toAssignment(same).specHash).toBe(specHash);
     const withHeaders = (headers: Record<string, string>) => toAssignment({ ...SERVER, headers }).specHash;
     expect(withHeaders({ X: "1", Y: "2" })).toBe(withHeaders({ Y: "2", X: "1" }));
