@@ -1,4 +1,5 @@
 export { bubblewrapProgram } from "./bubblewrap.ts";
+export { type CertificateNames, createAuthority, type TestAuthority, type TestCertificate } from "./certificates.ts";
 export { eventually } from "./eventually.ts";
 export { fixtureServer } from "./fixture.ts";
 export { createInfrastructure, type Infrastructure, useInfrastructure } from "./infrastructure.ts";
