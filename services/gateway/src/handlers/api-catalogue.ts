@@ -7,7 +7,10 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
   const api = app.withTypeProvider<ZodTypeProvider>();
   api.get(
     "/api/v1/groups",
-    { schema: { tags: ["catalogue"], summary: "List the groups", response: { 200: schema.groups } } },
+    {
+      config: { action: "admin/servers/read" },
+      schema: { tags: ["catalogue"], summary: "List the groups", response: { 200: schema.groups } },
+    },
     () => ({
       items: registry.catalogue.groups.map(({ id, name }) => ({ id, name })),
     }),
@@ -15,6 +18,7 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
   api.get(
     "/api/v1/servers",
     {
+      config: { action: "admin/servers/read" },
       schema: { tags: ["catalogue"], summary: "List the servers with their status", response: { 200: schema.servers } },
     },
     () => ({
@@ -24,6 +28,7 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
   api.get(
     "/api/v1/servers/:id",
     {
+      config: { action: "admin/servers/read" },
       schema: { tags: ["catalogue"], summary: "One server", params: schema.idParam, response: { 200: schema.server } },
     },
     (request) => schema.toServer(serverOf(registry, request.params.id)),
@@ -31,6 +36,7 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
   api.get(
     "/api/v1/servers/:id/tools",
     {
+      config: { action: "admin/servers/read" },
       schema: {
         tags: ["catalogue"],
         summary: "A server's tools",

@@ -50,7 +50,10 @@ export function registerDeadLetters(app: FastifyInstance, { bus, log }: ApiOptio
   };
   api.get(
     "/api/v1/dead-letters",
-    { schema: { tags, summary: "What could not be processed", querystring: query, response: { 200: letters } } },
+    {
+      config: { action: "admin/dead-letters/read" },
+      schema: { tags, summary: "What could not be processed", querystring: query, response: { 200: letters } },
+    },
     async (request) => {
       checkBus(bus);
       const { service, limit, cursor } = request.query;
@@ -61,12 +64,16 @@ export function registerDeadLetters(app: FastifyInstance, { bus, log }: ApiOptio
   );
   api.get(
     "/api/v1/dead-letters/:id",
-    { schema: { tags, summary: "One of them, whole", params, response: { 200: letter } } },
+    {
+      config: { action: "admin/dead-letters/read" },
+      schema: { tags, summary: "One of them, whole", params, response: { 200: letter } },
+    },
     async (request) => toLetter(await letterOf(request.params.id)),
   );
   api.post(
     "/api/v1/dead-letters/:id/put-back",
     {
+      config: { action: "admin/dead-letters/write" },
       schema: {
         tags,
         summary: "Have it processed again",
@@ -85,7 +92,10 @@ export function registerDeadLetters(app: FastifyInstance, { bus, log }: ApiOptio
   );
   api.delete(
     "/api/v1/dead-letters/:id",
-    { schema: { tags, summary: "Forget it", params, response: { 204: z.null() } } },
+    {
+      config: { action: "admin/dead-letters/write" },
+      schema: { tags, summary: "Forget it", params, response: { 204: z.null() } },
+    },
     async (request, reply) => {
       const { id, subject } = await letterOf(request.params.id);
       await dropDeadLetter(bus, id);

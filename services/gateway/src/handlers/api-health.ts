@@ -21,6 +21,7 @@ export function registerHealth(app: FastifyInstance, options: ApiOptions): void 
   api.get(
     "/api/v1/servers/:id/health",
     {
+      config: { action: "admin/servers/read" },
       schema: {
         tags,
         summary: "How a server is now",
@@ -40,6 +41,7 @@ export function registerHealth(app: FastifyInstance, options: ApiOptions): void 
   api.get(
     "/api/v1/servers/:id/metrics",
     {
+      config: { action: "admin/servers/read" },
       schema: {
         tags,
         summary: "A server's figures",
@@ -58,6 +60,7 @@ export function registerHealth(app: FastifyInstance, options: ApiOptions): void 
   api.post(
     "/api/v1/servers/:id/restart",
     {
+      config: { action: "admin/servers/write" },
       schema: {
         tags,
         summary: "Restart a server",

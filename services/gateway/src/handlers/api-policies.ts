@@ -12,7 +12,10 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
 
   api.get(
     "/api/v1/policies",
-    { schema: { tags, summary: "List the policies", response: { 200: schema.policies } } },
+    {
+      config: { action: "admin/policies/read" },
+      schema: { tags, summary: "List the policies", response: { 200: schema.policies } },
+    },
     async () => {
       const answer = await callUnary(policy.listPolicies.bind(policy), { tenant: "" }, unary);
       return { items: answer.policies.map(schema.toPolicy), revision: Number(answer.revision) };
@@ -21,6 +24,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
   api.put(
     "/api/v1/policies/:id",
     {
+      config: { action: "admin/policies/write" },
       schema: {
         tags,
         summary: "Create or replace a policy",
@@ -40,7 +44,10 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
   );
   api.delete(
     "/api/v1/policies/:id",
-    { schema: { tags, summary: "Remove a policy", params: schema.idParam, response: { 200: schema.revision } } },
+    {
+      config: { action: "admin/policies/write" },
+      schema: { tags, summary: "Remove a policy", params: schema.idParam, response: { 200: schema.revision } },
+    },
     async (request) => {
       const answer = await callUnary(
         policy.deletePolicy.bind(policy),
@@ -53,6 +60,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
   api.get(
     "/api/v1/tokens",
     {
+      config: { action: "admin/tokens/read" },
       schema: { tags: ["tokens"], summary: "List the tokens, without their secrets", response: { 200: schema.tokens } },
     },
     async () => {
@@ -63,6 +71,7 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
   api.delete(
     "/api/v1/tokens/:id",
     {
+      config: { action: "admin/tokens/write" },
       schema: {
         tags: ["tokens"],
         summary: "Revoke a token",

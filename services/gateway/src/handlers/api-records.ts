@@ -10,6 +10,7 @@ export function registerRecords(app: FastifyInstance, { clients, metadata }: Api
   api.get(
     "/api/v1/audit/events",
     {
+      config: { action: "admin/audit/read" },
       schema: {
         tags: ["audit"],
         summary: "Audit events, newest first",
@@ -33,6 +34,7 @@ export function registerRecords(app: FastifyInstance, { clients, metadata }: Api
     api.get(
       url,
       {
+        config: { action: "admin/usage/read" },
         schema: {
           tags: ["metering"],
           summary: "Usage and cost",

@@ -1,5 +1,5 @@
 import swagger from "@fastify/swagger";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance } from "fastify";
 import {
   jsonSchemaTransform,
   serializerCompiler,
@@ -8,8 +8,7 @@ import {
 } from "fastify-type-provider-zod";
 import { AppError, httpStatus, toAppError, toProblem } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
-import type { Policy } from "../clients/policy.ts";
-import { bearerToken } from "../domain/http-checks.ts";
+import { guardApi } from "./api-access.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
 import { registerHealth } from "./api-health.ts";
@@ -17,7 +16,7 @@ import type { ApiOptions } from "./api-options.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
 
-/** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`. Needs the permission `admin`. */
+/** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`. Each route says what it does: api-access.ts. */
 export async function registerApi(app: FastifyInstance, options: ApiOptions): Promise<void> {
   await app.register(async (plain) => {
     const api = plain.withTypeProvider<ZodTypeProvider>();
@@ -35,7 +34,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     setErrors(api, options.log);
     api.get("/api/v1/openapi.json", { schema: { hide: true } }, () => api.swagger());
     await api.register((guarded, _options, done) => {
-      guarded.addHook("onRequest", (request) => requireAdmin(request, options.policy));
+      guardApi(guarded, options);
       registerCatalogue(guarded, options);
       registerHealth(guarded, options);
       registerPolicies(guarded, options);
@@ -62,13 +61,4 @@ function setErrors(api: FastifyInstance, log: Log): void {
       .serializer(JSON.stringify)
       .send(toProblem(known));
   });
-}
-
-async function requireAdmin(request: FastifyRequest, policy: Policy): Promise<void> {
-  const token = bearerToken(request.headers.authorization);
-  const { revision } = policy;
-  const principal = await policy.authenticate(token);
-  if (!principal.permissions.includes("admin"))
-    throw new AppError("permission_denied", `token ${principal.id} lacks the permission "admin"`);
-  request.caller = { principal, revision, authenticate: () => policy.authenticate(token) };
 }
