@@ -81,6 +81,13 @@ describe("an error over gRPC", () => {
     );
   });
 
+  it("keeps its details, as long as they fit beside the message", () => {
+    const details = { errors: [{ path: "conditions.zeit", message: "is not known: é" }], version: 3 };
+    expect(fromGrpc(received(new AppError("invalid_argument", "no", { details })), "policy").details).toEqual(details);
+    const long = new AppError("invalid_argument", "no", { details: { text: "x".repeat(10_000) } });
+    expect(fromGrpc(received(long), "policy")).toMatchObject({ message: "no", details: {} });
+  });
+
   it("is well-formed text: half a character, left by cutting, cannot be sent", () => {
     const cut = "an emoji 🙂".slice(0, -1);
     expect(grpcStatus(new AppError("invalid_argument", cut)).details.isWellFormed()).toBe(true);

@@ -59,13 +59,18 @@ export function toRpcError(error: AppError): { code: number; message: string; da
 }
 
 const CODE_KEY = "tollgate-code";
+const DETAILS_KEY = "tollgate-details-bin";
+/** More than fits beside the message is left out: the message says what is wrong, details only help with it. */
+const GRPC_DETAILS_MAX_BYTES = 8_192;
 /** The message travels percent-encoded in a header, of which HTTP/2 peers take 64 KiB in all. */
 const GRPC_MESSAGE_MAX_CHARS = 4_000;
 
-/** What a gRPC handler gives back: the code travels in the metadata, so that the client rebuilds the same AppError. */
+/** What a gRPC handler gives back: code and details travel in the metadata, so that the client rebuilds the same AppError. */
 export function grpcStatus(error: AppError): { code: status; details: string; metadata: Metadata } {
   const metadata = new Metadata();
   metadata.set(CODE_KEY, error.code);
+  const extra = Buffer.from(JSON.stringify(error.details));
+  if (Object.keys(error.details).length > 0 && extra.length <= GRPC_DETAILS_MAX_BYTES) metadata.set(DETAILS_KEY, extra);
   // Half a character, as cutting leaves it, cannot be encoded: the server would throw while it answers.
   const details = error.message.slice(0, GRPC_MESSAGE_MAX_CHARS).toWellFormed();
   return { code: MAPPINGS[error.code].grpc, details, metadata };
@@ -75,8 +80,14 @@ export function grpcStatus(error: AppError): { code: status; details: string; me
 export function fromGrpc(error: ServiceError, service: string): AppError {
   const code = error.metadata?.get(CODE_KEY)[0];
   const known = ERROR_CODES.find((each) => each === code);
-  if (known) return new AppError(known, error.details, { cause: error });
+  if (known) return new AppError(known, error.details, { cause: error, details: detailsIn(error.metadata) });
   if (error.code === status.DEADLINE_EXCEEDED)
     return new AppError("deadline_exceeded", `${service} did not answer in time`, { cause: error, retryable: true });
   return new AppError("unavailable", `${service} cannot be reached: ${error.details}`, { cause: error });
+}
+
+/** Only another service of ours writes them: they come with one of our codes. */
+function detailsIn(metadata: Metadata): Record<string, unknown> {
+  const [given] = metadata.get(DETAILS_KEY);
+  return given === undefined ? {} : (JSON.parse(given.toString()) as Record<string, unknown>);
 }
