@@ -46,7 +46,7 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   const pool = await openPool({ url: config.databaseUrl, max: POOL_MAX, name: "policy", life, log });
   await migrate({ pool, schema: "policy", directory: MIGRATIONS, log });
 
-  const hub = createWatchHub({ life, log, metrics: allMetrics });
+  const hub = createWatchHub({ life, log, metrics: allMetrics, onUsed: () => undefined });
   const authority = await openAuthority({ pool, hub, metrics, life, log });
   ops.checks.set("state", () => authority.problem());
   await followFile({ config, authority, metrics, life, log });

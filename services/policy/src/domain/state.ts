@@ -19,6 +19,10 @@ export interface PolicyState {
   readonly settings: Settings;
   readonly policies: readonly CompiledPolicy[];
   readonly engine: CedarEngine;
+  /** Decisions may vary by the client's address. */
+  readonly addressMatters: boolean;
+  /** Sessions that were ended lately, the newest 1,000. */
+  readonly endedSessions: readonly string[];
 }
 
 /** As the database has it, part by part. */
@@ -41,6 +45,10 @@ export function buildState(revision: number, records: Partial<PolicyRecords>, be
     tokens: records.tokens === undefined ? before!.tokens : indexTokens(records.tokens),
     settings: records.settings ?? before!.settings,
     ...(records.policies === undefined ? policiesOf(before!) : compile(records.policies, before)),
+    // FIXME is said by the policies: one with a network condition, or Cedar text that uses context.address.
+    addressMatters: false,
+    // FIXME becomes a part of its own.
+    endedSessions: [],
   };
 }
 

@@ -49,7 +49,7 @@ export async function openAuthority(options: {
   publish();
 
   function publish(): void {
-    hub.publish(state.revision);
+    hub.publish(state);
     metrics.revision.set(state.revision);
     metrics.policies.set(state.policies.length);
     metrics.tokens.set(state.tokens.byName.size);

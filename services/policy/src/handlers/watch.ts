@@ -3,25 +3,32 @@ import type { policyV1 } from "@tollgate/contracts";
 import { AppError, grpcStatus } from "@tollgate/errors";
 import type { Life, Log, Metrics } from "@tollgate/service";
 import { createLeases, LEASE_MS, type Leases } from "../domain/leases.ts";
+import type { PolicyState } from "../domain/state.ts";
 import { createLeaseWaits } from "./lease-waits.ts";
 
 const RENEW_INTERVAL_MS = 300;
 const WATCHERS_MAX = 1_000;
 const GATEWAY_MAX_CHARS = 200;
+const USED_MAX = 500;
 
 type WatchStream = ServerDuplexStream<policyV1.WatchRequest, policyV1.WatchResponse>;
+
+/** What gateways are told of a state. */
+export type Announced = Pick<PolicyState, "revision" | "addressMatters" | "endedSessions">;
+type OnUsed = (used: readonly policyV1.Used[]) => void;
 
 /** The lease that every gateway holds; see domain/leases.ts for why it keeps invariant 2 of the design. */
 export interface WatchHub {
   readonly watch: (stream: WatchStream) => void;
-  /** Sends the revision to every gateway now, and to those that come later. */
-  publish(revision: number): void;
+  /** Sends the state's revision to every gateway now, and to those that come later. */
+  publish(state: Announced): void;
   /** Settles when no gateway can act on an older revision any more. */
   taken(revision: number): Promise<void>;
 }
 
-export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics }): WatchHub {
-  const { life, log, metrics } = options;
+/** @param options.onUsed told of credentials that gateways have seen in use */
+export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics; onUsed: OnUsed }): WatchHub {
+  const { life, log, metrics, onUsed } = options;
   const leases = createLeases(performance.now());
   const waits = createLeaseWaits(leases);
   const watchers = metrics.gauge("tollgate_policy_watchers", "Gateways that hold a lease");
@@ -32,6 +39,7 @@ export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics
   const streams = openStreams({
     leases,
     log,
+    onUsed,
     changed: () => {
       watchers.set(leases.size);
       waits.check();
@@ -63,41 +71,52 @@ export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics
   };
 }
 
+interface Watching {
+  /** Of its last message. */
+  sequence: bigint;
+  /** The newest revision that it was sent. */
+  told: number;
+}
+
 /** The gateways' streams. `changed` is called when one came, answered or left. */
-function openStreams(options: { leases: Leases; log: Log; changed: () => void }) {
-  const { leases, log, changed } = options;
-  /** Each with the sequence of its last message. */
-  const sequences = new Map<WatchStream, bigint>();
-  let revision = 0;
+function openStreams(options: { leases: Leases; log: Log; onUsed: OnUsed; changed: () => void }) {
+  const { leases, log, onUsed, changed } = options;
+  const streams = new Map<WatchStream, Watching>();
+  let newest: Announced = { revision: 0, addressMatters: false, endedSessions: [] };
 
   function sendTo(stream: WatchStream): void {
-    if (!leases.mayBeSent(stream)) return;
+    const watching = streams.get(stream);
+    if (watching === undefined || !leases.mayBeSent(stream)) return;
+    const { revision, addressMatters, endedSessions } = newest;
     leases.sent(stream, revision);
     stream.write({
       revision: BigInt(revision),
       leaseMs: LEASE_MS,
-      echo: sequences.get(stream) ?? 0n,
-      addressMatters: false,
-      endedSessions: [],
+      echo: watching.sequence,
+      addressMatters,
+      endedSessions: watching.told === revision ? [] : [...endedSessions],
     });
+    watching.told = revision;
   }
 
-  const send = (): void => [...sequences.keys()].forEach(sendTo);
+  const send = (): void => [...streams.keys()].forEach(sendTo);
 
   function take(stream: WatchStream, message: policyV1.WatchRequest): void {
-    if (sequences.has(stream)) {
-      sequences.set(stream, message.sequence);
+    const watching = streams.get(stream);
+    if (watching !== undefined) {
+      watching.sequence = message.sequence;
       leases.answered(stream, Number(message.takenRevision), performance.now());
       changed();
+      if (message.used.length > 0) onUsed(message.used.slice(0, USED_MAX));
       return;
     }
-    const problem = refusalOf(message, sequences.size);
+    const problem = refusalOf(message, streams.size);
     if (problem) {
       stream.emit("error", grpcStatus(problem));
       return;
     }
     log.info({ gateway: message.gateway }, "a gateway watches");
-    sequences.set(stream, message.sequence);
+    streams.set(stream, { sequence: message.sequence, told: -1 });
     leases.open(stream, performance.now());
     changed();
     sendTo(stream);
@@ -107,7 +126,7 @@ function openStreams(options: { leases: Leases; log: Log; changed: () => void })
     let left = false;
     const leave = (): void => {
       left = true;
-      if (!sequences.delete(stream)) return;
+      if (!streams.delete(stream)) return;
       log.info("a gateway left");
       leases.left(stream, performance.now());
       changed();
@@ -126,10 +145,10 @@ function openStreams(options: { leases: Leases; log: Log; changed: () => void })
   return {
     add,
     send,
-    end: () => [...sequences.keys()].forEach((stream) => stream.end()),
-    publish: (next: number): void => {
-      if (next <= revision) return;
-      revision = next;
+    end: () => [...streams.keys()].forEach((stream) => stream.end()),
+    publish: (next: Announced): void => {
+      if (next.revision <= newest.revision) return;
+      newest = next;
       send();
     },
   };
