@@ -52,7 +52,7 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   await followFile({ config, authority, metrics, life, log });
 
   const accessTokens = createAccessTokens({ signal: life.signal, log });
-  const handlers = grpcHandlers({ authority, accessTokens, hub, metrics, log });
+  const handlers = grpcHandlers({ pool, authority, accessTokens, hub, metrics, log });
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,

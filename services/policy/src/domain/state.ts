@@ -44,7 +44,7 @@ export function buildState(revision: number, records: Partial<PolicyRecords>, be
     revision,
     tokens: records.tokens === undefined ? before!.tokens : indexTokens(records.tokens),
     settings: records.settings ?? before!.settings,
-    ...(records.policies === undefined ? policiesOf(before!) : compile(records.policies, before)),
+    ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
     // FIXME is said by the policies: one with a network condition, or Cedar text that uses context.address.
     addressMatters: false,
     // FIXME becomes a part of its own.
@@ -56,7 +56,11 @@ function policiesOf({ policies, engine }: PolicyState): Pick<PolicyState, "polic
   return { policies, engine };
 }
 
-function compile(records: readonly PolicyRecord[], before?: PolicyState): Pick<PolicyState, "policies" | "engine"> {
+/** @param before whose policies need no check any more */
+export function compilePolicies(
+  records: readonly PolicyRecord[],
+  before?: Pick<PolicyState, "policies">,
+): Pick<PolicyState, "policies" | "engine"> {
   const policies = records.map((record) => ({ ...record, cedar: toCedarText(record) }));
   return { policies, engine: createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar))) };
 }

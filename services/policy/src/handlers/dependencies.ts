@@ -1,12 +1,14 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import type { Log } from "@tollgate/service";
+import type { Log, Pool } from "@tollgate/service";
 import type { PolicyMetrics } from "../metrics.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import type { Authority } from "./authority.ts";
 import type { WatchHub } from "./watch.ts";
 
 export interface Dependencies {
+  /** For what is no part of the state; all else is read and changed through the authority. */
+  readonly pool: Pool;
   readonly authority: Authority;
   readonly accessTokens: AccessTokens;
   readonly hub: WatchHub;

@@ -8,6 +8,7 @@ import { policyMethods } from "./policies.ts";
 import { principalMethods } from "./principals.ts";
 import { sessionMethods } from "./sessions.ts";
 import { tokenMethods } from "./tokens.ts";
+import { whatIfMethods } from "./what-if.ts";
 
 /** The service of proto/tollgate/policy/v1/policy.proto, whose comments say what each method promises. */
 export function grpcHandlers(dependencies: Dependencies): policyV1.PolicyServiceServer {
@@ -17,6 +18,7 @@ export function grpcHandlers(dependencies: Dependencies): policyV1.PolicyService
     ...decisionMethods(dependencies),
     ...limitMethods(dependencies),
     ...policyMethods(dependencies),
+    ...whatIfMethods(dependencies),
     ...tokenMethods(dependencies),
     ...principalMethods(dependencies),
     ...sessionMethods(dependencies),

@@ -1,28 +1,27 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { unary } from "@tollgate/service";
-import { concernsTenant, parsePolicy, samePolicy } from "../domain/policy.ts";
+import { unary, withTransaction } from "@tollgate/service";
+import type { ClientBase } from "pg";
+import { toCedarText } from "../domain/cedar-text.ts";
+import { concernsTenant, parsePolicy, type PolicyRecord, samePolicy, type ShortPolicy } from "../domain/policy.ts";
 import type { CompiledPolicy, PolicyState } from "../domain/state.ts";
 import { deletePolicy, findPolicy, putPolicy } from "../store/policies.ts";
-import { checkActor, type Dependencies, type Methods, notYet } from "./dependencies.ts";
+import { findVersion, readVersions } from "../store/policy-versions.ts";
+import { checkActor, type Dependencies, type Methods } from "./dependencies.ts";
 
 const POLICIES_MAX = 2_000;
 
 /** What the rules are, and how they are changed. */
 export function policyMethods(
   dependencies: Dependencies,
-): Methods<
-  "listPolicies" | "putPolicy" | "deletePolicy" | "listPolicyVersions" | "rollbackPolicy" | "testPolicies" | "whatIf"
-> {
+): Methods<"listPolicies" | "putPolicy" | "deletePolicy" | "listPolicyVersions" | "rollbackPolicy"> {
   const { authority, log } = dependencies;
   return {
     listPolicies: unary(log, (request) => listPolicies(authority.current(), request)),
     putPolicy: unary(log, (request) => put(dependencies, request)),
     deletePolicy: unary(log, (request) => remove(dependencies, request)),
-    listPolicyVersions: unary(log, notYet),
-    rollbackPolicy: unary(log, notYet),
-    testPolicies: unary(log, notYet),
-    whatIf: unary(log, notYet),
+    listPolicyVersions: unary(log, (request) => listVersions(dependencies, request)),
+    rollbackPolicy: unary(log, (request) => rollBack(dependencies, request)),
   };
 }
 
@@ -33,17 +32,66 @@ function listPolicies(state: PolicyState, { tenant }: policyV1.ListPoliciesReque
 }
 
 async function put(
-  { authority, metrics, log }: Dependencies,
+  dependencies: Dependencies,
   request: policyV1.PutPolicyRequest,
 ): Promise<policyV1.PutPolicyResponse> {
   if (request.policy === undefined) throw new AppError("invalid_argument", "policy: is missing");
-  const actor = checkActor(request.actor);
-  const parsed = parsePolicy({ ...request.policy, requireSandbox: toRequireSandbox(request.policy.conditions) });
-  if (!parsed.ok) throw new AppError("invalid_argument", parsed.reason);
-  const policy = parsed.value;
+  const policy = parse(request.policy);
+  const replaced = Number(request.policy.version);
+  return replace(dependencies, { id: policy.id, change: "put_policy", actor: request.actor }, (_client, before) => {
+    const present = before?.version ?? 0;
+    if (replaced === 0 || replaced === present) return policy;
+    const reason = `policy "${policy.id}" is of version ${present}, not ${replaced}: somebody has changed it`;
+    throw new AppError("failed_precondition", reason, { details: { version: present } });
+  });
+}
+
+async function listVersions(
+  { authority, pool }: Dependencies,
+  { id }: policyV1.ListPolicyVersionsRequest,
+): Promise<policyV1.ListPolicyVersionsResponse> {
+  const versions = await withTransaction(pool, (client) => readVersions(client, id));
+  if (versions.length === 0 && !authority.current().policies.some((policy) => policy.id === id)) throw unknown(id);
+  return { versions: versions.map(({ policy, change }) => ({ policy: toPolicy(compiled(policy)), change })) };
+}
+
+/** What was taken in under an older grammar is shown all the same. */
+function compiled(record: PolicyRecord): CompiledPolicy {
+  try {
+    return { ...record, cedar: toCedarText(record) };
+  } catch {
+    return { ...record, cedar: "" };
+  }
+}
+
+async function rollBack(
+  dependencies: Dependencies,
+  { id, version, actor }: policyV1.RollbackPolicyRequest,
+): Promise<policyV1.RollbackPolicyResponse> {
+  return replace(dependencies, { id, change: "roll_back_policy", actor }, async (client) => {
+    const found = await findVersion(client, id, Number(version));
+    if (found === undefined) throw new AppError("not_found", `there is no version ${version} of policy "${id}"`);
+    // What a removal is kept with is what was removed: to bring that back is what a version before it is for.
+    if (found.change === "delete")
+      throw new AppError(
+        "failed_precondition",
+        `version ${version} of policy "${id}" is its removal: delete the policy`,
+      );
+    return parse(toPolicy(compiled(found.policy)));
+  });
+}
+
+/** One policy changes, in its turn: `next` says to what, and may ask the database. */
+async function replace(
+  { authority, metrics, log }: Dependencies,
+  { id, change, actor: given }: { readonly id: string; readonly change: string; readonly actor: string },
+  next: (client: ClientBase, before: PolicyRecord | undefined) => ShortPolicy | Promise<ShortPolicy>,
+): Promise<policyV1.PutPolicyResponse> {
+  const actor = checkActor(given);
   const state = await authority.change(async (client) => {
-    const before = await findPolicy(client, policy.id);
-    if (before?.source === "file") throw fileOwned(policy.id);
+    const before = await findPolicy(client, id);
+    if (before?.source === "file") throw fileOwned(id);
+    const policy = await next(client, before);
     if (before === undefined && authority.current().policies.length >= POLICIES_MAX) {
       throw new AppError("failed_precondition", `there are ${POLICIES_MAX} policies already; delete one first`);
     }
@@ -51,9 +99,9 @@ async function put(
     await putPolicy(client, policy, { source: "api", actor });
     return ["policies"];
   });
-  metrics.changes.inc({ kind: "put_policy" });
-  log.info({ policy: policy.id, actor, revision: state.revision }, "policy put");
-  const stored = state.policies.find(({ id }) => id === policy.id);
+  metrics.changes.inc({ kind: change });
+  log.info({ policy: id, change, actor, revision: state.revision }, "policy changed");
+  const stored = state.policies.find((policy) => policy.id === id);
   return { policy: stored && toPolicy(stored), revision: BigInt(state.revision) };
 }
 
@@ -65,7 +113,7 @@ async function remove(
   const actor = checkActor(request.actor);
   const state = await authority.change(async (client) => {
     const policy = await findPolicy(client, id);
-    if (policy === undefined) throw new AppError("not_found", `there is no policy ${JSON.stringify(id)}`);
+    if (policy === undefined) throw unknown(id);
     if (policy.source === "file") throw fileOwned(id);
     await deletePolicy(client, policy, actor);
     return ["policies"];
@@ -75,11 +123,21 @@ async function remove(
   return { revision: BigInt(state.revision) };
 }
 
+function parse(policy: policyV1.Policy): ShortPolicy {
+  const parsed = parsePolicy({ ...policy, requireSandbox: toRequireSandbox(policy.conditions) });
+  if (!parsed.ok) throw new AppError("invalid_argument", parsed.reason);
+  return parsed.value;
+}
+
 function toRequireSandbox(conditions: string): boolean {
   const given = conditions === "" ? {} : (JSON.parse(conditions) as Record<string, unknown>);
   const { require_sandbox: value = false, ...others } = given;
   if (typeof value === "boolean" && Object.keys(others).length === 0) return value;
   throw new AppError("invalid_argument", "conditions: only require_sandbox is known");
+}
+
+function unknown(id: string): AppError {
+  return new AppError("not_found", `there is no policy ${JSON.stringify(id)}`);
 }
 
 function fileOwned(id: string): AppError {

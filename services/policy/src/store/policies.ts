@@ -1,7 +1,7 @@
 import type { ClientBase } from "pg";
 import type { Effect, PolicyRecord, ShortPolicy, Source } from "../domain/policy.ts";
 
-interface PolicyRow {
+export interface PolicyRow {
   id: string;
   effect: Effect;
   principals: string[];
@@ -24,7 +24,7 @@ export async function findPolicy(client: ClientBase, id: string): Promise<Policy
   return rows[0] && toRecord(rows[0]);
 }
 
-function toRecord(row: PolicyRow): PolicyRecord {
+export function toRecord(row: PolicyRow): PolicyRecord {
   return {
     id: row.id,
     effect: row.effect,
