@@ -465,6 +465,10 @@ export interface Approval {
   requestedAtMs: bigint;
   /** While it is pending: when the request lapses; approved: when the access ends. */
   expiresAtMs: bigint;
+  /** It cannot be approved before it has a justification. */
+  justificationMissing: boolean;
+  /** When it has changed last. */
+  changedAtMs: bigint;
 }
 
 export interface ApprovalVote {
@@ -483,7 +487,10 @@ export interface RequestApprovalRequest {
 }
 
 export interface RequestApprovalResponse {
-  approval: Approval | undefined;
+  approval:
+    | Approval
+    | undefined;
+  /** It is new, or has got its justification now. */
   created: boolean;
 }
 
@@ -498,6 +505,7 @@ export interface ListApprovalsRequest {
 }
 
 export interface ListApprovalsResponse {
+  /** What has changed last comes first; without the calls' arguments. */
   approvals: Approval[];
   nextCursor: string;
 }
@@ -5218,6 +5226,8 @@ function createBaseApproval(): Approval {
     votes: [],
     requestedAtMs: 0n,
     expiresAtMs: 0n,
+    justificationMissing: false,
+    changedAtMs: 0n,
   };
 }
 
@@ -5273,6 +5283,15 @@ export const Approval: MessageFns<Approval> = {
         throw new globalThis.Error("value provided for field message.expiresAtMs of type int64 too large");
       }
       writer.uint32(120).int64(message.expiresAtMs);
+    }
+    if (message.justificationMissing !== false) {
+      writer.uint32(128).bool(message.justificationMissing);
+    }
+    if (message.changedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.changedAtMs) !== message.changedAtMs) {
+        throw new globalThis.Error("value provided for field message.changedAtMs of type int64 too large");
+      }
+      writer.uint32(136).int64(message.changedAtMs);
     }
     return writer;
   },
@@ -5410,6 +5429,22 @@ export const Approval: MessageFns<Approval> = {
             message.expiresAtMs = reader.int64() as bigint;
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.justificationMissing = reader.bool();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.changedAtMs = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5445,6 +5480,10 @@ export const Approval: MessageFns<Approval> = {
       : 0n;
     message.expiresAtMs = (object.expiresAtMs !== undefined && object.expiresAtMs !== null)
       ? BigInt(object.expiresAtMs)
+      : 0n;
+    message.justificationMissing = object.justificationMissing ?? false;
+    message.changedAtMs = (object.changedAtMs !== undefined && object.changedAtMs !== null)
+      ? BigInt(object.changedAtMs)
       : 0n;
     return message;
   },
