@@ -32,7 +32,7 @@ function stateWith(count: number, concerning: number) {
     expiresAtMs: undefined,
     revokedAtMs: undefined,
   };
-  return buildState(1, { tokens: [token], settings: NO_SETTINGS, policies });
+  return buildState(1, { tokens: [token], settings: NO_SETTINGS, policies, sessions: [] });
 }
 
 function at(sorted: readonly number[], share: number): string {

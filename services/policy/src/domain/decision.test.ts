@@ -57,7 +57,7 @@ function policies(...lines: string[]): PolicyRecord[] {
 }
 
 function stateOf(records: PolicyRecord[]): PolicyState {
-  return buildState(1, { tokens: TOKENS, settings: NO_SETTINGS, policies: records });
+  return buildState(1, { tokens: TOKENS, settings: NO_SETTINGS, policies: records, sessions: [] });
 }
 
 /** What a request says of a token counts for nothing. */
@@ -246,6 +246,7 @@ describe("decisions about users", () => {
   };
   const records = [...SET, ...policies("alice: allow | user:alice | * | x:*", "tokens: allow | token:alice | * | y:*")];
   const state = buildState(1, {
+    sessions: [],
     tokens: [...TOKENS, token("alice")],
     settings: { oauth: [OAUTH] },
     policies: records,

@@ -9,7 +9,7 @@ export interface CompiledPolicy extends PolicyRecord {
 }
 
 /** What a change may concern; the rest of the state stays as it is. */
-export const PARTS = ["tokens", "policies", "settings"] as const;
+export const PARTS = ["tokens", "policies", "settings", "sessions"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** Everything decisions rest on, as of one revision. Never changed, only replaced. */
@@ -27,6 +27,8 @@ export interface PolicyState {
 
 /** As the database has it, part by part. */
 export interface PolicyRecords {
+  /** Those that were ended, newest first. */
+  readonly sessions: readonly string[];
   readonly tokens: readonly TokenRecord[];
   readonly policies: readonly PolicyRecord[];
   readonly settings: Settings;
@@ -47,8 +49,7 @@ export function buildState(revision: number, records: Partial<PolicyRecords>, be
     ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
     // FIXME is said by the policies: one with a network condition, or Cedar text that uses context.address.
     addressMatters: false,
-    // FIXME becomes a part of its own.
-    endedSessions: [],
+    endedSessions: records.sessions ?? before!.endedSessions,
   };
 }
 

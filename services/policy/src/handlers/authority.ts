@@ -5,6 +5,7 @@ import { buildState, type Part, PARTS, type PolicyRecords, type PolicyState } fr
 import type { PolicyMetrics } from "../metrics.ts";
 import { readPolicies } from "../store/policies.ts";
 import { lockRevision, readRevision, writeRevision } from "../store/revision.ts";
+import { readEndedSessions } from "../store/sessions.ts";
 import { readSettings } from "../store/settings.ts";
 import { readTokens } from "../store/tokens.ts";
 import { createTurns } from "./turns.ts";
@@ -117,6 +118,7 @@ const READERS: { readonly [P in Part]: (client: ClientBase) => Promise<PolicyRec
   tokens: readTokens,
   policies: readPolicies,
   settings: readSettings,
+  sessions: readEndedSessions,
 };
 
 async function readAll(client: ClientBase, revision: number): Promise<PolicyState> {
