@@ -1,26 +1,85 @@
-import type { FastifyInstance } from "fastify";
+import { AppError, toAppError, toProblem } from "@tollgate/errors";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { callUnary } from "@tollgate/service";
+import { unifiedDiff } from "../domain/line-diff.ts";
+import { changedFields, policyYaml } from "../domain/policy-text.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
-import * as schema from "./api-schemas.ts";
+import * as schema from "./api-policies-schemas.ts";
+import { idParam, revision, tokens, toToken } from "./api-schemas.ts";
 
-export function registerPolicies(app: FastifyInstance, { clients, metadata }: ApiOptions): void {
+const tags = ["policies"];
+const params = idParam;
+
+/** What the rules are, what they were, and how they are changed. */
+export function registerPolicies(app: FastifyInstance, options: ApiOptions): void {
+  registerReading(app, options);
+  registerChanges(app, options);
+  registerVersions(app, options);
+  registerTokens(app, options);
+}
+
+function unaryOf({ metadata }: ApiOptions) {
+  return { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
+}
+
+function registerReading(app: FastifyInstance, options: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
-  const { policy } = clients;
-  const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
-  const tags = ["policies"];
-
+  const { policy } = options.clients;
+  const list = (tenant: string) => callUnary(policy.listPolicies.bind(policy), { tenant }, unaryOf(options));
   api.get(
     "/api/v1/policies",
     {
       config: { action: "admin/policies/read" },
-      schema: { tags, summary: "List the policies", response: { 200: schema.policies } },
+      schema: {
+        tags,
+        summary: "List the policies, by their ids",
+        querystring: schema.policyQuery,
+        response: { 200: schema.policies },
+      },
     },
-    async () => {
-      const answer = await callUnary(policy.listPolicies.bind(policy), { tenant: "" }, unary);
-      return { items: answer.policies.map(schema.toPolicy), revision: Number(answer.revision) };
+    async ({ query }) => {
+      const answer = await list(query.tenant);
+      const found = answer.policies.map(schema.toPolicy).filter((each) => isMeant(each, query));
+      return { ...pageOf(found, { ...query, keyOf: ({ id }) => id }), revision: Number(answer.revision) };
     },
   );
+  api.get(
+    "/api/v1/policies/:id",
+    {
+      config: { action: "admin/policies/read" },
+      schema: { tags, summary: "One policy", params, response: { 200: schema.policy } },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const found = (await list("")).policies.find((each) => each.id === id);
+      if (found === undefined) throw new AppError("not_found", `there is no policy "${id}"`);
+      return tagged(reply, schema.toPolicy(found));
+    },
+  );
+}
+
+function isMeant(policy: schema.ApiPolicy, { effect, source, q }: { effect: string; source: string; q: string }) {
+  if (effect !== "" && policy.effect !== effect) return false;
+  if (source !== "" && policy.source !== source) return false;
+  return q === "" || policyYaml(policy).toLowerCase().includes(q.toLowerCase());
+}
+
+/** Lists that are at hand as a whole: a cursor is the key of a page's last item. */
+function pageOf<T>(items: readonly T[], options: { limit: number; cursor: string; keyOf: (item: T) => string }) {
+  const { limit, cursor, keyOf } = options;
+  const last = Buffer.from(cursor, "base64url").toString();
+  const before = cursor === "" ? 0 : items.findIndex((item) => keyOf(item) === last) + 1;
+  if (cursor !== "" && before === 0)
+    throw new AppError("invalid_argument", "cursor: what it named is not there any more");
+  const page = items.slice(before, before + limit);
+  const more = before + page.length < items.length;
+  return { items: page, nextCursor: more ? Buffer.from(keyOf(page.at(-1)!)).toString("base64url") : null };
+}
+
+function registerChanges(app: FastifyInstance, options: ApiOptions): void {
+  const api = app.withTypeProvider<ZodTypeProvider>();
+  const { policy } = options.clients;
   api.put(
     "/api/v1/policies/:id",
     {
@@ -29,43 +88,153 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
         tags,
         summary: "Create or replace a policy",
         description:
-          "Returns when every live gateway has taken the change: from then on no call that it forbids is let in. With require_sandbox an allow holds only where the server is in a sandbox, and a deny only where it is in none.",
-        params: schema.idParam,
+          "Returns when every live gateway has taken the change: from then on no call that it forbids is let in. With If-Match it replaces only the version of that ETag; 412 where that is not the present one.",
+        params,
+        headers: schema.putHeaders,
         body: schema.policyBody,
         response: { 200: schema.policy },
       },
     },
-    async (request) => {
-      const { conditions, ...body } = request.body;
-      const put = { ...schema.EMPTY_POLICY, ...body, conditions: JSON.stringify(conditions), id: request.params.id };
-      const answer = await callUnary(policy.putPolicy.bind(policy), { policy: put, actor: actorOf(request) }, unary);
-      return schema.toPolicy(answer.policy!);
+    async (request, reply) => {
+      const match = request.headers["if-match"];
+      const replaced = match === undefined ? 0 : Number(match.slice(1, -1));
+      const asked = { policy: schema.fromBody(request.params.id, request.body, replaced), actor: actorOf(request) };
+      try {
+        const answer = await callUnary(policy.putPolicy.bind(policy), asked, unaryOf(options));
+        return tagged(reply, schema.toPolicy(answer.policy!));
+      } catch (error) {
+        const known = toAppError(error);
+        if (replaced === 0 || known.details["version"] === undefined) throw error;
+        return answerMismatch(reply, known);
+      }
     },
   );
   api.delete(
     "/api/v1/policies/:id",
     {
       config: { action: "admin/policies/write" },
-      schema: { tags, summary: "Remove a policy", params: schema.idParam, response: { 200: schema.revision } },
+      schema: { tags, summary: "Remove a policy", params, response: { 200: revision } },
     },
     async (request) => {
-      const answer = await callUnary(
-        policy.deletePolicy.bind(policy),
-        { id: request.params.id, actor: actorOf(request) },
-        unary,
-      );
+      const asked = { id: request.params.id, actor: actorOf(request) };
+      const answer = await callUnary(policy.deletePolicy.bind(policy), asked, unaryOf(options));
       return { revision: Number(answer.revision) };
     },
   );
+}
+
+function tagged(reply: FastifyReply, policy: schema.ApiPolicy): schema.ApiPolicy {
+  void reply.header("etag", `"${policy.version}"`);
+  return policy;
+}
+
+/** RFC 9110 section 13.1.1 has a status of its own for this failed precondition. */
+function answerMismatch(reply: FastifyReply, error: AppError): FastifyReply {
+  return reply
+    .code(412)
+    .type("application/problem+json")
+    .serializer(JSON.stringify)
+    .send({ ...toProblem(error), status: 412, title: "Precondition failed" });
+}
+
+function registerVersions(app: FastifyInstance, options: ApiOptions): void {
+  const api = app.withTypeProvider<ZodTypeProvider>();
+  const { policy } = options.clients;
+  const versionsOf = async (id: string) => {
+    const answer = await callUnary(policy.listPolicyVersions.bind(policy), { id }, unaryOf(options));
+    return answer.versions.map(schema.toVersion);
+  };
+  api.get(
+    "/api/v1/policies/:id/history",
+    {
+      config: { action: "admin/policies/read" },
+      schema: {
+        tags,
+        summary: "What a policy said over time, newest first",
+        description: "Also of policies that were deleted, and of those of the file. The newest 500 versions are shown.",
+        params,
+        querystring: schema.historyQuery,
+        response: { 200: schema.versions },
+      },
+    },
+    async ({ params: { id }, query }) =>
+      pageOf(await versionsOf(id), { ...query, keyOf: ({ version }) => String(version) }),
+  );
+  api.get(
+    "/api/v1/policies/:id/diff",
+    {
+      config: { action: "admin/policies/read" },
+      schema: {
+        tags,
+        summary: "What has changed between two versions of a policy",
+        params,
+        querystring: schema.diffQuery,
+        response: { 200: schema.diff },
+      },
+    },
+    async ({ params: { id }, query }) => diffOf(id, await versionsOf(id), query),
+  );
+  api.post(
+    "/api/v1/policies/:id/rollback",
+    {
+      config: { action: "admin/policies/write" },
+      schema: {
+        tags,
+        summary: "Make what an earlier version said the newest",
+        description: "Brings a deleted policy back as well. Returns when every live gateway has taken the change.",
+        params,
+        body: schema.rollback,
+        response: { 200: schema.policy },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const asked = { id, version: BigInt(request.body.version), actor: actorOf(request) };
+      const answer = await callUnary(policy.rollbackPolicy.bind(policy), asked, unaryOf(options));
+      return tagged(reply, schema.toPolicy(answer.policy!));
+    },
+  );
+}
+
+/** A version that is a removal says nothing. */
+function diffOf(
+  id: string,
+  versions: readonly schema.PolicyVersion[],
+  query: { from?: number | undefined; to?: number | undefined },
+) {
+  const to = query.to ?? versions[0]?.version ?? 0;
+  const from = query.from ?? to - 1;
+  const said = (version: number): schema.ApiPolicy | undefined => {
+    const found = versions.find((each) => each.version === version);
+    if (found === undefined && version !== 0)
+      throw new AppError("not_found", `there is no version ${version} of policy "${id}", or it is too old to be shown`);
+    return found?.change === "put" ? found.policy : undefined;
+  };
+  const before = said(from);
+  const after = said(to);
+  const text = (write: (policy: schema.ApiPolicy) => string) =>
+    unifiedDiff({
+      before: before === undefined ? "" : write(before),
+      after: after === undefined ? "" : write(after),
+      from: `version ${from}`,
+      to: `version ${to}`,
+    });
+  return { from, to, fields: changedFields(before, after), yaml: text(policyYaml), cedar: text(({ cedar }) => cedar) };
+}
+
+function registerTokens(app: FastifyInstance, options: ApiOptions): void {
+  const api = app.withTypeProvider<ZodTypeProvider>();
+  const { policy } = options.clients;
+  const unary = unaryOf(options);
   api.get(
     "/api/v1/tokens",
     {
       config: { action: "admin/tokens/read" },
-      schema: { tags: ["tokens"], summary: "List the tokens, without their secrets", response: { 200: schema.tokens } },
+      schema: { tags: ["tokens"], summary: "List the tokens, without their secrets", response: { 200: tokens } },
     },
     async () => {
       const answer = await callUnary(policy.listTokens.bind(policy), {}, unary);
-      return { items: answer.tokens.map(schema.toToken) };
+      return { items: answer.tokens.map(toToken) };
     },
   );
   api.delete(
@@ -76,8 +245,8 @@ export function registerPolicies(app: FastifyInstance, { clients, metadata }: Ap
         tags: ["tokens"],
         summary: "Revoke a token",
         description: "Returns when every live gateway refuses it.",
-        params: schema.idParam,
-        response: { 200: schema.revision },
+        params: idParam,
+        response: { 200: revision },
       },
     },
     async (request) => {

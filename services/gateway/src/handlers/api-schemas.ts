@@ -85,64 +85,6 @@ export const tools = z.object({
   items: z.array(z.object({ name: z.string(), retrySafe: z.boolean(), definition: z.record(z.string(), z.unknown()) })),
 });
 
-export const policyBody = z.object({
-  effect: z.enum(["allow", "deny"]),
-  principals: z
-    .array(z.string())
-    .min(1)
-    .max(100)
-    .meta({ examples: [["token:dev-team"]] }),
-  actions: z
-    .array(z.string())
-    .min(1)
-    .max(20)
-    .meta({ examples: [["tools/call"]] }),
-  resources: z
-    .array(z.string())
-    .min(1)
-    .max(100)
-    .meta({ examples: [["files:read_*"]] }),
-  conditions: z.record(z.string(), z.unknown()).default({}).meta({ description: "As in tollgate.yaml" }),
-});
-export const policy = policyBody.extend({
-  id: z.string(),
-  effect: z.string(),
-  source: z.string(),
-  version: count,
-  updatedAt: z.string().nullable(),
-  updatedBy: z.string(),
-  cedar: z.string(),
-});
-export const policies = z.object({ items: z.array(policy), revision: count });
-
-export const EMPTY_POLICY = {
-  source: "api",
-  version: 0n,
-  updatedAtMs: 0n,
-  updatedBy: "",
-  cedar: "",
-  tenant: "",
-  isCedar: false,
-  description: "",
-};
-
-export function toPolicy(from: policyV1.Policy): z.infer<typeof policy> {
-  const { id, effect, principals, actions, resources, source, version, updatedAtMs, updatedBy, cedar } = from;
-  return {
-    id,
-    effect,
-    principals,
-    actions,
-    resources,
-    conditions: from.conditions === "" ? {} : (JSON.parse(from.conditions) as Record<string, unknown>),
-    source,
-    version: Number(version),
-    updatedAt: isoOrNull(updatedAtMs),
-    updatedBy,
-    cedar,
-  };
-}
-
 const token = z.object({
   name: z.string(),
   tenant: z.string(),
@@ -224,6 +166,6 @@ export function toUsage(row: meteringV1.UsageRow): z.infer<typeof usageRow> {
   };
 }
 
-function isoOrNull(ms: bigint): string | null {
+export function isoOrNull(ms: bigint): string | null {
   return ms === 0n ? null : new Date(Number(ms)).toISOString();
 }

@@ -1,5 +1,5 @@
 import swagger from "@fastify/swagger";
-import type { FastifyInstance } from "fastify";
+import type { FastifyError, FastifyInstance, FastifySchemaValidationError } from "fastify";
 import {
   jsonSchemaTransform,
   serializerCompiler,
@@ -46,9 +46,9 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
 }
 
 function setErrors(api: FastifyInstance, log: Log): void {
-  api.setErrorHandler((error: Error & { statusCode?: number; validation?: unknown }, request, reply) => {
+  api.setErrorHandler((error: Error & Pick<FastifyError, "statusCode" | "validation">, request, reply) => {
     let known = toAppError(error);
-    if (error.validation !== undefined) known = new AppError("invalid_argument", error.message);
+    if (error.validation !== undefined) known = invalid(error.message, error.validation);
     else if (error.statusCode === 413) known = new AppError("payload_too_large", "the body is too large");
     else if (error.statusCode !== undefined && error.statusCode < 500)
       known = new AppError("invalid_argument", error.message);
@@ -61,4 +61,16 @@ function setErrors(api: FastifyInstance, log: Log): void {
       .serializer(JSON.stringify)
       .send(toProblem(known));
   });
+}
+
+/** The places are those of the other mistakes: `principals[0]`, `conditions.time`. */
+function invalid(message: string, validation: readonly FastifySchemaValidationError[]): AppError {
+  const errors = validation.map((mistake) => ({
+    path: mistake.instancePath
+      .replace(/^\//, "")
+      .replace(/\/(\d+)(?=\/|$)/g, "[$1]")
+      .replaceAll("/", "."),
+    message: mistake.message ?? "is not as it has to be",
+  }));
+  return new AppError("invalid_argument", message, { details: { errors } });
 }
