@@ -25,10 +25,16 @@ type DecisionState = Pick<PolicyState, "engine" | "tokens" | "settings" | "polic
 
 /** Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. */
 export function decider(state: DecisionState, question: Question): (target: Target) => Decision {
-  const { action } = question;
   const caller = callerOf(state, question);
-  if (!caller.ok) return () => refuse(caller.reason);
-  const { subject, permissions } = caller.value;
+  return caller.ok ? deciderFor(state, caller.value, question) : () => refuse(caller.reason);
+}
+
+/** The same for a caller who is taken as given: nobody is looked up. */
+export function deciderFor(
+  state: Pick<PolicyState, "engine" | "policies">,
+  { subject, permissions }: DecisionCaller,
+  { action }: Pick<Question, "action" | "nowMs">,
+): (target: Target) => Decision {
   if (!KNOWN_ACTIONS.has(action)) return () => refuse(`the action ${show(action)} is not known`);
   if (!permissions.some((each) => each === "mcp" || each.startsWith("mcp:")))
     return () => refuse(`the ${subject.kind} ${show(subject.id)} lacks the permission mcp`);
@@ -44,7 +50,7 @@ export function decider(state: DecisionState, question: Question): (target: Targ
   };
 }
 
-interface DecisionCaller {
+export interface DecisionCaller {
   readonly subject: Subject;
   readonly permissions: readonly string[];
 }
