@@ -13,6 +13,7 @@ import { withInstallation } from "./installation.ts";
 import { toOauth } from "./oauth.ts";
 import { type Filled, fillPlaceholders, type ReadSecret } from "./placeholders.ts";
 import { findReferenceMistakes } from "./references.ts";
+import { toRiskLevels } from "./risk.ts";
 import { fileSchema, KNOWN_KEYS, LATER_KEYS, type ParsedFile } from "./schema.ts";
 import { secretsFrom } from "./secret-files.ts";
 import { findServerKeyMistakes } from "./server-keys.ts";
@@ -103,6 +104,7 @@ function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warning
     },
     tenants: toTenants(parsed.plans, parsed.tenants),
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
+    riskLevels: toRiskLevels(parsed.risk_levels),
     policies: parsed.policies.map(({ conditions, ...policy }) => ({
       ...policy,
       requireSandbox: conditions.require_sandbox,

@@ -2,6 +2,7 @@ import { NAME_PATTERN, type Parsed, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
 import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
+import { RISK_KEYS, riskLevelsSchema } from "./risk.ts";
 import { boolean, number } from "./scalars.ts";
 import { headersSchema, urlSchema } from "./remote.ts";
 import { fallbackSchema, limitsSchema, poolSchema, sandboxSchema, toolRuleSchema } from "./server-run.ts";
@@ -124,6 +125,7 @@ export const fileSchema = z.strictObject({
   groups: z.array(group).max(ENTRIES_MAX).default([]),
   mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
   policies: z.array(policy).max(ENTRIES_MAX).default([]),
+  risk_levels: riskLevelsSchema.prefault({}),
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
 
@@ -146,6 +148,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "mcp_servers.tools.fallback": Object.keys(fallbackSchema.shape),
   policies: Object.keys(policy.shape),
   "policies.conditions": Object.keys(policy.shape.conditions.unwrap().shape),
+  ...RISK_KEYS,
 };
 
 /** Keys that the format has a place for and this version does nothing with: never ignored in silence. */

@@ -1,9 +1,18 @@
 import type { Risk } from "@tollgate/contracts";
 import type { DesiredOauth } from "./oauth.ts";
+import type { DesiredRiskLevels } from "./risk.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 import type { DesiredTenant } from "./tenants.ts";
 
-export const SECTIONS = ["control_plane", "plans", "tenants", "groups", "mcp_servers", "policies"] as const;
+export const SECTIONS = [
+  "control_plane",
+  "plans",
+  "tenants",
+  "groups",
+  "mcp_servers",
+  "policies",
+  "risk_levels",
+] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export const SERVER_TYPES = ["npx", "node", "python", "uv", "command", "container", "remote"] as const;
@@ -117,6 +126,7 @@ export interface DesiredState {
   readonly groups: readonly DesiredGroup[];
   readonly servers: readonly DesiredServer[];
   readonly policies: readonly DesiredPolicy[];
+  readonly riskLevels: DesiredRiskLevels;
   /** What is allowed but unwise, each with its place; for the log. */
   readonly warnings: readonly string[];
 }
