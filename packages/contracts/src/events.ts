@@ -112,6 +112,8 @@ export interface RefusalEvent extends Partial<Caller>, DecisionFacts {
   readonly code: "unauthenticated" | "denied" | "overloaded";
   readonly reason: string;
   readonly method: string;
+  /** Where a failed authentication was tried. */
+  readonly transport?: "http" | "sse" | "websocket" | "api";
   readonly group?: string;
   readonly server?: string;
   readonly tool?: string;
