@@ -51,7 +51,7 @@ async function decideAll(
   return decisions;
 }
 
-function toDecision({ allow, policyIds, reason }: Decision): policyV1.Decision {
+export function toDecision({ allow, policyIds, reason }: Decision): policyV1.Decision {
   return {
     allow,
     policyIds: [...policyIds],

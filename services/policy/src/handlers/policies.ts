@@ -123,9 +123,10 @@ async function remove(
   return { revision: BigInt(state.revision) };
 }
 
-function parse(policy: policyV1.Policy): ShortPolicy {
+/** @param place of the policy in what was given */
+export function parse(policy: policyV1.Policy, place = ""): ShortPolicy {
   const parsed = parsePolicy({ ...policy, requireSandbox: toRequireSandbox(policy.conditions) });
-  if (!parsed.ok) throw new AppError("invalid_argument", parsed.reason);
+  if (!parsed.ok) throw new AppError("invalid_argument", `${place}${parsed.reason}`);
   return parsed.value;
 }
 
