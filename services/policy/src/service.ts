@@ -13,12 +13,14 @@ import {
   startOpsServer,
 } from "@tollgate/service";
 import { createAccessTokens } from "./handlers/access-tokens.ts";
+import { keepSwept } from "./handlers/approvals.ts";
 import { openAuthority } from "./handlers/authority.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
 import { grpcHandlers } from "./handlers/grpc.ts";
 import { policyMetrics } from "./metrics.ts";
 import { createWatchHub } from "./handlers/watch.ts";
+import { openSealedArguments } from "./store/sealed-arguments.ts";
 
 const POOL_MAX = 4;
 const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
@@ -51,8 +53,10 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   ops.checks.set("state", () => authority.problem());
   await followFile({ config, authority, metrics, life, log });
 
+  keepSwept({ pool, life, log });
+  const sealed = openSealedArguments(config.serviceKey);
   const accessTokens = createAccessTokens({ signal: life.signal, log });
-  const handlers = grpcHandlers({ pool, authority, accessTokens, hub, metrics, log });
+  const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, hub, metrics, log });
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,

@@ -1,3 +1,4 @@
+import { type Grant, type GrantIndex, indexGrants } from "./approvals.ts";
 import { type CedarEngine, createCedarEngine } from "./cedar-engine.ts";
 import { toCedarText } from "./cedar-text.ts";
 import type { PolicyRecord } from "./policy.ts";
@@ -9,7 +10,7 @@ export interface CompiledPolicy extends PolicyRecord {
 }
 
 /** What a change may concern; the rest of the state stays as it is. */
-export const PARTS = ["tokens", "policies", "settings", "sessions"] as const;
+export const PARTS = ["tokens", "policies", "settings", "sessions", "approvals"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** Everything decisions rest on, as of one revision. Never changed, only replaced. */
@@ -23,6 +24,8 @@ export interface PolicyState {
   readonly addressMatters: boolean;
   /** Sessions that were ended lately, the newest 1,000. */
   readonly endedSessions: readonly string[];
+  /** Calls that were approved of. */
+  readonly grants: GrantIndex;
 }
 
 /** As the database has it, part by part. */
@@ -32,6 +35,8 @@ export interface PolicyRecords {
   readonly tokens: readonly TokenRecord[];
   readonly policies: readonly PolicyRecord[];
   readonly settings: Settings;
+  /** Those that give access now. */
+  readonly approvals: readonly Grant[];
 }
 
 /**
@@ -49,6 +54,7 @@ export function buildState(revision: number, records: Partial<PolicyRecords>, be
     ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
     // FIXME is said by the policies: one with a network condition, or Cedar text that uses context.address.
     addressMatters: false,
+    grants: records.approvals === undefined ? before!.grants : indexGrants(records.approvals),
     endedSessions: records.sessions ?? before!.endedSessions,
   };
 }

@@ -3,6 +3,7 @@ import { type Life, type Log, type Pool, withTransaction } from "@tollgate/servi
 import type { ClientBase } from "pg";
 import { buildState, type Part, PARTS, type PolicyRecords, type PolicyState } from "../domain/state.ts";
 import type { PolicyMetrics } from "../metrics.ts";
+import { readGrants } from "../store/approvals.ts";
 import { readPolicies } from "../store/policies.ts";
 import { lockRevision, readRevision, writeRevision } from "../store/revision.ts";
 import { readEndedSessions } from "../store/sessions.ts";
@@ -119,6 +120,7 @@ const READERS: { readonly [P in Part]: (client: ClientBase) => Promise<PolicyRec
   policies: readPolicies,
   settings: readSettings,
   sessions: readEndedSessions,
+  approvals: readGrants,
 };
 
 async function readAll(client: ClientBase, revision: number): Promise<PolicyState> {

@@ -2,7 +2,10 @@ import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
 import { type Decision, decider } from "../domain/decision.ts";
+import type { ByApproval } from "../domain/approvals.ts";
 import type { PolicyState } from "../domain/state.ts";
+import type { SealedArguments } from "../store/sealed-arguments.ts";
+import { approvalCheck } from "./approvals.ts";
 import type { Dependencies, Methods } from "./dependencies.ts";
 
 const RESOURCES_MAX = 2_000;
@@ -16,7 +19,7 @@ export function decisionMethods(dependencies: Dependencies): Methods<"decide"> {
 }
 
 async function decide(
-  { authority, metrics }: Dependencies,
+  { authority, metrics, sealed }: Dependencies,
   request: policyV1.DecideRequest,
 ): Promise<policyV1.DecideResponse> {
   if (request.resources.length > RESOURCES_MAX) {
@@ -25,7 +28,7 @@ async function decide(
   const stop = metrics.decideSeconds.startTimer();
   for (let attempt = 1; attempt <= RESTARTS_MAX; attempt += 1) {
     const state = authority.current();
-    const decisions = await decideAll(request, state, () => authority.current() === state);
+    const decisions = await decideAll({ request, state, sealed, isCurrent: () => authority.current() === state });
     // All of an answer is of one revision: a change in between starts it anew.
     if (decisions === undefined) continue;
     stop();
@@ -35,31 +38,36 @@ async function decide(
   throw new AppError("unavailable", "policies change too fast to decide on so many resources; try again");
 }
 
-async function decideAll(
-  request: policyV1.DecideRequest,
-  state: PolicyState,
-  isCurrent: () => boolean,
-): Promise<Decision[] | undefined> {
+async function decideAll(options: {
+  readonly request: policyV1.DecideRequest;
+  readonly state: PolicyState;
+  readonly sealed: SealedArguments;
+  readonly isCurrent: () => boolean;
+}): Promise<(Decision & ByApproval)[] | undefined> {
+  const { request, state, sealed, isCurrent } = options;
+  const nowMs = Date.now();
+  const approve = approvalCheck({ request, state, sealed, nowMs });
   const { principal, action, resources } = request;
-  const decideOne = decider(state, { principal, action, nowMs: Date.now() });
-  const decisions: Decision[] = [];
+  const decideOne = decider(state, { principal, action, nowMs });
+  const decisions: (Decision & ByApproval)[] = [];
   for (let start = 0; start < resources.length; start += SLICE_RESOURCES) {
     if (start > 0) await new Promise((resolve) => setImmediate(resolve));
     if (!isCurrent()) return undefined;
-    for (const resource of resources.slice(start, start + SLICE_RESOURCES)) decisions.push(decideOne(resource));
+    for (const resource of resources.slice(start, start + SLICE_RESOURCES))
+      decisions.push(approve(decideOne(resource), resource));
   }
   return decisions;
 }
 
-export function toDecision({ allow, policyIds, reason }: Decision): policyV1.Decision {
+export function toDecision({ allow, policyIds, reason, ...rest }: Decision & Partial<ByApproval>): policyV1.Decision {
   return {
     allow,
     policyIds: [...policyIds],
     reason,
-    variesByArguments: false,
-    validUntilMs: 0n,
-    approvalsNeeded: 0,
-    approvalId: "",
+    variesByArguments: rest.variesByArguments ?? false,
+    validUntilMs: BigInt(rest.validUntilMs ?? 0),
+    approvalsNeeded: rest.approvalsNeeded ?? 0,
+    approvalId: rest.approvalId ?? "",
     stepUp: undefined,
     limits: [],
   };

@@ -2,6 +2,7 @@ import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log, Pool } from "@tollgate/service";
 import type { PolicyMetrics } from "../metrics.ts";
+import type { SealedArguments } from "../store/sealed-arguments.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import type { Authority } from "./authority.ts";
 import type { WatchHub } from "./watch.ts";
@@ -11,6 +12,7 @@ export interface Dependencies {
   readonly pool: Pool;
   readonly authority: Authority;
   readonly accessTokens: AccessTokens;
+  readonly sealed: SealedArguments;
   readonly hub: WatchHub;
   readonly metrics: PolicyMetrics;
   readonly log: Log;

@@ -50,7 +50,7 @@ export async function followFile(options: {
     file,
     env: config.env,
     // Servers' secrets are none of this service's business.
-    sections: ["control_plane", "policies"],
+    sections: ["control_plane", "policies", "risk_levels"],
     signal: life.signal,
     apply,
     onProblem: (error) =>
@@ -85,9 +85,12 @@ function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPla
   return { ...rest, sha256: hashToken(token), expiresAtMs };
 }
 
-function toSettings({ controlPlane }: DesiredState): Settings {
+function toSettings({ controlPlane, riskLevels }: DesiredState): Settings {
   const { oauth } = controlPlane;
-  const settings: Settings = { oauth: oauth === undefined ? [] : [{ ...oauth, publicUrl: publicUrlOf(controlPlane) }] };
+  const settings: Settings = {
+    riskLevels,
+    oauth: oauth === undefined ? [] : [{ ...oauth, publicUrl: publicUrlOf(controlPlane) }],
+  };
   // Without the keys that have no value, as it comes back from the database.
   return JSON.parse(JSON.stringify(settings)) as Settings;
 }
