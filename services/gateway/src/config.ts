@@ -1,5 +1,6 @@
 import { type Config, envSchema } from "@tollgate/service";
 import { z } from "zod";
+import { isNetwork } from "./domain/addresses.ts";
 
 const list = z
   .string()
@@ -35,6 +36,14 @@ export const configSchema = z.object({
   callsWaitingPerTenantMax: envSchema.positiveInt(256),
   /** How long a call waits to be let in before it is refused. */
   admissionWaitMs: envSchema.positiveInt(2_000),
+  /** PEM files; with both, this gateway speaks TLS. They are read anew when they change. */
+  tlsCertFile: z.string().default(""),
+  tlsKeyFile: z.string().default(""),
+  /** PEM file of the authorities whose client certificates are taken. */
+  tlsClientCaFile: z.string().default(""),
+  tlsClientCertificates: z.enum(["off", "optional", "required"]).default("off"),
+  /** Networks whose X-Forwarded-For counts, separated by commas. */
+  trustedProxies: list.refine((cidrs) => cidrs.every(isNetwork), "has to be networks such as 10.0.0.0/8"),
   /** Origins of browser pages that may call, beside those of this machine; separated by commas. */
   allowedOrigins: list,
   /** Under which clients reach this gateway, for what they are told of it; empty means this host and port. */

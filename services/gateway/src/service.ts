@@ -23,13 +23,15 @@ import {
   serviceMetadata,
 } from "@tollgate/service";
 import { fastify, type FastifyInstance } from "fastify";
-import { openPolicy } from "./clients/policy.ts";
+import { openPolicy, type Policy } from "./clients/policy.ts";
 import { openRegistry } from "./clients/registry.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { OwnLimits } from "./domain/plans.ts";
 import { type Admission, createAdmission } from "./handlers/admission.ts";
 import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
+import { type AuthenticationFailures, createAuthenticationFailures } from "./handlers/authentication-failures.ts";
+import { type Callers, createCallers } from "./handlers/callers.ts";
 import { createCalls } from "./handlers/calls.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
@@ -128,9 +130,11 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const app = openHttp(config);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
-  const transport = { ...around, mcp, streams, newSessionId, toSession, stopping: life.signal };
+  const failures = createAuthenticationFailures({ refuse, events, signal: life.signal, log });
+  const callers = callersOf(config, { policy, failures });
+  const transport = { ...around, callers, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
-  await registerApi(app, { bus, policy, registry, clients, metadata, log });
+  await registerApi(app, { bus, callers, policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());
@@ -154,6 +158,13 @@ async function registerTransports(app: FastifyInstance, transport: Transport, co
   app.addHook("preClose", (done) => (transport.channels.close(), transport.streams.close(), done()));
   registerWebSocket(app, options);
   registerOauthMetadata(app, resource);
+}
+
+function callersOf(
+  { trustedProxies, tlsClientCertificates }: GatewayConfig,
+  around: { policy: Policy; failures: AuthenticationFailures },
+): Callers {
+  return createCallers({ ...around, trustedProxies, certificateRequired: tlsClientCertificates === "required" });
 }
 
 /** A client that is slow to send is cut off, as is one that does not read its answer. */

@@ -41,7 +41,7 @@ const tool = (name: string, of = "fixture"): Subject => ({
   environment: "",
   risk: "LOW",
 });
-const authenticate = async (token = "token") => policy.authenticate(token);
+const authenticate = async (token = "token") => policy.authenticate({ token, certificate: undefined });
 const asker = (whose = principal()) => ({ principal: whose, address: "127.0.0.1" });
 const rule = async (tools = [tool("echo")], whose = principal()) => policy.decide(asker(whose), "tools/call", tools);
 const decide = async (...args: Parameters<typeof rule>) => (await rule(...args)).map(({ decision }) => decision);
@@ -59,7 +59,7 @@ describe("within the lease", () => {
     }
     expect(server.asked).toEqual({ authenticate: 1, decide: 1 });
     // What is remembered is there at once.
-    expect(policy.authenticate("token")).not.toBeInstanceOf(Promise);
+    expect(policy.authenticate({ token: "token", certificate: undefined })).not.toBeInstanceOf(Promise);
     expect(policy.decide(asker(), "tools/call", [tool("echo")])).not.toBeInstanceOf(Promise);
   });
 

@@ -15,6 +15,8 @@ export interface Lease {
   readonly held: boolean;
   /** Decisions of this revision may vary by the client's address. */
   readonly addressMatters: boolean;
+  /** Sessions that somebody else than their client has ended. */
+  readonly endedSessions: ReadonlySet<string>;
 }
 
 export function openLease(options: {
@@ -22,12 +24,15 @@ export function openLease(options: {
   metadata: Metadata;
   gateway: string;
   onRevision: () => void;
+  /** Takes what was used since it was asked last; at most 500. */
+  takeUsed: () => policyV1.Used[];
   signal: AbortSignal;
   log: Log;
 }): Lease {
-  const { client, metadata, gateway, onRevision, signal, log } = options;
+  const { client, metadata, gateway, onRevision, takeUsed, signal, log } = options;
   let revision = -1n;
   let addressMatters = false;
+  let endedSessions: ReadonlySet<string> = new Set();
   /** Monotonic milliseconds, as all times here. */
   let endsAt = 0;
   let sequence = 0n;
@@ -38,7 +43,7 @@ export function openLease(options: {
     if (!stream.writable) return;
     sequence += 1n;
     asked.push({ sequence, at: performance.now() });
-    stream.write({ gateway, takenRevision, sequence, used: [] });
+    stream.write({ gateway, takenRevision, sequence, used: takeUsed() });
   }
 
   followStream<policyV1.WatchResponse, WatchStream>({
@@ -52,6 +57,7 @@ export function openLease(options: {
     onMessage: (message, stream) => {
       if (message.revision !== revision) {
         ({ revision, addressMatters } = message);
+        endedSessions = new Set(message.endedSessions);
         onRevision();
       }
       const echoed = asked.find((each) => each.sequence === message.echo);
@@ -73,6 +79,9 @@ export function openLease(options: {
     },
     get addressMatters() {
       return addressMatters;
+    },
+    get endedSessions() {
+      return endedSessions;
     },
   };
 }

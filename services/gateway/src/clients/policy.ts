@@ -4,9 +4,11 @@ import type { Metadata } from "@grpc/grpc-js";
 import type { Decision, policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary, type Log } from "@tollgate/service";
+import type { AdminAction } from "../domain/admin-actions.ts";
 import type { Action } from "../domain/lists.ts";
 import type { Subject } from "../domain/targets.ts";
 import { type Lease, openLease } from "./lease.ts";
+import { createUsed } from "./used.ts";
 
 const TIMEOUT_MS = 2_000;
 /** How long a request waits for a lost lease to come back. */
@@ -28,6 +30,14 @@ export interface Asker {
   readonly address: string;
 }
 
+/** What a client proves with who it is: a token, a certificate, or both. */
+export interface Credentials {
+  /** Empty where there is only a certificate. */
+  readonly token: string;
+  /** Whose chain has been verified. */
+  readonly certificate: policyV1.Certificate | undefined;
+}
+
 /** What policy says of one action on one subject. */
 export interface Ruling {
   readonly decision: Decision;
@@ -46,12 +56,18 @@ export interface Ruling {
 /** What policy has said, remembered for as long as policy is heard from: until the lease ends or the revision changes. */
 export interface Policy {
   /** @throws {AppError} `unauthenticated`; `unavailable` without a lease */
-  authenticate(token: string): Principal | Promise<Principal>;
+  authenticate(credentials: Credentials): Principal | Promise<Principal>;
   /** In the order of `subjects`. @throws {AppError} `unavailable` without a lease */
-  decide(asker: Asker, action: Action, subjects: readonly Subject[]): Ruling[] | Promise<Ruling[]>;
+  decide(asker: Asker, action: Action | AdminAction, subjects: readonly Subject[]): Ruling[] | Promise<Ruling[]>;
   /** With the call's arguments, as JSON. Never remembered. @throws {AppError} `unavailable` without a lease */
-  decideCall(asker: Asker, action: Action, subject: Subject, callArguments: string): Promise<Ruling>;
+  decideCall(asker: Asker, action: Action | AdminAction, subject: Subject, callArguments: string): Promise<Ruling>;
   readonly revision: number;
+  /** What was found under that revision holds now. */
+  holds(revision: number): boolean;
+  /** A session that somebody else than its client has ended. */
+  hasEnded(session: string): boolean;
+  /** Called when a new revision has come, before it is acknowledged: what is done at once holds when the change returns. */
+  onRevision(listener: (endedSessions: ReadonlySet<string>) => void): void;
   problem(): string | undefined;
 }
 
@@ -64,24 +80,33 @@ export function openPolicy(options: {
 }): Policy {
   const { client, metadata } = options;
   const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
-  const principals = new Map<string, { principal: Principal; expiresAtMs: number }>();
+  const principals = new Map<string, KnownPrincipal>();
   const rulings = new Map<string, Ruling>();
-  const onRevision = () => (principals.clear(), rulings.clear());
-  const lease = openLease({ ...options, onRevision });
+  const listeners: ((endedSessions: ReadonlySet<string>) => void)[] = [];
+  const used = createUsed();
+  const lease: Lease = openLease({
+    ...options,
+    takeUsed: () => used.take(),
+    onRevision() {
+      principals.clear();
+      rulings.clear();
+      for (const listener of listeners) listener(lease.endedSessions);
+    },
+  });
 
-  async function askPrincipal(token: string, key: string): Promise<Principal> {
-    const answer = await current(lease, () =>
-      callUnary(client.authenticate.bind(client), { token, certificate: undefined }, unary),
-    );
+  async function askPrincipal(credentials: Credentials, key: string): Promise<Principal> {
+    const answer = await current(lease, () => callUnary(client.authenticate.bind(client), credentials, unary));
     const principal = answer.principal!;
     if (principals.size >= TOKENS_CACHED_MAX) principals.clear();
-    principals.set(key, { principal, expiresAtMs: Number(answer.expiresAtMs) });
+    const known = { principal, expiresAtMs: Number(answer.expiresAtMs), usedIn: -1 };
+    principals.set(key, known);
+    used.note(known);
     return principal;
   }
 
   async function ask(
     { principal, address }: Asker,
-    action: Action,
+    action: Action | AdminAction,
     { subjects, callArguments }: { subjects: readonly Subject[]; callArguments?: string | undefined },
   ): Promise<Ruling[]> {
     const resources = subjects.map(toResource);
@@ -92,7 +117,7 @@ export function openPolicy(options: {
     return answer.decisions.map((decision) => toRuling(decision, Number(answer.revision)));
   }
 
-  async function askAll(asker: Asker, action: Action, subjects: readonly Subject[]): Promise<Ruling[]> {
+  async function askAll(asker: Asker, action: Action | AdminAction, subjects: readonly Subject[]): Promise<Ruling[]> {
     const answers: Ruling[] = [];
     for (let from = 0; from < subjects.length; from += DECIDE_MAX) {
       const asked = subjects.slice(from, from + DECIDE_MAX);
@@ -106,18 +131,21 @@ export function openPolicy(options: {
   }
 
   /** What a ruling rests on. A server may move to another group, or into a sandbox, while the policies stay. */
-  function keyOf({ principal, address }: Asker, action: Action, subject: Subject): string {
+  function keyOf({ principal, address }: Asker, action: Action | AdminAction, subject: Subject): string {
     const { group, server, name, sandboxed, environment, risk } = subject;
     const from = lease.addressMatters ? address : "";
     return `${principalKey(principal)}\n${from}\n${action}\n${group}\n${server}\n${sandboxed}\n${environment}\n${risk}\n${name}`;
   }
 
   return {
-    authenticate(token) {
-      const key = createHash("sha256").update(token).digest("base64");
+    authenticate(credentials) {
+      const { token, certificate } = credentials;
+      const hashed = createHash("sha256").update(token).digest("base64");
+      const key = certificate === undefined ? hashed : `${hashed} ${certificate.sha256}`;
       const known = lease.held ? principals.get(key) : undefined;
-      if (known && (known.expiresAtMs === 0 || Date.now() < known.expiresAtMs)) return known.principal;
-      return askPrincipal(token, key);
+      if (!known || (known.expiresAtMs !== 0 && Date.now() >= known.expiresAtMs)) return askPrincipal(credentials, key);
+      used.note(known);
+      return known.principal;
     },
     decide(asker, action, subjects) {
       if (!lease.held) return askAll(asker, action, subjects);
@@ -136,8 +164,18 @@ export function openPolicy(options: {
     get revision() {
       return Number(lease.revision);
     },
+    holds: (revision) => lease.held && revision === Number(lease.revision),
+    hasEnded: (session) => lease.endedSessions.has(session),
+    onRevision: (listener) => void listeners.push(listener),
     problem: () => (lease.held ? undefined : "policy is not heard from"),
   };
+}
+
+interface KnownPrincipal {
+  readonly principal: Principal;
+  readonly expiresAtMs: number;
+  /** The interval in which its use was noted last. */
+  usedIn: number;
 }
 
 function toResource({ group, server, name, sandboxed, environment, risk }: Subject): policyV1.Resource {

@@ -62,6 +62,35 @@ export function scopeChallenge(resource: ProtectedResource, path: string): strin
   return challenge({ error: "insufficient_scope", ...wayIn(resource, path) });
 }
 
+/** What a stronger sign-in has to have (RFC 9470). */
+export interface StepUp {
+  readonly acrValues: readonly string[];
+  /** Seconds; 0: any age. */
+  readonly maxAge: number;
+}
+
+/** Of an error that says that only a stronger sign-in is missing. */
+export function stepUpOf(details: Readonly<Record<string, unknown>>): StepUp | undefined {
+  return details["stepUp"] as StepUp | undefined;
+}
+
+/**
+ * `WWW-Authenticate` of a 401 to whoever is known, and has to sign in once more (RFC 9470, section 3).
+ * @param place where it was asked for, where that is a resource of its own
+ */
+export function stepUpChallenge(
+  { acrValues, maxAge }: StepUp,
+  place?: { readonly resource: ProtectedResource; readonly path: string },
+): string {
+  return challenge({
+    error: "insufficient_user_authentication",
+    error_description: "a stronger or newer sign-in is needed",
+    ...(acrValues.length === 0 ? {} : { acr_values: describable(acrValues.join(" ")) }),
+    ...(maxAge === 0 ? {} : { max_age: String(maxAge) }),
+    ...(place === undefined ? {} : wayIn(place.resource, place.path)),
+  });
+}
+
 /**
  * Whether a principal may use a route at all. An access token is meant for the whole gate (`mcp`) or for one route and
  * what is below it (`mcp:GROUP`, `mcp:GROUP/SERVER`).

@@ -1,8 +1,7 @@
 import { AppError } from "@tollgate/errors";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Policy } from "../clients/policy.ts";
 import type { AdminAction } from "../domain/admin-actions.ts";
-import { bearerToken } from "../domain/http-checks.ts";
+import type { Callers } from "./callers.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -15,12 +14,12 @@ declare module "fastify" {
 }
 
 /** Nobody gets at a route of the API without being known, and allowed what the route says that it does. */
-export function guardApi(api: FastifyInstance, { policy }: { policy: Policy }): void {
+export function guardApi(api: FastifyInstance, { callers }: { callers: Callers }): void {
   api.addHook("onRoute", ({ method, url, config }) => {
     if (config?.action === undefined) throw new Error(`the route ${String(method)} ${url} does not say its action`);
   });
   api.addHook("onRequest", async (request) => {
-    request.caller = await resolve(request, policy);
+    request.caller = await callers.identify(request.raw, { transport: "api" });
     const { action } = request.routeOptions.config;
     if (action !== "own") requireAdmin(request, action!);
   });
@@ -35,11 +34,4 @@ function requireAdmin({ caller }: FastifyRequest, action: AdminAction): void {
   const { id, permissions } = caller!.principal;
   if (permissions.includes("admin")) return;
   throw new AppError("permission_denied", `${id} lacks the permission "admin"`, { details: { action } });
-}
-
-async function resolve(request: FastifyRequest, policy: Policy): Promise<FastifyRequest["caller"]> {
-  const token = bearerToken(request.headers.authorization);
-  const { revision } = policy;
-  const authenticate = () => policy.authenticate(token);
-  return { principal: await authenticate(), revision, authenticate };
 }

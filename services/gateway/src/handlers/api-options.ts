@@ -7,12 +7,14 @@ import type { FastifyRequest } from "fastify";
 import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import type { Server } from "../domain/catalogue.ts";
+import type { Callers } from "./callers.ts";
 
 /** How long the API waits for another service. */
 export const TIMEOUT_MS = 10_000;
 
 export interface ApiOptions {
   readonly bus: Bus;
+  readonly callers: Callers;
   readonly policy: Policy;
   readonly registry: Registry;
   readonly clients: {

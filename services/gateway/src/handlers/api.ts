@@ -8,6 +8,7 @@ import {
 } from "fastify-type-provider-zod";
 import { AppError, httpStatus, toAppError, toProblem } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
+import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
@@ -53,7 +54,12 @@ function setErrors(api: FastifyInstance, log: Log): void {
     else if (error.statusCode !== undefined && error.statusCode < 500)
       known = new AppError("invalid_argument", error.message);
     if (known.code === "internal") log.error({ err: error, url: request.url }, "API request failed");
-    if (known.code === "unauthenticated") void reply.header("www-authenticate", "Bearer");
+    const stepUp = stepUpOf(known.details);
+    if (stepUp !== undefined) known = new AppError("unauthenticated", known.message, { details: known.details });
+    if (known.code === "unauthenticated")
+      void reply.header("www-authenticate", stepUp === undefined ? "Bearer" : stepUpChallenge(stepUp));
+    const retryAfter = known.details["retryAfterSeconds"];
+    if (typeof retryAfter === "number") void reply.header("retry-after", retryAfter);
     // Not through the serializer of the route: a problem has its own shape.
     return reply
       .code(httpStatus(known.code))

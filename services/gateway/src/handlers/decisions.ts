@@ -1,8 +1,9 @@
 import { AppError } from "@tollgate/errors";
 import type { Asker, Policy, Principal, Ruling } from "../clients/policy.ts";
+import type { AdminAction } from "../domain/admin-actions.ts";
 import type { Action } from "../domain/lists.ts";
 import type { Subject } from "../domain/targets.ts";
-import type { McpContext } from "./mcp-exchange.ts";
+import type { Caller } from "./callers.ts";
 
 const ATTEMPTS_MAX = 3;
 
@@ -13,8 +14,8 @@ const ATTEMPTS_MAX = 3;
  */
 export async function decide(
   policy: Policy,
-  context: McpContext,
-  action: Action,
+  context: Caller,
+  action: Action | AdminAction,
   { subjects, callArguments }: { subjects: readonly Subject[]; callArguments?: () => string },
 ): Promise<{ principal: Principal; rulings: Ruling[] }> {
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -33,7 +34,7 @@ export async function decide(
 const isOpen = ({ variesByArguments, decision }: Ruling): boolean => variesByArguments && decision.allow;
 
 interface Open {
-  readonly action: Action;
+  readonly action: Action | AdminAction;
   readonly subjects: readonly Subject[];
   readonly rulings: readonly Ruling[];
   readonly callArguments: string;
@@ -43,7 +44,7 @@ interface Open {
 function settle(policy: Policy, asker: Asker, open: Open): Promise<Ruling[]> {
   const { action, subjects, rulings, callArguments } = open;
   return Promise.all(
-    rulings.map((ruling, i) =>
+    rulings.map(async (ruling, i) =>
       isOpen(ruling) ? policy.decideCall(asker, action, subjects[i]!, callArguments) : ruling,
     ),
   );

@@ -1,41 +1,28 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { AppError } from "@tollgate/errors";
-import type { Policy, Principal } from "../clients/policy.ts";
+import type { Principal } from "../clients/policy.ts";
 import type { Scope } from "../domain/catalogue.ts";
-import { bearerToken, isOriginAllowed } from "../domain/http-checks.ts";
+import { isOriginAllowed } from "../domain/http-checks.ts";
 import {
   type ProtectedResource,
   routeAccess,
   scopeChallenge,
+  stepUpChallenge,
+  stepUpOf,
   unauthorizedChallenge,
 } from "../domain/protected-resource.ts";
+import type { Caller, Callers } from "./callers.ts";
 
-/** Whose request it is, and how to find out once more. */
-export interface Caller {
-  readonly principal: Principal;
-  /** Policy's revision at which the principal was resolved. */
-  readonly revision: number;
-  readonly authenticate: () => Principal | Promise<Principal>;
-}
-
-/** @throws {AppError} `unauthenticated`, `permission_denied`; `unavailable` without a lease */
-export async function resolveCaller(
-  headers: IncomingHttpHeaders,
-  scope: Scope,
-  { policy, allowedOrigins }: { policy: Policy; allowedOrigins: readonly string[] },
+/** @throws {AppError} as `Callers.identify` does, and `permission_denied` */
+export function resolveCaller(
+  request: IncomingMessage,
+  { scope, transport }: { scope: Scope; transport: "http" | "sse" | "websocket" },
+  { callers, allowedOrigins }: { callers: Callers; allowedOrigins: readonly string[] },
 ): Promise<Caller> {
-  const { origin, authorization } = headers;
+  const { origin } = request.headers;
   if (!isOriginAllowed(origin, allowedOrigins))
     throw new AppError("permission_denied", `the origin ${origin} may not call this gateway`);
-  const token = bearerToken(authorization);
-  const check = (principal: Principal) => checkAccess(principal, scope);
-  const authenticate = (): Principal | Promise<Principal> => {
-    const resolved = policy.authenticate(token);
-    return resolved instanceof Promise ? resolved.then(check) : check(resolved);
-  };
-  const { revision } = policy;
-  const resolved = authenticate();
-  return { principal: resolved instanceof Promise ? await resolved : resolved, revision, authenticate };
+  return callers.identify(request, { transport, check: (principal) => checkAccess(principal, scope) });
 }
 
 function checkAccess(principal: Principal, scope: Scope): Principal {
@@ -54,6 +41,8 @@ export function challengeFor(
   resource: ProtectedResource,
 ): string | undefined {
   const path = url.split("?")[0]!;
+  const stepUp = stepUpOf(error.details);
+  if (stepUp !== undefined) return stepUpChallenge(stepUp, { resource, path });
   // Nothing was wrong with a token that was not sent.
   const problem = headers.authorization === undefined ? undefined : error.message;
   if (error.code === "unauthenticated") return unauthorizedChallenge(resource, path, problem);

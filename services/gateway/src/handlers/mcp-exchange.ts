@@ -1,20 +1,14 @@
 import { type ErrorCode, httpStatus, toAppError, toRpcError } from "@tollgate/errors";
 import { type Era, type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
-import type { Principal } from "../clients/policy.ts";
 import type { Scope } from "../domain/catalogue.ts";
 import type { Refusal } from "../domain/http-checks.ts";
+import { stepUpOf } from "../domain/protected-resource.ts";
+import type { Caller } from "./callers.ts";
 
 const RETRY_AFTER_SECONDS = 1;
 
 /** Who asks, where and how: the same for every method. */
-export interface McpContext {
-  readonly principal: Principal;
-  /** Policy's revision at which the principal was resolved. */
-  readonly revision: number;
-  /** Resolves the request's token once more. */
-  readonly authenticate: () => Principal | Promise<Principal>;
-  /** The client's own, as far as trusted proxies say it. */
-  readonly address: string;
+export interface McpContext extends Caller {
   readonly scope: Scope;
   /** Of a transport that is a session by itself: WebSocket, HTTP+SSE. Otherwise a header names it. */
   readonly sessionId?: string;
@@ -76,7 +70,7 @@ const HTTP_CODES: readonly ErrorCode[] = ["overloaded", "unauthenticated"];
 export function toRefusal(error: unknown): Refusal {
   const known = toAppError(error);
   const { code, message, data } = toRpcError(known);
-  const status = HTTP_CODES.includes(known.code) ? httpStatus(known.code) : 200;
+  const status = HTTP_CODES.includes(known.code) ? httpStatus(known.code) : stepUpOf(known.details) ? 401 : 200;
   const retry = known.code === "overloaded" ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {};
   return { status, code, message, data: { ...retry, ...data } };
 }

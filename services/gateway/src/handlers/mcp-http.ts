@@ -11,7 +11,7 @@ import { isModern } from "./mcp.ts";
 import { challengeFor, resolveCaller } from "./mcp-caller.ts";
 import { toRefusal } from "./mcp-exchange.ts";
 import { bodyOf, checkRoute, contextOf, type McpTransportOptions, scopeOf } from "./mcp-request.ts";
-import { registerEventStreamTransport } from "./mcp-sse.ts";
+import { isEventStreamTransport, registerEventStreamTransport } from "./mcp-sse.ts";
 
 const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
 const DRAIN_TIMEOUT_MS = 5_000;
@@ -33,7 +33,9 @@ export async function registerMcp(app: FastifyInstance, options: McpTransportOpt
       (_request, body, parsed) => parsed(null, body),
     );
     scope.addHook("onRequest", async (request) => {
-      request.caller = await resolveCaller(request.headers, scopeOf(request.params as Partial<Scope>), options);
+      const transport = isEventStreamTransport(request) ? "sse" : "http";
+      const at = { scope: scopeOf(request.params as Partial<Scope>), transport } as const;
+      request.caller = await resolveCaller(request.raw, at, options);
     });
     scope.setErrorHandler(async (error: HttpError, request, reply) => {
       if (error.statusCode === 413) await drain(request.raw);
@@ -169,8 +171,6 @@ function refusalOf(error: HttpError, request: FastifyRequest, options: McpTransp
   const { bodyMaxBytes, log } = options;
   if (error instanceof AppError) {
     if (error.code === "internal") log.error({ err: error }, "request failed");
-    if (error.code === "unauthenticated")
-      options.refuse({ tenant: "unknown", code: "unauthenticated", reason: error.message, method: "" });
     const challenge = challengeFor(error, request, options.resource);
     return { ...toRefusal(error), ...(challenge === undefined ? {} : { challenge }) };
   }

@@ -8,9 +8,8 @@ import type { Refusal } from "../domain/http-checks.ts";
 import type { ProtectedResource } from "../domain/protected-resource.ts";
 import type { Calls } from "./calls.ts";
 import type { Mcp } from "./mcp.ts";
-import type { Caller } from "./mcp-caller.ts";
+import type { Caller, Callers } from "./callers.ts";
 import type { McpContext } from "./mcp-exchange.ts";
-import type { Refuse } from "./refusals.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
 declare module "fastify" {
@@ -25,7 +24,7 @@ export interface McpTransportOptions {
   readonly mcp: Mcp;
   readonly calls: Calls;
   readonly streams: SessionStreams;
-  readonly refuse: Refuse;
+  readonly callers: Callers;
   readonly policy: Policy;
   readonly registry: Registry;
   readonly resource: ProtectedResource;
@@ -44,7 +43,6 @@ export function contextOf(request: FastifyRequest, text: string): McpContext {
   return {
     ...request.caller!,
     scope,
-    address: request.ip,
     overHttp: true,
     headers: request.headers,
     bytes: Buffer.byteLength(text),

@@ -16,6 +16,10 @@ export function registerEventStreamTransport(app: FastifyInstance, route: string
   app.post(`${route}/messages`, (request, reply) => post(request, reply, options));
 }
 
+export function isEventStreamTransport({ routeOptions }: FastifyRequest): boolean {
+  return /\/(?:sse|messages)$/.test(routeOptions.url ?? "");
+}
+
 async function open(request: FastifyRequest, reply: FastifyReply, options: McpTransportOptions): Promise<FastifyReply> {
   const { streams, newSessionId, mcp } = options;
   const astray = checkRoute(request, options);

@@ -7,7 +7,8 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { checkScope, type Scope } from "../domain/catalogue.ts";
 import { errorText } from "./call-response.ts";
 import type { CallSink } from "./calls.ts";
-import { challengeFor, type Caller, resolveCaller } from "./mcp-caller.ts";
+import type { Caller } from "./callers.ts";
+import { challengeFor, resolveCaller } from "./mcp-caller.ts";
 import { type McpContext, type Outlet, toRefusal } from "./mcp-exchange.ts";
 import type { McpTransportOptions } from "./mcp-request.ts";
 import { answerOn } from "./mcp-sse.ts";
@@ -53,7 +54,7 @@ async function admit(
   if (offered !== undefined && !offered.split(",").some((each) => each.trim() === SUBPROTOCOL))
     throw new AppError("invalid_argument", `the subprotocol has to be "${SUBPROTOCOL}"`);
   const scope = { group: path[1], server: path[2] };
-  const caller = await resolveCaller(request.headers, scope, options);
+  const caller = await resolveCaller(request, { scope, transport: "websocket" }, options);
   const astray = checkScope(options.registry.catalogue, scope);
   if (astray !== undefined) throw new AppError("not_found", astray);
   return { caller, scope };
@@ -64,15 +65,15 @@ function refuseUpgrade(
   error: AppError,
   { request, options }: { request: IncomingMessage; options: McpTransportOptions },
 ): void {
-  if (error.code === "unauthenticated")
-    options.refuse({ tenant: "unknown", code: "unauthenticated", reason: error.message, method: "" });
   const challenge = challengeFor(error, request, options.resource);
+  const retryAfter = error.details["retryAfterSeconds"];
   const body = JSON.stringify({ error: error.message });
   const headers = [
     "content-type: application/json",
     "connection: close",
     `content-length: ${Buffer.byteLength(body)}`,
     ...(challenge === undefined ? [] : [`www-authenticate: ${challenge}`]),
+    ...(typeof retryAfter === "number" ? [`retry-after: ${retryAfter}`] : []),
   ];
   socket.end(`HTTP/1.1 ${httpStatus(error.code)} Refused\r\n${headers.join("\r\n")}\r\n\r\n${body}`);
 }
@@ -104,11 +105,11 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
     const { revision } = options.policy;
     const principal = revision === caller.revision ? caller.principal : await caller.authenticate();
     const { headers } = request;
-    const of = { principal, revision, authenticate: caller.authenticate };
     return {
-      ...of,
+      ...caller,
+      principal,
+      revision,
       scope,
-      address: request.socket.remoteAddress ?? "",
       overHttp: false,
       sessionId,
       headers,

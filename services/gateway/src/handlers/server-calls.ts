@@ -100,7 +100,9 @@ export function createServerCalls(options: {
     const facts = factsOf({ principal, address: context.address, target, frame, client, decision });
     if (!decision.allow) {
       refuse({ ...facts, code: "denied", reason: decision.reason });
-      throw new AppError("permission_denied", `${target.named}: ${decision.reason}`);
+      const { stepUp } = rulings[0]!;
+      const details = stepUp === undefined ? {} : { stepUp };
+      throw new AppError("permission_denied", `${target.named}: ${decision.reason}`, { details });
     }
     const fallbacks = allowedOf(
       others,
