@@ -1,7 +1,7 @@
 export { type Config, configFrom, envSchema } from "./config.ts";
 export { type GrpcAddress, type GrpcServer, openGrpcClient, startGrpcServer, unary } from "./grpc-server.ts";
 export { callUnary, followStream, serviceMetadata } from "./grpc-client.ts";
-export { type Life, openLife } from "./life.ts";
+export { type Life, openLife, within } from "./life.ts";
 export { createLog, type Log } from "./log.ts";
 export { runMain, type Service } from "./main.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { policyV1 } from "@tollgate/contracts";
 import {
@@ -19,10 +20,12 @@ import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
 import { grpcHandlers } from "./handlers/grpc.ts";
 import { policyMetrics } from "./metrics.ts";
+import { createReplicas } from "./handlers/replicas.ts";
 import { createWatchHub } from "./handlers/watch.ts";
 import { openSealedArguments } from "./store/sealed-arguments.ts";
 
-const POOL_MAX = 4;
+/** One is for replicas to hear of each other. */
+const POOL_MAX = 5;
 const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
 
 export interface PolicyService extends Service {
@@ -48,9 +51,10 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   const pool = await openPool({ url: config.databaseUrl, max: POOL_MAX, name: "policy", life, log });
   await migrate({ pool, schema: "policy", directory: MIGRATIONS, log });
 
-  const hub = createWatchHub({ life, log, metrics: allMetrics, onUsed: () => undefined });
-  const authority = await openAuthority({ pool, hub, metrics, life, log });
-  ops.checks.set("state", () => authority.problem());
+  const replicas = createReplicas({ pool, life, log });
+  const hub = createWatchHub({ mayGrant: replicas.mayGrant, onUsed: () => undefined, life, log, metrics: allMetrics });
+  const authority = await openAuthority({ pool, hub, replicas, metrics, log });
+  ops.checks.set("state", () => replicas.problem());
   await followFile({ config, authority, metrics, life, log });
 
   keepSwept({ pool, life, log });
@@ -64,6 +68,7 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
     services: [{ definition: policyV1.PolicyServiceService, implementation: handlers }],
     life,
   });
+  await replicas.join({ place: `${hostname()}/${config.host}:${grpcPort}`, authority, hub });
   const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });
   log.info({ grpcPort, httpPort }, "policy is listening");
   return { grpcPort, httpPort, close: () => life.close() };

@@ -1,17 +1,15 @@
 import { type Grant, type GrantIndex, indexGrants } from "./approvals.ts";
 import { type CedarEngine, createCedarEngine } from "./cedar-engine.ts";
-import { toCedarText } from "./cedar-text.ts";
-import type { PolicyRecord } from "./policy.ts";
+import { compile, type CompiledPolicy } from "./compiled-policy.ts";
+import { type PolicyRecord, samePolicy } from "./policy.ts";
 import type { Settings } from "./settings.ts";
 import { indexTokens, type TokenIndex, type TokenRecord } from "./token.ts";
-
-export interface CompiledPolicy extends PolicyRecord {
-  readonly cedar: string;
-}
 
 /** What a change may concern; the rest of the state stays as it is. */
 export const PARTS = ["tokens", "policies", "settings", "sessions", "approvals"] as const;
 export type Part = (typeof PARTS)[number];
+/** A part as a whole, or only the tokens of these names: with thousands of them, reading all is what takes long. */
+export type Changed = Part | { readonly tokens: readonly string[] };
 
 /** Everything decisions rest on, as of one revision. Never changed, only replaced. */
 export interface PolicyState {
@@ -39,35 +37,51 @@ export interface PolicyRecords {
   readonly approvals: readonly Grant[];
 }
 
+/** The parts that are read anew. */
+export interface NewRecords extends Partial<PolicyRecords> {
+  readonly someTokens?: { readonly names: readonly string[]; readonly records: readonly TokenRecord[] };
+}
+
 /**
  * @param records all parts; with `before` those that have changed
  * @param before what it follows on: of policies, only the new ones are checked
  * @throws {Error} when a policy cannot be compiled: such a state is not to be used.
  */
 export function buildState(revision: number, records: PolicyRecords, before?: undefined): PolicyState;
-export function buildState(revision: number, records: Partial<PolicyRecords>, before: PolicyState): PolicyState;
-export function buildState(revision: number, records: Partial<PolicyRecords>, before?: PolicyState): PolicyState {
+export function buildState(revision: number, records: NewRecords, before: PolicyState): PolicyState;
+export function buildState(revision: number, records: NewRecords, before?: PolicyState): PolicyState {
   return {
     revision,
-    tokens: records.tokens === undefined ? before!.tokens : indexTokens(records.tokens),
+    tokens: tokensOf(records, before),
     settings: records.settings ?? before!.settings,
     ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
-    // FIXME is said by the policies: one with a network condition, or Cedar text that uses context.address.
-    addressMatters: false,
     grants: records.approvals === undefined ? before!.grants : indexGrants(records.approvals),
     endedSessions: records.sessions ?? before!.endedSessions,
   };
 }
 
-function policiesOf({ policies, engine }: PolicyState): Pick<PolicyState, "policies" | "engine"> {
-  return { policies, engine };
+function tokensOf({ tokens, someTokens }: NewRecords, before?: PolicyState): TokenIndex {
+  if (tokens !== undefined) return indexTokens(tokens);
+  return someTokens === undefined ? before!.tokens : before!.tokens.with(someTokens.names, someTokens.records);
 }
 
-/** @param before whose policies need no check any more */
-export function compilePolicies(
-  records: readonly PolicyRecord[],
-  before?: Pick<PolicyState, "policies">,
-): Pick<PolicyState, "policies" | "engine"> {
-  const policies = records.map((record) => ({ ...record, cedar: toCedarText(record) }));
-  return { policies, engine: createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar))) };
+type Policies = Pick<PolicyState, "policies" | "engine" | "addressMatters">;
+
+function policiesOf({ policies, engine, addressMatters }: PolicyState): Policies {
+  return { policies, engine, addressMatters };
+}
+
+/** @param before whose policies need neither be compiled nor checked again */
+export function compilePolicies(records: readonly PolicyRecord[], before?: Pick<PolicyState, "policies">): Policies {
+  const known = new Map(before?.policies.map((policy) => [policy.id, policy]));
+  const policies = records.map((record): CompiledPolicy => {
+    const same = known.get(record.id);
+    const compiled = same !== undefined && samePolicy(same, record) ? same.compiled : compile(record);
+    return { ...record, cedar: compiled.cedar, compiled };
+  });
+  return {
+    policies,
+    engine: createCedarEngine(policies, new Set(before?.policies.map(({ cedar }) => cedar))),
+    addressMatters: policies.some(({ compiled }) => compiled.mentions.has("address")),
+  };
 }

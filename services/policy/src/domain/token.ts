@@ -24,22 +24,41 @@ export function hashToken(token: string): Buffer {
   return createHash("sha256").update(token, "utf8").digest();
 }
 
-/** All tokens, to be found by secret and by name. */
+/** All tokens, to be found by secret and by name. Never changed, only replaced. */
 export interface TokenIndex {
   readonly byName: ReadonlyMap<string, TokenRecord>;
   /** Looks for a hash, so the time that it takes says nothing about how near a guess was. */
   find(token: string): TokenRecord | undefined;
+  /** Another index, in which these names stand for these records or for none. To copy is far cheaper than to read all. */
+  with(names: readonly string[], records: readonly TokenRecord[]): TokenIndex;
 }
 
 export function indexTokens(records: readonly TokenRecord[]): TokenIndex {
-  const byHash = new Map(records.map((record) => [record.sha256.toString("hex"), record]));
+  return toIndex(new Map(), new Map()).with([], records);
+}
+
+function toIndex(byName: ReadonlyMap<string, TokenRecord>, byHash: ReadonlyMap<string, TokenRecord>): TokenIndex {
   return {
-    byName: new Map(records.map((record) => [record.name, record])),
+    byName,
     find: (token) => {
       if (token.length === 0 || token.length > TOKEN_MAX_CHARS) return undefined;
       const sha256 = hashToken(token);
       const record = byHash.get(sha256.toString("hex"));
       return record && timingSafeEqual(record.sha256, sha256) ? record : undefined;
+    },
+    with(names, records) {
+      const [named, hashed] = [new Map(byName), new Map(byHash)];
+      const staying = new Set(records.map(({ name }) => name));
+      for (const name of names) {
+        const record = named.get(name);
+        if (record !== undefined) hashed.delete(record.sha256.toString("hex"));
+        if (!staying.has(name)) named.delete(name);
+      }
+      for (const record of records) {
+        named.set(record.name, record);
+        hashed.set(record.sha256.toString("hex"), record);
+      }
+      return toIndex(named, hashed);
     },
   };
 }

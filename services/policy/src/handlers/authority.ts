@@ -1,23 +1,30 @@
 import { AppError } from "@tollgate/errors";
-import { type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
+import { type Log, type Pool, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
-import { buildState, type Part, PARTS, type PolicyRecords, type PolicyState } from "../domain/state.ts";
+import {
+  buildState,
+  type Changed,
+  type NewRecords,
+  type Part,
+  PARTS,
+  type PolicyRecords,
+  type PolicyState,
+} from "../domain/state.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 import { readGrants } from "../store/approvals.ts";
 import { readPolicies } from "../store/policies.ts";
-import { lockRevision, readRevision, writeRevision } from "../store/revision.ts";
+import { lockRevision, readChanges, writeRevision } from "../store/revision.ts";
 import { readEndedSessions } from "../store/sessions.ts";
 import { readSettings } from "../store/settings.ts";
-import { readTokens } from "../store/tokens.ts";
+import { readSomeTokens, readTokens } from "../store/tokens.ts";
+import type { Replicas } from "./replicas.ts";
 import { createTurns } from "./turns.ts";
 import type { WatchHub } from "./watch.ts";
 
 const CHANGES_WAITING_MAX = 64;
-const REFRESH_INTERVAL_MS = 1_000;
-const REFRESH_FAILURES_MAX = 5;
 
-/** Does its statements and says which parts it has changed, if any. What it throws undoes the change. */
-export type Change = (client: ClientBase) => Promise<readonly Part[]>;
+/** Does its statements and says what it has changed, if anything. What it throws undoes the change. */
+export type Change = (client: ClientBase) => Promise<readonly Changed[]>;
 
 /** Makes a change that may change nothing; for works that know of one part only. */
 export const changes = (part: Part, isChanged: boolean): readonly Part[] => (isChanged ? [part] : []);
@@ -32,19 +39,19 @@ export interface Authority {
   change(work: Change): Promise<PolicyState>;
   /** The same without waiting for the gateways: for changes that nobody waits for. */
   apply(work: Change): Promise<PolicyState>;
-  /** Why the state may be out of date, or undefined. */
-  problem(): string | undefined;
+  /** Takes over what other replicas have changed. */
+  refresh(): Promise<PolicyState>;
 }
 
 /** Reads the state from the database and publishes its revision. */
 export async function openAuthority(options: {
   readonly pool: Pool;
   readonly hub: WatchHub;
+  readonly replicas: Pick<Replicas, "taken">;
   readonly metrics: PolicyMetrics;
-  readonly life: Life;
   readonly log: Log;
 }): Promise<Authority> {
-  const { pool, hub, metrics, life, log } = options;
+  const { pool, hub, replicas, metrics, log } = options;
   // The state in memory follows the order of the commits.
   const inTurn = createTurns({ waitingMax: CHANGES_WAITING_MAX, what: "changes of policy" });
   let state = await withTransaction(pool, async (client) => readAll(client, await lockRevision(client)));
@@ -69,23 +76,16 @@ export async function openAuthority(options: {
 
   const apply = (work: Change): Promise<PolicyState> => inTurn(() => transact(work));
 
-  const problem = keepRefreshed({
-    life,
-    log,
-    refresh: async () => {
-      if ((await readRevision(pool)) !== state.revision) await apply(() => Promise.resolve([]));
-    },
-  });
   return {
     current: () => state,
     apply,
     async change(work) {
       const next = await apply(work);
       // Also when nothing changed: the caller may be repeating a change whose answer it missed.
-      await hub.taken(next.revision);
+      await Promise.all([hub.taken(next.revision), replicas.taken(next.revision)]);
       return next;
     },
-    problem,
+    refresh: () => apply(() => Promise.resolve([])),
   };
 }
 
@@ -98,12 +98,13 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
       const revision = await lockRevision(client);
       const changed = await work(client);
       if (changed.length === 0 && revision === before.revision) return before;
-      if (changed.length > 0) await writeRevision(client, revision + 1);
+      if (changed.length > 0) await writeRevision(client, revision + 1, changed);
       const next = changed.length > 0 ? revision + 1 : revision;
       // Newer than what is held here: a change whose commit was never heard of, or another replica's.
       if (revision !== before.revision) log.info({ revision }, "takes a revision that was made elsewhere");
-      const parts = revision === before.revision ? changed : PARTS;
-      built = buildState(next, await readParts(client, parts), before);
+      const since =
+        revision === before.revision ? changed : await readChanges(client, { after: before.revision, upTo: next });
+      built = buildState(next, await readChanged(client, since ?? PARTS), before);
       return built;
     });
   } catch (error) {
@@ -127,38 +128,16 @@ async function readAll(client: ClientBase, revision: number): Promise<PolicyStat
   return buildState(revision, (await readParts(client, PARTS)) as PolicyRecords);
 }
 
-async function readParts(client: ClientBase, parts: readonly Part[]): Promise<Partial<PolicyRecords>> {
+async function readParts(client: ClientBase, parts: Iterable<Part>): Promise<Partial<PolicyRecords>> {
   const records: Partial<Record<Part, unknown>> = {};
   for (const part of parts) records[part] = await READERS[part](client);
   return records as Partial<PolicyRecords>;
 }
 
-/** Takes over what was changed elsewhere. Returns a check that says why that may not work. */
-function keepRefreshed(options: {
-  readonly refresh: () => Promise<void>;
-  readonly life: Life;
-  readonly log: Log;
-}): () => string | undefined {
-  const { refresh, life, log } = options;
-  let failures = 0;
-  let busy: Promise<void> | undefined;
-
-  async function attempt(): Promise<void> {
-    try {
-      await refresh();
-      failures = 0;
-    } catch (error) {
-      failures += 1;
-      if (failures === 1) log.warn({ err: error }, "the revision cannot be read; decisions go on with the one at hand");
-    }
-  }
-
-  const timer = setInterval(() => {
-    busy ??= attempt().finally(() => (busy = undefined));
-  }, REFRESH_INTERVAL_MS);
-  life.onClose("policy state", 2_000, async () => {
-    clearInterval(timer);
-    await busy;
-  });
-  return () => (failures >= REFRESH_FAILURES_MAX ? "the database cannot be read" : undefined);
+async function readChanged(client: ClientBase, changed: readonly Changed[]): Promise<NewRecords> {
+  const parts = new Set(changed.filter((each) => typeof each === "string"));
+  const names = [...new Set(changed.flatMap((each) => (typeof each === "string" ? [] : each.tokens)))];
+  const records = await readParts(client, parts);
+  if (names.length === 0 || parts.has("tokens")) return records;
+  return { ...records, someTokens: { names, records: await readSomeTokens(client, names) } };
 }

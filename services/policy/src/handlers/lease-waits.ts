@@ -2,44 +2,48 @@ import type { Leases } from "../domain/leases.ts";
 
 interface Waiter {
   readonly revision: number;
-  readonly settle: () => void;
+  readonly untilMs: number;
+  readonly settle: (isOver: boolean) => void;
   timer: NodeJS.Timeout | undefined;
 }
 
 /** Those who wait until nobody can act on a revision older than theirs. */
 export interface LeaseWaits {
-  until(revision: number): Promise<void>;
+  /** False when it takes longer than `maxMs`. */
+  until(revision: number, maxMs: number): Promise<boolean>;
   /** To be called when a gateway answered or left. */
   check(): void;
   /** Lets everybody go: the answer will not come. */
   abandon(): void;
 }
 
-export function createLeaseWaits(leases: Leases): LeaseWaits {
+export function createLeaseWaits(leases: Pick<Leases, "heldUntil">): LeaseWaits {
   const waiters = new Set<Waiter>();
 
-  /** The end of the last lease on an older revision only ever comes nearer, so looking again at that time is enough. */
   function checkOne(waiter: Waiter): void {
     clearTimeout(waiter.timer);
-    const remainingMs = leases.heldUntil(waiter.revision) - performance.now();
-    if (remainingMs > 0) waiter.timer = setTimeout(() => checkOne(waiter), Math.ceil(remainingMs));
-    else finish(waiter);
+    const nowMs = performance.now();
+    const heldUntilMs = leases.heldUntil(waiter.revision);
+    if (heldUntilMs <= nowMs) return finish(waiter, true);
+    if (waiter.untilMs <= nowMs) return finish(waiter, false);
+    const waitMs = Math.min(heldUntilMs, waiter.untilMs) - nowMs;
+    waiter.timer = setTimeout(() => checkOne(waiter), Math.ceil(waitMs));
   }
 
-  function finish(waiter: Waiter): void {
+  function finish(waiter: Waiter, isOver: boolean): void {
     clearTimeout(waiter.timer);
     waiters.delete(waiter);
-    waiter.settle();
+    waiter.settle(isOver);
   }
 
   return {
-    until: (revision) =>
+    until: (revision, maxMs) =>
       new Promise((settle) => {
-        const waiter: Waiter = { revision, settle, timer: undefined };
+        const waiter: Waiter = { revision, untilMs: performance.now() + maxMs, settle, timer: undefined };
         waiters.add(waiter);
         checkOne(waiter);
       }),
     check: () => waiters.forEach(checkOne),
-    abandon: () => waiters.forEach(finish),
+    abandon: () => waiters.forEach((waiter) => finish(waiter, false)),
   };
 }

@@ -7,6 +7,8 @@ import type { PolicyState } from "../domain/state.ts";
 import { createLeaseWaits } from "./lease-waits.ts";
 
 const RENEW_INTERVAL_MS = 300;
+/** Longer than any lease; in case of a mistake here. */
+const TAKEN_WAIT_MAX_MS = 10_000;
 const WATCHERS_MAX = 1_000;
 const GATEWAY_MAX_CHARS = 200;
 const USED_MAX = 500;
@@ -22,13 +24,26 @@ export interface WatchHub {
   readonly watch: (stream: WatchStream) => void;
   /** Sends the state's revision to every gateway now, and to those that come later. */
   publish(state: Announced): void;
-  /** Settles when no gateway can act on an older revision any more. */
+  /** Sends it to every gateway once more. */
+  renew(): void;
+  /** Settles when no gateway of this process can act on an older revision any more. */
   taken(revision: number): Promise<void>;
+  /** Whether that is so now. */
+  isTaken(revision: number): boolean;
 }
 
-/** @param options.onUsed told of credentials that gateways have seen in use */
-export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics; onUsed: OnUsed }): WatchHub {
-  const { life, log, metrics, onUsed } = options;
+/**
+ * @param options.mayGrant whether leases may be given now
+ * @param options.onUsed told of credentials that gateways have seen in use
+ */
+export function createWatchHub(options: {
+  readonly mayGrant: () => boolean;
+  readonly onUsed: OnUsed;
+  readonly life: Life;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}): WatchHub {
+  const { mayGrant, life, log, metrics, onUsed } = options;
   const leases = createLeases(performance.now());
   const waits = createLeaseWaits(leases);
   const watchers = metrics.gauge("tollgate_policy_watchers", "Gateways that hold a lease");
@@ -38,6 +53,7 @@ export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics
   );
   const streams = openStreams({
     leases,
+    mayGrant,
     log,
     onUsed,
     changed: () => {
@@ -60,13 +76,14 @@ export function createWatchHub(options: { life: Life; log: Log; metrics: Metrics
   return {
     watch: streams.add,
     publish: streams.publish,
+    renew: streams.send,
+    isTaken: (revision) => leases.heldUntil(revision) <= performance.now(),
     async taken(revision) {
       const stop = seconds.startTimer();
-      if (!life.signal.aborted) await waits.until(revision);
+      const isTaken = !life.signal.aborted && (await waits.until(revision, TAKEN_WAIT_MAX_MS));
       stop();
-      if (life.signal.aborted) {
-        throw new AppError("unavailable", "policy is stopping; the change is made, but gateways may not have it yet");
-      }
+      if (isTaken) return;
+      throw new AppError("unavailable", "policy is stopping; the change is made, but gateways may not have it yet");
     },
   };
 }
@@ -79,14 +96,20 @@ interface Watching {
 }
 
 /** The gateways' streams. `changed` is called when one came, answered or left. */
-function openStreams(options: { leases: Leases; log: Log; onUsed: OnUsed; changed: () => void }) {
-  const { leases, log, onUsed, changed } = options;
+function openStreams(options: {
+  readonly leases: Leases;
+  readonly mayGrant: () => boolean;
+  readonly log: Log;
+  readonly onUsed: OnUsed;
+  readonly changed: () => void;
+}) {
+  const { leases, mayGrant, log, onUsed, changed } = options;
   const streams = new Map<WatchStream, Watching>();
   let newest: Announced = { revision: 0, addressMatters: false, endedSessions: [] };
 
   function sendTo(stream: WatchStream): void {
     const watching = streams.get(stream);
-    if (watching === undefined || !leases.mayBeSent(stream)) return;
+    if (watching === undefined || !leases.mayBeSent(stream) || !mayGrant()) return;
     const { revision, addressMatters, endedSessions } = newest;
     leases.sent(stream, revision);
     stream.write({

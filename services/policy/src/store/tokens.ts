@@ -15,11 +15,16 @@ interface TokenRow {
   revoked_at: Date | null;
 }
 
-const SELECT =
-  "SELECT t.*, r.revoked_at FROM policy.tokens t LEFT JOIN policy.revocations r USING (sha256) ORDER BY t.name";
+const SELECT = "SELECT t.*, r.revoked_at FROM policy.tokens t LEFT JOIN policy.revocations r USING (sha256)";
 
 export async function readTokens(client: ClientBase): Promise<TokenRecord[]> {
-  const { rows } = await client.query<TokenRow>(SELECT);
+  const { rows } = await client.query<TokenRow>(`${SELECT} ORDER BY t.name`);
+  return rows.map(toRecord);
+}
+
+/** Those of these names that there are. */
+export async function readSomeTokens(client: ClientBase, names: readonly string[]): Promise<TokenRecord[]> {
+  const { rows } = await client.query<TokenRow>(`${SELECT} WHERE t.name = ANY($1)`, [names]);
   return rows.map(toRecord);
 }
 
