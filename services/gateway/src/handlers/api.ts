@@ -16,6 +16,7 @@ import { registerHealth } from "./api-health.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
+import { registerWhatIf } from "./api-what-if.ts";
 
 /** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`. Each route says what it does: api-access.ts. */
 export async function registerApi(app: FastifyInstance, options: ApiOptions): Promise<void> {
@@ -39,6 +40,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerCatalogue(guarded, options);
       registerHealth(guarded, options);
       registerPolicies(guarded, options);
+      registerWhatIf(guarded, options);
       registerRecords(guarded, options);
       registerDeadLetters(guarded, options);
       done();
