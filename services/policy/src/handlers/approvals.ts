@@ -193,10 +193,10 @@ function opened({ sealed }: Dependencies, record: ApprovalRecord): string {
 
 /** Without the arguments. */
 function shown({ authority }: Dependencies, record: ApprovalRecord): policyV1.Approval {
-  const { id, tenant, principal, team, group, server, tool, risk, justification } = record;
-  const demand = demandOf(authority.current().settings.riskLevels, risk);
+  const { digest: _digest, sealedArguments: _sealed, ...told } = record;
+  const demand = demandOf(authority.current().settings.riskLevels, record.risk);
   return {
-    ...{ id, tenant, principal, team, group, server, tool, risk, justification },
+    ...told,
     arguments: "",
     status: statusAt(record, Date.now()),
     needed: Math.max(record.needed, demand?.approvals ?? 0),
