@@ -6,12 +6,12 @@ const CHANNEL = "tollgate_policy_replicas";
 
 type Queries = Pick<ClientBase, "query">;
 
-/** Registers it too, or anew where it was swept. */
+/** Registers it too, or anew where it was swept. A write that was given up and arrives late changes nothing. */
 export async function writeReplica(client: Queries, { id, place, beat, ...row }: ReplicaRecord): Promise<void> {
   await client.query(
     `INSERT INTO policy.replicas (id, place, beat, taken_revision, grants_ms) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, taken_revision = excluded.taken_revision,
-       grants_ms = excluded.grants_ms`,
+       grants_ms = excluded.grants_ms WHERE replicas.beat < excluded.beat`,
     [id, place, beat, row.takenRevision, row.grantsMs],
   );
 }
