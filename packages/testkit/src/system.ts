@@ -24,6 +24,8 @@ export interface System {
   start(service: ServiceName): Promise<void>;
   /** One more runner of all groups beside the first. It ends with the system, if not before. */
   startRunner(): Promise<ServiceProcess>;
+  /** One more gateway. It ends with the system, if not before. */
+  startGateway(): Promise<ServiceProcess & { readonly url: string }>;
   /** What the service has written last. */
   output(service: ServiceName): string;
   /** Replaces tollgate.yaml. */
@@ -52,7 +54,8 @@ export function createSystem(
   options: SystemOptions,
 ): System & { startAll(): Promise<void>; stopAll(): Promise<void> } {
   const processes = new Map<ServiceName, ServiceProcess>();
-  const runners: ServiceProcess[] = [];
+  /** Beside the first ones. */
+  const more: ServiceProcess[] = [];
   const environments = new Map<ServiceName, Record<string, string>>();
   const httpUrls = {} as Record<ServiceName, string>;
   const token = `tg_${infra.busPrefix}_caller`;
@@ -112,13 +115,11 @@ export function createSystem(
     await processes.get(service)?.stop(signal);
   }
 
-  async function startRunner(): Promise<ServiceProcess> {
-    const runner = await startService("runner", {
-      ...environments.get("runner"),
-      TOLLGATE_HTTP_PORT: String(await freePort()),
-    });
-    runners.push(runner);
-    return runner;
+  async function startOneMore(service: ServiceName): Promise<ServiceProcess & { readonly url: string }> {
+    const port = String(await freePort());
+    const started = await startService(service, { ...environments.get(service), TOLLGATE_HTTP_PORT: port });
+    more.push(started);
+    return { ...started, url: `http://127.0.0.1:${port}` };
   }
 
   async function startAll(): Promise<void> {
@@ -136,7 +137,7 @@ export function createSystem(
 
   async function stopAll(): Promise<void> {
     const results: PromiseSettledResult<void>[] = [];
-    results.push(...(await Promise.allSettled(runners.map((each) => each.stop("SIGTERM")))));
+    results.push(...(await Promise.allSettled(more.map((each) => each.stop("SIGTERM")))));
     for (const service of SERVICES.toReversed())
       results.push(...(await Promise.allSettled([stop(service, "SIGTERM")])));
     await rm(stateDir, { recursive: true, force: true });
@@ -158,7 +159,8 @@ export function createSystem(
     pid: (service) => processes.get(service)!.pid,
     kill: (service) => stop(service, "SIGKILL"),
     start,
-    startRunner,
+    startRunner: () => startOneMore("runner"),
+    startGateway: () => startOneMore("gateway"),
     output: (service) => processes.get(service)?.output() ?? "",
     configure,
     startAll,
