@@ -22,10 +22,12 @@ export {
   type Abandoned,
   publishAbandoned,
   publishAnswer,
+  publishDecided,
   publishInterest,
   publishUpdate,
   subscribeAbandoned,
   subscribeAnswers,
+  subscribeDecided,
   subscribeInterests,
   subscribeUpdates,
 } from "./notices.ts";

@@ -65,3 +65,14 @@ export function publishUpdate(bus: Bus, update: Framed<ResourceUpdate>): void {
 export function subscribeUpdates(bus: Bus, onUpdate: (update: Framed<ResourceUpdate>) => void): void {
   subscribeFramed(bus, bus.subjects.updates, onUpdate);
 }
+
+/** Somebody has decided on an approval: whoever waits for it looks anew. */
+export interface DecidedApproval {
+  readonly approval: string;
+}
+export function publishDecided(bus: Bus, decided: DecidedApproval): void {
+  publishFramed(bus, bus.subjects.approvals, { envelope: decided, frame: NO_FRAME });
+}
+export function subscribeDecided(bus: Bus, onDecided: (decided: DecidedApproval) => void): void {
+  subscribeFramed<DecidedApproval>(bus, bus.subjects.approvals, ({ envelope }) => onDecided(envelope));
+}

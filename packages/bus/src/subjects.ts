@@ -51,6 +51,8 @@ export function subjectsFor(prefix: string) {
     abandoned: `${at}mcp.abandoned.v1`,
     interests: (group: string) => `${at}mcp.interest.v1.${token(group, "group")}`,
     updates: `${at}mcp.update.v1`,
+    /** Tells every gateway that somebody has decided on an approval. */
+    approvals: `${at}mcp.approval.v1`,
     audit: (tenant: string, kind: string) => `${at}audit.v1.${token(tenant, "tenant")}.${token(kind, "kind")}`,
     auditOfKind: (kind: string) => `${at}audit.v1.*.${token(kind, "kind")}`,
     /** Whether a subject is one of calls or of events: nothing else is put back from the dead letters. */

@@ -45,6 +45,7 @@ export {
 } from "./spans.ts";
 export {
   progressTokenOf,
+  removeParams,
   resultItems,
   resultMember,
   rewriteProgress,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Frame, type NotificationFrame, parseFrame, type RequestFrame, type ResponseFrame } from "./frame.ts";
-import { resultItems, rewriteProgress, rewriteRequest, rewriteResponse, setParam } from "./rewrite.ts";
+import { resultItems, rewriteProgress, rewriteRequest, rewriteResponse, setParam, removeParams } from "./rewrite.ts";
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- each caller says which kind it wrote
 function frameOf<F extends Frame>(text: string): F {
@@ -103,5 +103,27 @@ describe("responses", () => {
     expect(
       resultItems(frameOf<ResponseFrame>(`{"jsonrpc":"2.0","id":1,"result":{"tools":[ ${tool} , ${tool}]}}`), "tools"),
     ).toEqual([tool, tool]);
+  });
+});
+
+describe("members of params that are taken out", () => {
+  const of = (params: string) =>
+    frameOf<RequestFrame>(`{"jsonrpc":"2.0","id":1,"method":"m","params":${params},"more":1.0}`);
+  const without = (params: string) => removeParams(of(params), ["requestState", "inputResponses"]);
+
+  test.each([
+    ['{"requestState":"a,}","x":1.0}', '{"x":1.0}'],
+    ['{ "x" : 1.0 , "inputResponses" : {"x":[1,{}]} , "y":"\\"" }', '{"x" : 1.0,"y":"\\""}'],
+    ['{"x":1.0,"requestState":"","inputResponses":{}}', '{"x":1.0}'],
+    ['{"request\\u0053tate":"a"}', "{}"],
+    ['{ "x": {"requestState": 1} }', '{ "x": {"requestState": 1} }'],
+    ["{ }", "{ }"],
+  ])("%s leaves %s", (params, left) => {
+    expect(without(params)).toBe(of(left).text);
+  });
+
+  test("are nothing where there are no params", () => {
+    const frame = frameOf<RequestFrame>('{"jsonrpc":"2.0","id":1,"method":"m"}');
+    expect(removeParams(frame, ["requestState"])).toBe(frame.text);
   });
 });

@@ -1,5 +1,14 @@
 import type { Frame } from "./frame.ts";
-import { type Edit, elementSpans, findMembers, insertMembers, type Path, type Span, splice } from "./spans.ts";
+import {
+  type Edit,
+  elementSpans,
+  findMembers,
+  insertMembers,
+  type Path,
+  removeMembers,
+  type Span,
+  splice,
+} from "./spans.ts";
 
 export type Rewritten = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly reason: string };
 
@@ -21,6 +30,12 @@ export function setParam(frame: Frame, path: Path, value: string): Rewritten {
   const text = JSON.stringify(value);
   if (span && frame.text.slice(span.start, span.end) === text) return { ok: true, text: frame.text };
   return { ok: true, text: splice(frame.text, [{ ...span!, text }]) };
+}
+
+/** A request without these members of `params`. */
+export function removeParams({ text, members }: Frame, names: readonly string[]): string {
+  const span = members.spans["params"];
+  return span ? splice(text, removeMembers(text, span.start, names)) : text;
 }
 
 /** What decides where a request goes and what it may do: none of them may be there twice. */

@@ -56,6 +56,8 @@ export interface SealedState extends Owned {
   readonly state?: string;
   /** The call that waits in `runner`. */
   readonly parked?: string;
+  /** The approval that the call waits for: no server has seen it yet. */
+  readonly approval?: string;
 }
 
 /** A task: the id that its server knows it by, and the tool that made it, which decides who may ask for it. */

@@ -72,6 +72,22 @@ export function splice(text: string, edits: readonly Edit[]): string {
   return result + text.slice(at);
 }
 
+/** The edit that takes members out of the object that begins at `at`; the others stay as they are. */
+export function removeMembers(text: string, at: number, names: readonly string[]): Edit[] {
+  const { open, spans } = findMembers(text, at, names)!;
+  if (Object.keys(spans).length === 0) return [];
+  const kept: string[] = [];
+  let i = skipBlanks(text, open);
+  while (text.charCodeAt(i) === QUOTE) {
+    const keyEnd = skipString(text, i);
+    const end = skipValue(text, skipBlanks(text, skipBlanks(text, keyEnd) + 1));
+    if (!names.includes(keyOf(text, i, keyEnd))) kept.push(text.slice(i, end));
+    i = skipBlanks(text, end);
+    if (text.charCodeAt(i) === COMMA) i = skipBlanks(text, i + 1);
+  }
+  return [{ start: open, end: i, text: kept.join(",") }];
+}
+
 /** The edit that puts members in front of an object's others; none for no members. */
 export function insertMembers(object: Members, entries: readonly (readonly [string, unknown])[]): Edit[] {
   if (entries.length === 0) return [];
