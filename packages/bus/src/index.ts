@@ -33,6 +33,6 @@ export {
 } from "./notices.ts";
 export { createReplySender, type ReplySender, subscribeReplies } from "./replies.ts";
 export { followSession, followStream, publishToSession } from "./resume.ts";
-export { openSessions, type SessionStore } from "./sessions.ts";
+export { openSessions, type SessionPage, type SessionStore } from "./sessions.ts";
 export { type Subjects, subjectsFor } from "./subjects.ts";
 export { MESSAGE_MAX_BYTES } from "./streams.ts";

@@ -5,6 +5,8 @@ import type { Bus } from "./connection.ts";
 
 const TTL_MS = 24 * 3_600_000;
 const CACHE_MAX = 10_000;
+const PAGE_MAX = 1_000;
+const READS_MAX = 32;
 /** Only replicas compete for a session, and one change of each at a time. */
 const UPDATE_ATTEMPTS_MAX = 50;
 const CONFLICT_PAUSE_MAX_MS = 20;
@@ -17,6 +19,14 @@ export interface SessionStore<S> {
   /** Changes what is stored, whoever else changes it at the same time. Returns what is stored then, if anything. */
   update(id: string, change: (session: S) => S): Promise<S | undefined>;
   delete(id: string): Promise<void>;
+  /** What comes after the id `after` in the order of ids; at most 1,000 are looked through at a time. */
+  list(after: string): Promise<SessionPage<S>>;
+}
+
+export interface SessionPage<S> {
+  readonly items: readonly { readonly id: string; readonly session: S; readonly changedAtMs: number }[];
+  /** Undefined where there are no more. */
+  readonly next: string | undefined;
 }
 
 interface Kept<S> {
@@ -82,7 +92,22 @@ export async function openSessions<S>(
     }
   }
 
+  async function list(after: string): Promise<SessionPage<S>> {
+    const ids: string[] = [];
+    for await (const id of await kv.keys()) if (id > after) ids.push(id);
+    const page = ids.toSorted().slice(0, PAGE_MAX);
+    const items: SessionPage<S>["items"][number][] = [];
+    for (let from = 0; from < page.length; from += READS_MAX) {
+      const entries = await Promise.all(page.slice(from, from + READS_MAX).map((id) => kv.get(id)));
+      for (const entry of entries)
+        if (entry?.operation === "PUT")
+          items.push({ id: entry.key, session: entry.json<S>(), changedAtMs: entry.created.getTime() });
+    }
+    return { items, next: ids.length > PAGE_MAX ? page.at(-1) : undefined };
+  }
+
   return {
+    list,
     async get(id) {
       if (!KEY.test(id)) return undefined;
       const kept = cache.get(id);

@@ -134,7 +134,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const callers = callersOf(config, { policy, failures });
   const transport = { ...around, callers, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
-  await registerApi(app, { bus, callers, policy, registry, clients, metadata, log });
+  await registerApi(app, { bus, callers, refuse, sessions, policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());

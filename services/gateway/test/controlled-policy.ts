@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Life, startGrpcServer, unary } from "@tollgate/service";
@@ -24,16 +25,27 @@ export interface ControlledPolicy {
   /** Of what revision answers to Authenticate and Decide are, where not of the current one. */
   answersRevision: bigint | undefined;
   allow: (request: policyV1.DecideRequest, resource: policyV1.Resource) => boolean;
+  /** The same of actions of administration. */
+  administers: (request: policyV1.DecideRequest) => boolean;
+  /** What else decisions say. */
+  more: Partial<policyV1.Decision>;
   /** What a decision waits for. */
   beforeDecide: () => Promise<unknown> | undefined;
   /** What was put, in order. */
   readonly put: policyV1.Policy[];
   readonly asked: { authenticate: number; decide: number };
+  readonly authenticated: policyV1.AuthenticateRequest[];
+  readonly decided: policyV1.DecideRequest[];
+  /** Credentials that gateways have seen in use. */
+  readonly used: policyV1.Used[];
+  readonly endedSessions: string[];
   /** What each gateway said it has taken, in order. */
   readonly taken: bigint[];
   onTaken: (revision: bigint) => void;
   /** Sends a new revision on every stream. */
   change(): bigint;
+  /** The same, and waits until every gateway has taken it, as a change of policy does. */
+  changeTaken(): Promise<bigint>;
   /** Ends every stream, as a restart does. */
   cut(): void;
 }
@@ -54,6 +66,7 @@ export async function startPolicy(options: {
   port?: number;
 }): Promise<ControlledPolicy> {
   const streams = new Map<Stream, bigint>();
+  const takenBy = new Map<Stream, bigint>();
   let revision = 1n;
 
   const send = (stream: Stream) => {
@@ -63,7 +76,7 @@ export async function startPolicy(options: {
         leaseMs: policy.leaseMs,
         echo: policy.echo ?? streams.get(stream) ?? 0n,
         addressMatters: false,
-        endedSessions: [],
+        endedSessions: policy.endedSessions,
       });
   };
   const policy: ControlledPolicy = {
@@ -76,15 +89,26 @@ export async function startPolicy(options: {
     echo: undefined,
     answersRevision: undefined,
     allow: () => true,
+    administers: (request) => request.principal!.permissions.includes("admin"),
+    more: {},
     beforeDecide: () => undefined,
     put: [],
     asked: { authenticate: 0, decide: 0 },
+    authenticated: [],
+    decided: [],
+    used: [],
+    endedSessions: [],
     taken: [],
     onTaken: () => undefined,
     change() {
       revision += 1n;
       for (const stream of streams.keys()) send(stream);
       return revision;
+    },
+    async changeTaken() {
+      const wanted = policy.change();
+      while ([...streams.keys()].some((stream) => (takenBy.get(stream) ?? 0n) < wanted)) await delay(1);
+      return wanted;
     },
     cut() {
       for (const stream of streams.keys()) stream.end();
@@ -93,21 +117,28 @@ export async function startPolicy(options: {
   const answered = () => policy.answersRevision ?? revision;
 
   const implementation: Partial<policyV1.PolicyServiceServer> = {
-    authenticate: unary(testLog, ({ token }: policyV1.AuthenticateRequest) => {
+    authenticate: unary(testLog, (request: policyV1.AuthenticateRequest) => {
       policy.asked.authenticate += 1;
-      const found = policy.tokens.get(token);
+      policy.authenticated.push(request);
+      const found = policy.tokens.get(request.token || (request.certificate?.commonName ?? ""));
       if (!found) throw new AppError("unauthenticated", "the token is not known");
       return { principal: found, revision: answered(), expiresAtMs: BigInt(policy.expiresAtMs) };
     }),
     decide: unary(testLog, async (request: policyV1.DecideRequest) => {
       policy.asked.decide += 1;
+      policy.decided.push(request);
       await policy.beforeDecide();
       const decisions = request.resources.map((resource) => {
-        const allow = policy.allow(request, resource);
+        const isAdmin = request.action.startsWith("admin/");
+        const allow = isAdmin ? policy.administers(request) : policy.allow(request, resource);
         const reason = allow ? "allowed" : "denied by none";
-        return policyV1.Decision.fromPartial({ allow, policyIds: [allow ? "all" : "none"], reason });
+        return policyV1.Decision.fromPartial({ allow, policyIds: [allow ? "all" : "none"], reason, ...policy.more });
       });
       return { decisions, revision: answered() };
+    }),
+    endSession: unary(testLog, async ({ session }: policyV1.EndSessionRequest) => {
+      policy.endedSessions.unshift(session);
+      return { revision: await policy.changeTaken() };
     }),
     putPolicy: unary(testLog, (request: policyV1.PutPolicyRequest) => {
       policy.put.push(request.policy!);
@@ -120,7 +151,9 @@ export async function startPolicy(options: {
       stream.on("data", (message: policyV1.WatchRequest) => {
         const first = streams.get(stream) === 0n;
         streams.set(stream, message.sequence);
+        takenBy.set(stream, message.takenRevision);
         policy.taken.push(message.takenRevision);
+        policy.used.push(...message.used);
         policy.onTaken(message.takenRevision);
         if (first) setTimeout(() => send(stream), policy.renewDelayMs);
       });

@@ -1,7 +1,11 @@
 import { AppError } from "@tollgate/errors";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { Policy, Ruling } from "../clients/policy.ts";
 import type { AdminAction } from "../domain/admin-actions.ts";
+import type { Subject } from "../domain/targets.ts";
 import type { Callers } from "./callers.ts";
+import { decide } from "./decisions.ts";
+import type { Refuse } from "./refusals.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -13,25 +17,46 @@ declare module "fastify" {
   }
 }
 
+/** The installation as a whole. */
+const INSTALLATION: Subject = { group: "", server: "", name: "", sandboxed: false, environment: "", risk: "LOW" };
+
 /** Nobody gets at a route of the API without being known, and allowed what the route says that it does. */
-export function guardApi(api: FastifyInstance, { callers }: { callers: Callers }): void {
+export function guardApi(
+  api: FastifyInstance,
+  { callers, policy, refuse }: { callers: Callers; policy: Policy; refuse: Refuse },
+): void {
   api.addHook("onRoute", ({ method, url, config }) => {
     if (config?.action === undefined) throw new Error(`the route ${String(method)} ${url} does not say its action`);
   });
   api.addHook("onRequest", async (request) => {
     request.caller = await callers.identify(request.raw, { transport: "api" });
     const { action } = request.routeOptions.config;
-    if (action !== "own") requireAdmin(request, action!);
+    if (action !== "own") await requireAction(request, action!, { policy, refuse });
   });
 }
 
 /** For what only some callers of a route may. */
-export function mayDo({ caller }: FastifyRequest, _action: AdminAction): Promise<boolean> {
-  return Promise.resolve(caller!.principal.permissions.includes("admin"));
+export async function mayDo(policy: Policy, request: FastifyRequest, action: AdminAction): Promise<boolean> {
+  return (await rule(policy, request, action)).decision.allow;
 }
 
-function requireAdmin({ caller }: FastifyRequest, action: AdminAction): void {
-  const { id, permissions } = caller!.principal;
-  if (permissions.includes("admin")) return;
-  throw new AppError("permission_denied", `${id} lacks the permission "admin"`, { details: { action } });
+/** @throws {AppError} `permission_denied`, and writes it down */
+export async function requireAction(
+  request: FastifyRequest,
+  action: AdminAction,
+  { policy, refuse }: { policy: Policy; refuse: Refuse },
+): Promise<void> {
+  const { decision, stepUp } = await rule(policy, request, action);
+  if (decision.allow) return;
+  const { principal, address } = request.caller!;
+  const { id, tenant, team } = principal;
+  const { reason } = decision;
+  refuse({ principal: id, tenant, team, client: "", address, decision, code: "denied", reason, method: action });
+  const details = { action, ...(stepUp === undefined ? {} : { stepUp }) };
+  throw new AppError("permission_denied", `${id} may not ${action}: ${reason}`, { details });
+}
+
+async function rule(policy: Policy, { caller }: FastifyRequest, action: AdminAction): Promise<Ruling> {
+  const { rulings } = await decide(policy, caller!, action, { subjects: [INSTALLATION] });
+  return rulings[0]!;
 }

@@ -1,5 +1,5 @@
 import type { Metadata } from "@grpc/grpc-js";
-import type { Bus } from "@tollgate/bus";
+import type { Bus, SessionStore } from "@tollgate/bus";
 import type { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
@@ -8,6 +8,8 @@ import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import type { Server } from "../domain/catalogue.ts";
 import type { Callers } from "./callers.ts";
+import type { Session } from "./legacy-sessions.ts";
+import type { Refuse } from "./refusals.ts";
 
 /** How long the API waits for another service. */
 export const TIMEOUT_MS = 10_000;
@@ -15,6 +17,8 @@ export const TIMEOUT_MS = 10_000;
 export interface ApiOptions {
   readonly bus: Bus;
   readonly callers: Callers;
+  readonly refuse: Refuse;
+  readonly sessions: SessionStore<Session>;
   readonly policy: Policy;
   readonly registry: Registry;
   readonly clients: {

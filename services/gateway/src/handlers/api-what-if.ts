@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Difference } from "../domain/recorded-calls.ts";
 import { subjectOf } from "../domain/targets.ts";
-import { mayDo } from "./api-access.ts";
+import { requireAction } from "./api-access.ts";
 import { type ApiOptions, serverOf, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-what-if-schemas.ts";
 import { createWhatIf, type WhatIf, type WhatIfQuery } from "./what-if.ts";
@@ -32,8 +32,7 @@ export function registerWhatIf(app: FastifyInstance, options: ApiOptions): void 
       },
     },
     async (request, reply) => {
-      if (!(await mayDo(request, "admin/audit/read")))
-        throw new AppError("permission_denied", "what was called may be read with admin/audit/read only");
+      await requireAction(request, "admin/audit/read", options);
       const { from, to, ...body } = request.body;
       const toMs = to ?? Date.now();
       if (from >= toMs) throw new AppError("invalid_argument", "to: has to be after from");

@@ -16,6 +16,7 @@ import { registerHealth } from "./api-health.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
+import { registerSessions } from "./api-sessions.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
 /** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`. Each route says what it does: api-access.ts. */
@@ -43,6 +44,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerWhatIf(guarded, options);
       registerRecords(guarded, options);
       registerDeadLetters(guarded, options);
+      registerSessions(guarded, options);
       done();
     });
   });

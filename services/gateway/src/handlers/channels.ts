@@ -17,10 +17,13 @@ import { serverIn } from "../domain/catalogue.ts";
 import { LISTS } from "../domain/lists.ts";
 import { subjectOf } from "../domain/targets.ts";
 import { decide } from "./decisions.ts";
+import { createHold, type Hold } from "./hold.ts";
 import type { Lists } from "./lists.ts";
 import type { McpContext, Outlet } from "./mcp-exchange.ts";
 
-const LOOK_MS = 200;
+const LOOK_MS = 50;
+/** Callers that are looked at at the same time. */
+const LOOKS_MAX = 16;
 /** How often runners are told again what is wanted, and callers are looked at again. */
 const RENEW_MS = 10_000;
 const CHANNELS_MAX = 20_000;
@@ -45,6 +48,10 @@ export interface ChannelOptions {
 
 export interface Channel {
   want(wants: Wants): void;
+  /** Something that is said to the client otherwise: it is held back as well while its caller is looked at. */
+  send(frame: string, eventId?: string): void;
+  /** Closes the outlet, after what has been held back. */
+  end(): void;
   close(): void;
 }
 
@@ -63,12 +70,19 @@ interface Entry {
   uris: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** What its client has seen of each list. */
   seen: Map<string, string>;
+  /** Policy's revision under which the caller was looked at last; -1 before that. */
+  revision: number;
+  readonly hold: Hold;
 }
 
 /**
  * The open streams of this replica. When the catalogue or the policies change, each client is told which of its lists
- * have changed, and whoever may not be here any more is cut off (invariant 2). Updates of resources come from runners;
- * what is wanted is said to them again and again, so that nothing has to be cleaned up after a crash.
+ * have changed, and whoever may not be here any more is cut off. Updates of resources come from runners; what is wanted
+ * is said to them again and again, so that nothing has to be cleaned up after a crash.
+ *
+ * Invariant 2: a stream says something only while its caller was looked at under the revision that holds now. From the
+ * moment at which a new revision is taken, and while policy is not heard from, everything is held back; after the look it
+ * goes out as far as it may still be told.
  */
 export function createChannels(options: {
   bus: Bus;
@@ -92,15 +106,20 @@ export function createChannels(options: {
 
   async function look(entry: Entry): Promise<void> {
     const { outlet, tag = same } = entry.options;
-    entry.context = { ...entry.context, ...(await resolve(entry.context, policy)) };
+    const { revision } = policy;
+    entry.context = { ...entry.context, principal: await entry.context.authenticate(), revision };
     entry.uris = await readableUris(entry);
+    // What was found is of this revision only if it still holds; otherwise the next look decides.
+    if (policy.revision === revision) entry.revision = revision;
+    entry.hold.release();
     for (const { member, ...list } of Object.values(LISTS)) {
       if (!entry.wants[list.capability]) continue;
       const text = await lists.seen({ member, ...list }, entry.context);
       const before = entry.seen.get(member);
       entry.seen.set(member, text);
       if (before === undefined || before === text || !entries.has(entry)) continue;
-      outlet.send(tag(`{"jsonrpc":"2.0","method":"notifications/${list.capability}/list_changed"}`));
+      const changed = tag(`{"jsonrpc":"2.0","method":"notifications/${list.capability}/list_changed"}`);
+      entry.hold.pass(changed.length, () => outlet.send(changed));
     }
   }
 
@@ -119,24 +138,38 @@ export function createChannels(options: {
     return allowed;
   }
 
-  async function lookAtAll(): Promise<void> {
-    for (const entry of entries) {
-      await look(entry).catch((error: unknown) => {
-        const { code, message } = toAppError(error);
-        // Policy is away for a moment: nothing new is let in, and the next look decides.
-        if (code === "unavailable") return void (lookedAt = "");
-        log.info({ reason: message }, "a stream's caller may not be here any more");
-        entries.delete(entry);
-        entry.options.outlet.close();
-      });
+  function cut(entry: Entry): void {
+    if (entries.delete(entry)) entry.options.outlet.close();
+  }
+
+  /** Whoever may not be here any more is cut off. */
+  async function lookOrCut(entry: Entry): Promise<void> {
+    try {
+      await look(entry);
+    } catch (error) {
+      const { code, message } = toAppError(error);
+      // Policy is away for a moment: nothing new is let in, and the next look decides.
+      if (code === "unavailable") return void (lookedAt = "");
+      log.info({ reason: message }, "a stream's caller may not be here any more");
+      cut(entry);
     }
+  }
+
+  async function lookAtAll(): Promise<void> {
+    const left = [...entries].values();
+    const lookAtRest = async (): Promise<void> => {
+      for (const entry of left) if (entries.has(entry)) await lookOrCut(entry);
+    };
+    await Promise.all(Array.from({ length: LOOKS_MAX }, lookAtRest));
   }
 
   let lookedAt = "";
   let looking = Promise.resolve();
   const timer = setInterval(() => {
+    if (policy.problem() !== undefined) return;
+    for (const { hold } of entries) hold.release();
     const now = `${registry.catalogue.revision}\n${policy.revision}`;
-    if (now === lookedAt || policy.problem() !== undefined) return;
+    if (now === lookedAt) return;
     lookedAt = now;
     looking = looking.then(lookAtAll);
   }, LOOK_MS);
@@ -150,30 +183,38 @@ export function createChannels(options: {
     clearInterval(renewing);
   });
 
+  policy.onRevision((ended) => {
+    if (ended.size === 0) return;
+    for (const entry of entries) if (ended.has(entry.options.session ?? "")) cut(entry);
+  });
+
   subscribeUpdates(bus, ({ envelope, frame }) => {
     for (const entry of entries) {
-      const text = updateFor(entry, envelope, frame);
-      if (text !== undefined) entry.options.outlet.send((entry.options.tag ?? unmarked)(text));
+      if (!concerns(entry, envelope)) continue;
+      entry.hold.pass(frame.length, () => {
+        // The caller may have been looked at since.
+        const text = concerns(entry, envelope) ? updateFor(entry, envelope, frame) : undefined;
+        if (text !== undefined) entry.options.outlet.send((entry.options.tag ?? unmarked)(text));
+      });
     }
   });
 
   return {
     open(channel) {
       if (entries.size >= CHANNELS_MAX) return undefined;
-      const { context, wants } = channel;
-      const entry: Entry = { context, options: channel, wants, uris: new Map(), seen: new Map() };
-      const begin = () =>
-        look(entry).then(
-          () => interestsOf(entry),
-          (error: unknown) => log.warn({ err: error }, "a stream's lists could not be read"),
-        );
+      const { context, wants, outlet } = channel;
+      const hold = createHold({ isOpen: () => policy.holds(entry.revision), onOverflow: () => cut(entry) });
+      const entry: Entry = { context, options: channel, wants, uris: new Map(), seen: new Map(), revision: -1, hold };
+      const begin = () => void lookOrCut(entry).then(() => interestsOf(entry));
       entries.add(entry);
-      void begin();
+      begin();
       return {
         want(changed) {
           entry.wants = changed;
-          void begin();
+          begin();
         },
+        send: (frame, eventId) => hold.pass(frame.length, () => outlet.send(frame, eventId)),
+        end: () => hold.pass(0, () => outlet.close()),
         close: () => void entries.delete(entry),
       };
     },
@@ -196,11 +237,6 @@ function unmarked(frame: string): string {
   return splice(frame, [{ ...meta, text: JSON.stringify(others) }]);
 }
 
-async function resolve(context: McpContext, policy: Policy) {
-  const { revision } = policy;
-  return { principal: await context.authenticate(), revision };
-}
-
 function urisOf({ scope }: McpContext, { uris }: Wants): Entry["uris"] {
   const servers = new Map<string, Map<string, string>>();
   for (const uri of uris) {
@@ -212,11 +248,13 @@ function urisOf({ scope }: McpContext, { uris }: Wants): Entry["uris"] {
   return servers;
 }
 
-function updateFor(entry: Entry, update: ResourceUpdate, frame: string): string | undefined {
-  const { context, options } = entry;
-  const { tenant, server, uri, session } = update;
-  if (tenant !== context.principal.tenant || (session !== undefined && session !== options.session)) return undefined;
-  if (!entry.uris.get(server)?.has(uri)) return undefined;
+/** Whether its client wants to hear of it, and may. */
+function concerns({ context, options, uris }: Entry, { tenant, server, uri, session }: ResourceUpdate): boolean {
+  if (tenant !== context.principal.tenant || (session !== undefined && session !== options.session)) return false;
+  return uris.get(server)?.has(uri) === true;
+}
+
+function updateFor({ context }: Entry, { server }: ResourceUpdate, frame: string): string | undefined {
   if (context.scope.server !== undefined) return frame;
   const parsed = parseFrame(frame);
   if (!parsed.ok) return undefined;

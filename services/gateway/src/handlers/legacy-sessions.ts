@@ -17,7 +17,7 @@ import {
   RPC,
 } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import type { Principal } from "../clients/policy.ts";
+import type { Policy, Principal } from "../clients/policy.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import { clientName, type McpAnswer, type McpContext, workspaceOf } from "./mcp-exchange.ts";
 import type { CallServer } from "./server-calls.ts";
@@ -36,6 +36,8 @@ export interface Session {
   readonly side: ClientSide;
   /** Resources it has subscribed to, as it names them. */
   readonly subscriptions: readonly string[];
+  /** Unix milliseconds. */
+  readonly begunAt?: number;
   /** Which runner holds its own connection to a server. */
   readonly runners: Readonly<Record<string, string>>;
 }
@@ -74,17 +76,19 @@ export interface LegacySessions {
 
 export function createLegacySessions(options: {
   bus: Bus;
+  policy: Policy;
   sessions: SessionStore<Session>;
   calls: Calls;
   callServer: CallServer;
   log: Log;
 }): LegacySessions {
-  const { bus, sessions, calls, callServer, log } = options;
+  const { bus, policy, sessions, calls, callServer, log } = options;
   /** Calls under way, by session and request id, which `notifications/cancelled` names. */
   const underWay = new Map<string, UnderWay>();
 
   async function find(id: string, principal: Principal): Promise<OpenSession | undefined> {
     const session = await sessions.get(id);
+    if (policy.hasEnded(id)) return undefined;
     return session?.principal === principal.id && session.tenant === principal.tenant ? { id, session } : undefined;
   }
 
@@ -120,7 +124,7 @@ export function createLegacySessions(options: {
   return {
     find,
     isFree: async (id, principal) =>
-      (await sessions.get(id)) === undefined || (await find(id, principal)) !== undefined,
+      !policy.hasEnded(id) && ((await sessions.get(id)) === undefined || (await find(id, principal)) !== undefined),
     async begin(id, frame, principal, { headers }) {
       const asked = frame.params?.["protocolVersion"];
       const info = asObject(frame.params?.["clientInfo"]);
@@ -138,6 +142,7 @@ export function createLegacySessions(options: {
           ...workspaceOf(headers),
         },
         subscriptions: [],
+        begunAt: Date.now(),
         runners: {},
       };
       await sessions.put(id, session);
@@ -146,10 +151,7 @@ export function createLegacySessions(options: {
     async end(id, principal) {
       const open = await find(id, principal);
       if (!open) return false;
-      await sessions.delete(id);
-      // Its servers' processes are of no use to anybody else.
-      for (const runner of new Set(Object.values(open.session.runners)))
-        publishAnswer(bus, runner, { envelope: { session: id, ended: true }, frame: "{}" });
+      await forgetSession(open, { bus, sessions });
       return true;
     },
     async setLogLevel({ id }, logLevel) {
@@ -218,6 +220,16 @@ export function createLegacySessions(options: {
         publishAnswer(bus, runner, { envelope: { session: id }, frame: frame.text });
     },
   };
+}
+
+export async function forgetSession(
+  { id, session }: OpenSession,
+  { bus, sessions }: { bus: Bus; sessions: SessionStore<Session> },
+): Promise<void> {
+  await sessions.delete(id);
+  // Its servers' processes are of no use to anybody else.
+  for (const runner of new Set(Object.values(session.runners)))
+    publishAnswer(bus, runner, { envelope: { session: id, ended: true }, frame: "{}" });
 }
 
 function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {

@@ -139,7 +139,7 @@ async function openStream(
   const last = headers["last-event-id"];
   const context = contextOf(request, "");
   const stream = openEventStream(reply, { held: true });
-  const resumed = typeof last === "string" ? await streams.resume(open, last, stream) : undefined;
+  const resumed = typeof last === "string" ? await streams.resume(open, last, { context, outlet: stream }) : undefined;
   const opened =
     resumed ??
     streams.open(open, { context, outlet: stream, lastEventId: typeof last === "string" ? last : undefined });

@@ -5,6 +5,7 @@ import {
   LATEST_LEGACY_REVISION,
   parseFrame,
   type RequestFrame,
+  RPC,
   type SealedState,
   type Sealers,
   setParam,
@@ -24,6 +25,12 @@ import { startCallTrace } from "./tracing.ts";
 
 /** Of arguments that a decision varies by. */
 const ARGUMENTS_MAX_CHARS = 65_536;
+
+const SESSION_ENDED = {
+  status: 404,
+  code: RPC.invalidRequest,
+  message: "the session has ended; send initialize again",
+};
 
 /** What is known of the client beside its principal. */
 export interface McpClient {
@@ -96,6 +103,9 @@ export function createServerCalls(options: {
       subjects: [target.subject, ...others],
       callArguments: () => argumentsOf(frame),
     });
+    // It may have been ended since it was found.
+    if (client.session !== undefined && policy.hasEnded(client.session))
+      return { kind: "error", id: frame.id, error: SESSION_ENDED };
     const { decision } = rulings[0]!;
     const facts = factsOf({ principal, address: context.address, target, frame, client, decision });
     if (!decision.allow) {

@@ -6,6 +6,7 @@ import type { Channels, Wants } from "./channels.ts";
 import type { OpenSession, Session } from "./legacy-sessions.ts";
 import type { McpContext, Outlet } from "./mcp-exchange.ts";
 
+const NOTHING: Wants = { tools: false, prompts: false, resources: false, uris: [] };
 /** A resumed stream whose call does not end is let go after this long. */
 const RESUME_MAX_MS = 15 * 60_000;
 const SESSION_EVENT = /^s\.(\d{1,15})$/;
@@ -27,7 +28,7 @@ export interface SessionStreams {
     options: StreamOptions & { lastEventId?: string | undefined },
   ): OpenStream | undefined;
   /** The rest of a call's stream; false when the event is not of a stream that is this session's. */
-  resume(open: OpenSession, lastEventId: string, outlet: Outlet): Promise<OpenStream | undefined>;
+  resume(open: OpenSession, lastEventId: string, options: StreamOptions): Promise<OpenStream | undefined>;
   /** A session was changed or has ended, here or at another replica. */
   onSessionChange(id: string): void;
   /** Ends all streams. */
@@ -55,7 +56,6 @@ export function createSessionStreams(options: {
 }): SessionStreams {
   const { bus, channels, sessions, log } = options;
   const live = new Map<string, Live>();
-  const resumed = new Set<Outlet>();
 
   return {
     open({ id, session }, { context, outlet, lastEventId }) {
@@ -66,7 +66,7 @@ export function createSessionStreams(options: {
       const following = followSession(bus, {
         session: id,
         after: after === undefined ? undefined : Number(after),
-        onFrame: (frame, place) => outlet.send(frame, `s.${place}`),
+        onFrame: (frame, place) => channel.send(frame, `s.${place}`),
       });
       following.catch((error: unknown) => {
         log.warn({ err: error }, "a session's stream cannot be read");
@@ -86,25 +86,25 @@ export function createSessionStreams(options: {
       live.set(id, own);
       return own;
     },
-    async resume({ id, session }, lastEventId, outlet) {
+    async resume({ id, session }, lastEventId, { context, outlet }) {
       const from = parseStreamEventId(lastEventId);
-      if (!from) return undefined;
+      const channel = from && channels.open({ context, session: id, wants: NOTHING, outlet });
+      if (!channel) return undefined;
       const owner = streamOwner({ tenant: session.tenant, principal: session.principal, session: id });
       const following = followStream(bus, from.callId, ({ envelope, frame }) => {
         const { place, final } = envelope;
         // Another's stream stays silent: that it is there is nobody else's business.
         if (envelope.owner !== owner || place === undefined) return;
-        if (place > from.place) outlet.send(frame, streamEventId(from.callId, place));
-        if (final) outlet.close();
+        if (place > from.place) channel.send(frame, streamEventId(from.callId, place));
+        if (final) channel.end();
       });
       const late = setTimeout(() => outlet.close(), RESUME_MAX_MS).unref();
       const follower = await following;
-      resumed.add(outlet);
       return {
         ready: following,
         close() {
           clearTimeout(late);
-          resumed.delete(outlet);
+          channel.close();
           void follower.stop().catch(() => undefined);
         },
       };
@@ -119,12 +119,9 @@ export function createSessionStreams(options: {
     },
     close() {
       for (const each of live.values()) each.close();
-      for (const outlet of resumed) outlet.close();
     },
   };
 }
-
-const NOTHING: Wants = { tools: false, prompts: false, resources: false, uris: [] };
 
 function wantsOf(session: Session | undefined): Wants {
   return session ? { tools: true, prompts: true, resources: true, uris: session.subscriptions } : NOTHING;
