@@ -6,10 +6,14 @@ export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } fr
 export { secretsFrom } from "./secret-files.ts";
 export { ROUTE_WORDS } from "./schema.ts";
 export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
+export { type ArgumentTest, type Conditions, WEEKDAYS } from "./conditions.ts";
+export { type DesiredPolicy, policySchema } from "./policies.ts";
 export {
   type ActionForm,
   ACTIONS,
+  ADMIN_ACTIONS,
   EFFECTS,
+  isAdminAction,
   parseAction,
   parsePrincipal,
   parseResource,
@@ -19,7 +23,6 @@ export {
 export {
   type DesiredControlPlane,
   type DesiredGroup,
-  type DesiredPolicy,
   type DesiredServer,
   type DesiredState,
   type DesiredToken,

@@ -1,6 +1,7 @@
 import type { Mistake } from "./document.ts";
 import { publicUrlSchema } from "./oauth.ts";
-import type { DesiredControlPlane, DesiredPolicy, DesiredState, DesiredToken, Permission } from "./state.ts";
+import type { DesiredPolicy } from "./policies.ts";
+import type { DesiredControlPlane, DesiredState, DesiredToken, Permission } from "./state.ts";
 
 interface InstallationToken {
   readonly variable: string;
@@ -70,8 +71,9 @@ function publicUrlFrom({ env, mistakes }: { env: Readonly<Record<string, string 
 
 function allowEverything(names: readonly string[]): DesiredPolicy {
   const principals = names.map((name) => `token:${name}`);
-  const everything = { actions: ["*"], resources: ["*"], requireSandbox: false };
-  return { name: DEFAULT_ALLOW_POLICY, effect: "allow", principals, ...everything };
+  const everything = { tenant: "", actions: ["*"], resources: ["*"], conditions: {}, cedarText: "" };
+  const description = "The installation's own tokens may use everything, where the file has no policies.";
+  return { name: DEFAULT_ALLOW_POLICY, description, effect: "allow", principals, ...everything };
 }
 
 /** Under which URL clients reach the gateway: the public one, or else the one where it listens. */

@@ -105,10 +105,7 @@ function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warning
     tenants: toTenants(parsed.plans, parsed.tenants),
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
     riskLevels: toRiskLevels(parsed.risk_levels),
-    policies: parsed.policies.map(({ conditions, ...policy }) => ({
-      ...policy,
-      requireSandbox: conditions.require_sandbox,
-    })),
+    policies: parsed.policies,
   };
 }
 
@@ -140,10 +137,11 @@ function quoteHint(expected: string, value: unknown): string {
   return `, not a ${typeof value}: put it in quotes`;
 }
 
-/** As in KNOWN_KEYS: without list positions, and without the tools' names, which are the user's own. */
+/** As in KNOWN_KEYS: without list positions, and without the names of tools and arguments, which are the user's own. */
 function keyPlace(path: Path): string {
   const isToolName = (at: number) => at === 3 && path[0] === "mcp_servers" && path[2] === "tools";
-  return path.filter((step, at) => typeof step === "string" && !isToolName(at)).join(".");
+  const isArgument = (at: number) => at === 4 && path[0] === "policies" && path[3] === "arguments";
+  return path.filter((step, at) => typeof step === "string" && !isToolName(at) && !isArgument(at)).join(".");
 }
 
 function explainKey(place: string, key: string): string {

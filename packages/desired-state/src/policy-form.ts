@@ -11,16 +11,37 @@ export const ACTIONS = [
   "prompts/list",
   "prompts/get",
 ] as const;
+/** What the management API asks about, each of the installation as a whole. */
+export const ADMIN_ACTIONS = [
+  "admin/policies/read",
+  "admin/policies/write",
+  "admin/tokens/read",
+  "admin/tokens/write",
+  "admin/principals/read",
+  "admin/principals/write",
+  "admin/approvals/read",
+  "admin/approvals/decide",
+  "admin/sessions/read",
+  "admin/sessions/write",
+  "admin/servers/read",
+  "admin/servers/write",
+  "admin/audit/read",
+  "admin/usage/read",
+  "admin/dead-letters/read",
+  "admin/dead-letters/write",
+] as const;
+const ALL_ACTIONS = [...ACTIONS, ...ADMIN_ACTIONS] as const;
 
-const PRINCIPAL_KINDS = ["token", "user", "role", "team", "tenant"] as const;
+const PRINCIPAL_KINDS = ["token", "agent", "user", "role", "team", "tenant"] as const;
 
 export type PrincipalForm =
   | { readonly kind: "any" }
   | { readonly kind: (typeof PRINCIPAL_KINDS)[number]; readonly name: string };
 
+/** `mcp` is all of ACTIONS, `admin` all of ADMIN_ACTIONS: who gives everything away, gives nothing of administration. */
 export type ActionForm =
-  | { readonly kind: "any" }
-  | { readonly kind: "action"; readonly name: (typeof ACTIONS)[number] };
+  | { readonly kind: "mcp" | "admin" }
+  | { readonly kind: "action"; readonly name: (typeof ALL_ACTIONS)[number] };
 
 /**
  * In `server` and `tool` a `*` stands for any run of characters; everything else is literal. `tool` is the name of a
@@ -37,13 +58,13 @@ const SERVER_GLOB = /^[a-z0-9*-]{1,63}$/;
 // oxlint-disable-next-line no-control-regex -- databases and terminals take control characters badly
 const UNPRINTABLE = /[\u0000-\u001f\u007f]/;
 
-/** `*`, `token:NAME`, `user:SUBJECT`, `role:NAME`, `team:NAME` or `tenant:NAME`. */
+/** `*`, `token:NAME`, `agent:NAME`, `user:SUBJECT`, `role:NAME`, `team:NAME` or `tenant:NAME`. */
 export function parsePrincipal(text: string): Parsed<PrincipalForm> {
   if (text === "*") return { ok: true, value: { kind: "any" } };
   const [given, name] = splitAtColon(text);
   const kind = PRINCIPAL_KINDS.find((each) => each === given);
   if (kind === undefined || name === undefined) {
-    return refuse("has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME");
+    return refuse("has to be *, token:NAME, agent:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME");
   }
   if (kind === "user") {
     if (SUBJECT_PATTERN.test(name)) return { ok: true, value: { kind, name } };
@@ -53,13 +74,19 @@ export function parsePrincipal(text: string): Parsed<PrincipalForm> {
   return { ok: true, value: { kind, name } };
 }
 
-/** `*` or one of `ACTIONS`. */
+/** `*`, `admin/*`, or one of `ACTIONS` and `ADMIN_ACTIONS`. */
 export function parseAction(text: string): Parsed<ActionForm> {
-  if (text === "*") return { ok: true, value: { kind: "any" } };
-  const name = ACTIONS.find((each) => each === text);
+  if (text === "*") return { ok: true, value: { kind: "mcp" } };
+  if (text === "admin/*") return { ok: true, value: { kind: "admin" } };
+  const name = ALL_ACTIONS.find((each) => each === text);
   return name === undefined
-    ? refuse(`has to be *, ${ACTIONS.slice(0, -1).join(", ")} or ${ACTIONS.at(-1)}`)
+    ? refuse(`has to be *, ${ACTIONS.join(", ")}, admin/* or an action of administration such as ${ADMIN_ACTIONS[0]}`)
     : { ok: true, value: { kind: "action", name } };
+}
+
+/** Whether the text, which may be no action at all, is about administration. */
+export function isAdminAction(text: string): boolean {
+  return text.startsWith("admin/");
 }
 
 /** `*`, `group:ID`, or `SERVER:NAME` where both may hold `*`. Names and uris may hold colons, server ids do not. */

@@ -1,7 +1,8 @@
-import { NAME_PATTERN, type Parsed, RISKS } from "@tollgate/contracts";
+import { NAME_PATTERN, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
+import { CONDITIONS_KEYS } from "./conditions.ts";
 import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
-import { EFFECTS, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
+import { policySchema, policyShape } from "./policies.ts";
 import { RISK_KEYS, riskLevelsSchema } from "./risk.ts";
 import { boolean, number } from "./scalars.ts";
 import { headersSchema, urlSchema } from "./remote.ts";
@@ -22,16 +23,6 @@ const name = z.string().regex(NAME_PATTERN, "has to be 1 to 63 of a-z, 0-9 and i
 const title = z.string().min(1, "is empty").max(NAME_MAX_CHARS);
 
 const seconds = number(z.number().positive().max(DAY_SECONDS));
-
-function form<T>(parse: (text: string) => Parsed<T>) {
-  return z
-    .string()
-    .max(TEXT_MAX_CHARS)
-    .superRefine((value, context) => {
-      const parsed = parse(value);
-      if (!parsed.ok) context.addIssue(parsed.reason);
-    });
-}
 
 const token = z.strictObject({
   name,
@@ -109,14 +100,6 @@ const server = z.strictObject({
   risk: z.enum(RISKS).default("LOW"),
   enabled: boolean.default(true),
 });
-const policy = z.strictObject({
-  name,
-  effect: z.enum(EFFECTS),
-  principals: z.array(form(parsePrincipal)).min(1, "is empty").max(LIST_MAX),
-  actions: z.array(form(parseAction)).min(1, "is empty").max(LIST_MAX),
-  resources: z.array(form(parseResource)).min(1, "is empty").max(LIST_MAX),
-  conditions: z.strictObject({ require_sandbox: boolean.default(false) }).prefault({}),
-});
 
 export const fileSchema = z.strictObject({
   control_plane: controlPlane.prefault({}),
@@ -124,7 +107,7 @@ export const fileSchema = z.strictObject({
   tenants: z.array(tenantSchema).max(ENTRIES_MAX).default([]),
   groups: z.array(group).max(ENTRIES_MAX).default([]),
   mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
-  policies: z.array(policy).max(ENTRIES_MAX).default([]),
+  policies: z.array(policySchema).max(ENTRIES_MAX).default([]),
   risk_levels: riskLevelsSchema.prefault({}),
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
@@ -146,8 +129,8 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "mcp_servers.sandbox": Object.keys(sandboxSchema.shape),
   "mcp_servers.tools": Object.keys(toolRuleSchema.shape),
   "mcp_servers.tools.fallback": Object.keys(fallbackSchema.shape),
-  policies: Object.keys(policy.shape),
-  "policies.conditions": Object.keys(policy.shape.conditions.unwrap().shape),
+  policies: Object.keys(policyShape.shape),
+  ...CONDITIONS_KEYS,
   ...RISK_KEYS,
 };
 
@@ -155,5 +138,4 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
 export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
   control_plane: ["ssl"],
   groups: ["connectors"],
-  "policies.conditions": ["environment", "time", "weekdays", "network", "risk"],
 };

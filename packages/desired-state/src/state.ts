@@ -1,5 +1,6 @@
 import type { Risk } from "@tollgate/contracts";
 import type { DesiredOauth } from "./oauth.ts";
+import type { DesiredPolicy } from "./policies.ts";
 import type { DesiredRiskLevels } from "./risk.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 import type { DesiredTenant } from "./tenants.ts";
@@ -105,17 +106,6 @@ export interface DesiredServer {
   readonly secrets: readonly string[];
   /** The entry as the file has it: `${NAME}` unresolved; of `env`, `headers` and `url` no plain values. May be stored. */
   readonly written: Readonly<Record<string, unknown>>;
-}
-
-/** A policy in the short form. Its parts are checked; see policy-form.ts for their grammar. */
-export interface DesiredPolicy {
-  readonly name: string;
-  readonly effect: "allow" | "deny";
-  readonly principals: readonly string[];
-  readonly actions: readonly string[];
-  readonly resources: readonly string[];
-  /** What it allows, it allows where the server is in a sandbox; what it denies, where it is in none. */
-  readonly requireSandbox: boolean;
 }
 
 /** What the user's file asks for. Resolved values live in memory only: nothing of this is to be stored but `written`. */

@@ -2,60 +2,59 @@ import { policyToJson } from "@cedar-policy/cedar-wasm/nodejs";
 import { parseResource } from "@tollgate/desired-state";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createCedarEngine } from "./cedar-engine.ts";
 import { toCedarText } from "./cedar-text.ts";
-import type { ShortPolicy } from "./policy.ts";
+import { engineOf, policyOf, targetOf } from "../../test/sample-policies.ts";
+import { NO_SIGN_IN } from "./cedar-question.ts";
+import type { WrittenPolicy } from "./policy.ts";
 
-const ANY: ShortPolicy = {
-  id: "p",
-  effect: "allow",
-  principals: ["*"],
-  actions: ["*"],
-  resources: ["*"],
-  requireSandbox: false,
-};
+const ANY = policyOf();
+const MCP = 'action in [Action::"mcp"]';
 
 describe("the short form in Cedar", () => {
-  test.each<[string, Partial<ShortPolicy>, string]>([
-    ["everything", {}, `permit (principal, action, resource);`],
-    ["a deny", { effect: "deny" }, `forbid (principal, action, resource);`],
+  test.each<[string, Partial<WrittenPolicy>, string]>([
+    ["everything", {}, `permit (principal, ${MCP}, resource);`],
+    ["a deny", { effect: "deny" }, `forbid (principal, ${MCP}, resource);`],
     [
       "principals",
-      { principals: ["token:a", 'user:x|"y"', "role:b", "team:c", "tenant:d"] },
-      `permit (principal, action, resource)\nwhen { ((principal in Token::"a") || (principal in User::"x|\\u{22}y\\u{22}") || (principal in Role::"b") || (principal in Team::"c") || (principal in Tenant::"d")) };`,
+      { principals: ["token:a", "agent:e", 'user:x|"y"', "role:b", "team:c", "tenant:d"] },
+      `permit (principal, ${MCP}, resource)\nwhen { ((principal in Token::"a") || (principal in Agent::"e") || (principal in User::"x|\\u{22}y\\u{22}") || (principal in Role::"b") || (principal in Team::"c") || (principal in Tenant::"d")) };`,
     ],
-    ["anybody beside others", { principals: ["token:a", "*"] }, `permit (principal, action, resource);`],
+    ["anybody beside others", { principals: ["token:a", "*"] }, `permit (principal, ${MCP}, resource);`],
     [
       "actions",
       { actions: ["tools/list", "tools/call"] },
       `permit (principal, action in [Action::"tools/list", Action::"tools/call"], resource);`,
     ],
-    ["any action beside others", { actions: ["tools/list", "*"] }, `permit (principal, action, resource);`],
+    [
+      "administration",
+      { actions: ["*", "admin/*", "admin/audit/read"] },
+      `permit (principal, action in [Action::"mcp", Action::"admin", Action::"admin/audit/read"], resource);`,
+    ],
     [
       "resources",
       { resources: ["group:g", "s:t", "s:*", "*:t*"] },
-      `permit (principal, action, resource)\nwhen { ((resource in Group::"g") || (resource.server == "s" && resource.tool == "t") || (resource.server == "s") || (resource.tool like "t*")) };`,
+      `permit (principal, ${MCP}, resource)\nwhen { ((resource in Group::"g") || (resource.server == "s" && resource.name == "t") || (resource.server == "s") || (resource.name like "t*")) };`,
     ],
-    ["every tool of every server", { resources: ["*:*"] }, `permit (principal, action, resource);`],
+    ["every tool of every server", { resources: ["*:*"] }, `permit (principal, ${MCP}, resource);`],
     [
       "both",
       { principals: ["role:b"], resources: ["s:*"] },
-      `permit (principal, action, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s")) };`,
+      `permit (principal, ${MCP}, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s")) };`,
     ],
     [
       "a sandbox that an allow needs",
-      { requireSandbox: true },
-      `permit (principal, action, resource)\nwhen { resource.sandboxed };`,
+      { conditions: { require_sandbox: true } },
+      `permit (principal, ${MCP}, resource)\nwhen { resource.sandboxed };`,
     ],
     [
       "a sandbox that keeps a deny away",
-      { effect: "deny", requireSandbox: true, principals: ["role:b"], resources: ["s:t*"] },
-      `forbid (principal, action, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s" && resource.tool like "t*")) && !resource.sandboxed };`,
+      { effect: "deny", conditions: { require_sandbox: true }, principals: ["role:b"], resources: ["s:t*"] },
+      `forbid (principal, ${MCP}, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s" && resource.name like "t*")) && !resource.sandboxed };`,
     ],
     [
       "what Cedar would read otherwise",
       { resources: ['s:" || true || "\\*é'] },
-      `permit (principal, action, resource)\nwhen { ((resource.server == "s" && resource.tool like "\\u{22} || true || \\u{22}\\u{5c}*\\u{e9}")) };`,
+      `permit (principal, ${MCP}, resource)\nwhen { ((resource.server == "s" && resource.name like "\\u{22} || true || \\u{22}\\u{5c}*\\u{e9}")) };`,
     ],
   ])("%s", (_name, part, text) => {
     expect(toCedarText({ ...ANY, ...part })).toBe(`@id("p")\n${text}`);
@@ -105,11 +104,15 @@ function matches(glob: string, text: string): boolean {
   return new RegExp(`^${literals.join(".*")}$`, "su").test(text);
 }
 
-function allows(policy: ShortPolicy, tool: string): boolean {
-  const engine = createCedarEngine([{ ...policy, cedar: toCedarText(policy) }]);
+function allows(policy: WrittenPolicy, tool: string): boolean {
+  const engine = engineOf(policy);
   try {
     const subject = { kind: "token" as const, id: "t", tenant: "x", team: "x", roles: [] };
-    return engine.decide(subject, "tools/call", { group: "g", server: "s", tool, sandboxed: false }).allow;
+    return engine.decide(
+      subject,
+      { action: "tools/call", target: targetOf({ tool }) },
+      { nowMs: 0, signIn: NO_SIGN_IN },
+    ).allow;
   } finally {
     engine.dispose();
   }
@@ -126,7 +129,7 @@ describe("for any tool's glob", () => {
         expect({ effect, principal, action, resource }).toEqual({
           effect: "permit",
           principal: { op: "All" },
-          action: { op: "All" },
+          action: { op: "in", entity: { type: "Action", id: "mcp" } },
           resource: { op: "All" },
         });
         expect(conditions).toHaveLength(1);

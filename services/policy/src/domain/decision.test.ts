@@ -1,28 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Target } from "./cedar-engine.ts";
+import { policiesOf, policyOf, stateOf as stateWith, targetOf, tokenOf } from "../../test/sample-policies.ts";
+import type { Target } from "./cedar-question.ts";
 import { decider } from "./decision.ts";
 import type { PolicyRecord } from "./policy.ts";
 import { NO_SETTINGS } from "./settings.ts";
 import { buildState, type PolicyState } from "./state.ts";
-import { hashToken, type TokenRecord } from "./token.ts";
+import type { TokenRecord } from "./token.ts";
 
 const NOW = Date.UTC(2027, 0, 1);
 
 function token(name: string, rest: Partial<TokenRecord> = {}): TokenRecord {
-  return {
-    name,
-    tenant: "acme",
-    team: "payments",
-    roles: ["developer"],
-    permissions: ["mcp"],
-    sha256: hashToken(name),
-    source: "file",
-    createdAtMs: NOW,
-    expiresAtMs: undefined,
-    revokedAtMs: undefined,
-    ...rest,
-  };
+  return tokenOf(name, { team: "payments", roles: ["developer"], ...rest });
 }
 
 const TOKENS = [
@@ -35,30 +24,7 @@ const TOKENS = [
   token("gone", { revokedAtMs: NOW - 1 }),
 ];
 
-/** `id: effect | principals | actions | resources`, each a list separated by spaces; `| sandbox` where it requires one. */
-function policies(...lines: string[]): PolicyRecord[] {
-  return lines.map((line) => {
-    const [head, ...lists] = line.split(" | ");
-    const [id, effect] = head!.split(": ");
-    const [principals, actions, resources, sandbox] = lists.map((list) => list.split(" "));
-    return {
-      id: id!,
-      effect: effect as "allow" | "deny",
-      principals: principals!,
-      actions: actions!,
-      resources: resources!,
-      requireSandbox: sandbox !== undefined,
-      source: "api",
-      version: 1,
-      updatedAtMs: NOW,
-      updatedBy: "test",
-    };
-  });
-}
-
-function stateOf(records: PolicyRecord[]): PolicyState {
-  return buildState(1, { tokens: TOKENS, settings: NO_SETTINGS, policies: records, sessions: [] });
-}
+const stateOf = (records: readonly PolicyRecord[]): PolicyState => stateWith(records, TOKENS);
 
 /** What a request says of a token counts for nothing. */
 const NOBODY = { id: "", tenant: "", team: "sales", roles: ["intern"], permissions: [] };
@@ -67,7 +33,7 @@ const GROUPS: Record<string, string> = { files: "disk", everything: "demo", "fil
 
 function target(text: string, sandboxed = false): Target {
   const [server, tool = ""] = text.split(/:(.*)/s);
-  return { group: GROUPS[server!] ?? "other", server: server!, tool, sandboxed };
+  return targetOf({ group: GROUPS[server!] ?? "other", server: server!, tool, sandboxed });
 }
 
 function ask(state: PolicyState, who: string, action: string, what: string, sandboxed = false) {
@@ -75,7 +41,7 @@ function ask(state: PolicyState, who: string, action: string, what: string, sand
   return decider(state, { principal: { ...NOBODY, id: who, tenant }, action, nowMs: NOW })(target(what, sandboxed));
 }
 
-const SET = policies(
+const SET = policiesOf(
   "dev-files: allow | role:developer | tools/call | files:read_* files:list",
   "dev-sees: allow | role:developer | tools/list | *",
   "demo: allow | token:dev team:sales | * | group:demo",
@@ -106,8 +72,9 @@ describe("decisions", () => {
     ["dev", "tools/call", "files:READ_file", false, "no policy allows tools/call on files:READ_file"],
     ["both", "tools/call", "files:read_file", true, "allowed by policy dev-files"],
     ["guest", "tools/call", "files:read_file", false, "no policy allows tools/call on files:read_file"],
-    // To see is not to call.
-    ["dev", "tools/list", "files:write_file", true, "allowed by policy dev-sees"],
+    // What is listed is what may be used, as far as that may be listed.
+    ["dev", "tools/list", "files:read_file", true, "allowed by policy dev-sees"],
+    ["dev", "tools/list", "files:write_file", false, "no policy allows tools/call on files:write_file"],
     ["dev", "tools/list", "files", true, "allowed by policy dev-sees"],
     ["dev", "tools/call", "files", false, "no policy allows tools/call on files"],
     ["reader", "tools/list", "files:read_file", false, "no policy allows tools/list on files:read_file"],
@@ -144,6 +111,7 @@ describe("decisions", () => {
     ["guest", "resources/read", "docs:file:///a/b.txt?c#d", true, "allowed by policy reads"],
     ["guest", "resources/read", "docs:test://a/b", true, "allowed by policy reads"],
     ["guest", "resources/read", "docs:test://a/b/c", false, "no policy allows resources/read on docs:test://a/b/c"],
+    ["guest", "prompts/list", "docs:greeting", true, "allowed by policy prompts"],
     ["guest", "resources/list", "docs:file:///a", false, "no policy allows resources/list on docs:file:///a"],
     ["guest", "tools/call", "docs:file:///a", false, "no policy allows tools/call on docs:file:///a"],
     ["guest", "prompts/get", "docs:greeting", true, "allowed by policy prompts"],
@@ -184,6 +152,12 @@ describe("decisions", () => {
       allow: false,
       policyIds: [],
       reason: "no policy allows tools/call on files:list",
+      variesByArguments: false,
+      validUntilMs: 0,
+      stepUp: undefined,
+      approvalsNeeded: 0,
+      approvalId: "",
+      limits: [],
     });
   });
 
@@ -201,7 +175,7 @@ describe("decisions", () => {
 
 describe("policies that require a sandbox", () => {
   const state = stateOf(
-    policies(
+    policiesOf(
       "apart: allow | * | tools/call | files:* | sandbox",
       "no-bare-writes: deny | * | tools/call | *:write_* | sandbox",
       "x: allow | * | tools/call | x:*",
@@ -244,11 +218,15 @@ describe("decisions about users", () => {
     algorithms: ["ES256"],
     clockSkewSeconds: 30,
   };
-  const records = [...SET, ...policies("alice: allow | user:alice | * | x:*", "tokens: allow | token:alice | * | y:*")];
+  const records = [
+    ...SET,
+    ...policiesOf("alice: allow | user:alice | * | x:*", "tokens: allow | token:alice | * | y:*"),
+  ];
   const state = buildState(1, {
+    approvals: [],
     sessions: [],
     tokens: [...TOKENS, token("alice")],
-    settings: { oauth: [OAUTH] },
+    settings: { ...NO_SETTINGS, oauth: [OAUTH] },
     policies: records,
   });
   const askAs = (principal: Partial<typeof ALICE>, what: string, at = state) =>
@@ -311,18 +289,11 @@ const anyPolicy = fc.record({
     minLength: 1,
     maxLength: 2,
   }),
-  requireSandbox: fc.boolean(),
+  conditions: fc.constantFrom({}, { require_sandbox: true as const }),
 });
-const anyPolicies = fc.array(anyPolicy, { maxLength: 6 }).map((list): PolicyRecord[] =>
-  list.map((each, index) => ({
-    ...each,
-    id: `p${index}`,
-    source: "api",
-    version: 1,
-    updatedAtMs: 0,
-    updatedBy: "t",
-  })),
-);
+const anyPolicies = fc
+  .array(anyPolicy, { maxLength: 6 })
+  .map((list): PolicyRecord[] => list.map((each, index) => policyOf({ ...each, id: `p${index}` })));
 const anyQuestion = fc.record({
   who: fc.constantFrom("dev", "reader", "both", "guest"),
   action: fc.constantFrom("tools/list", "tools/call"),
@@ -361,14 +332,7 @@ describe("for any policies", () => {
     fc.assert(
       fc.property(anyPolicies, anyPolicy, anyQuestion, (records, extra, question) => {
         const before = decideWith(records, question);
-        const added: PolicyRecord = {
-          ...extra,
-          id: "extra",
-          source: "api",
-          version: 1,
-          updatedAtMs: 0,
-          updatedBy: "t",
-        };
+        const added = policyOf({ ...extra, id: "extra" });
         const after = decideWith([...records, added], question);
         expect(extra.effect === "deny" ? before.allow || !after.allow : !before.allow || after.allow).toBe(true);
         const denies = records.filter(({ effect }) => effect === "deny").map(({ id }) => id);

@@ -1,24 +1,58 @@
-import { ACTIONS } from "@tollgate/desired-state";
-import type { Parsed } from "@tollgate/contracts";
+import { type Parsed, RISKS } from "@tollgate/contracts";
+import { isAdminAction } from "@tollgate/desired-state";
 import { permitsMcp, subjectOf, type User } from "./access-token.ts";
-import type { Subject, Target, Verdict } from "./cedar-engine.ts";
+import { parseAddress } from "./address.ts";
+import { type CallArguments, NO_ARGUMENTS, parseArguments } from "./call-arguments.ts";
+import type { Asked, CedarEngine, Verdict } from "./cedar-engine.ts";
+import { NO_SIGN_IN, type SignIn, type Subject, type Target } from "./cedar-question.ts";
+import { ALL_ACTIONS } from "./compiled-policy.ts";
 import type { PolicyState } from "./state.ts";
+import { missingSignIn, type StepUp } from "./step-up.ts";
 import { tokenProblem } from "./token.ts";
 
-const KNOWN_ACTIONS: ReadonlySet<string> = new Set(ACTIONS);
 const SHOWN_MAX_CHARS = 200;
+const KNOWN_RISKS: ReadonlySet<string> = new Set(RISKS);
+/** What is listed is what may be used. */
+const USES: Readonly<Record<string, string>> = {
+  "tools/list": "tools/call",
+  "resources/list": "resources/read",
+  "prompts/list": "prompts/get",
+};
+const WITH_ARGUMENTS: ReadonlySet<string> = new Set(["tools/call", "prompts/get"]);
 
 export interface Decision {
   readonly allow: boolean;
   readonly policyIds: readonly string[];
   readonly reason: string;
+  /** Asked without arguments: some may be allowed, others not. */
+  readonly variesByArguments: boolean;
+  /** Unix milliseconds; 0: it does not depend on the time. */
+  readonly validUntilMs: number;
+  /** All that is missing. */
+  readonly stepUp: StepUp | undefined;
+  /** What is demanded beside policies that allow; nothing of this comes from policies. */
+  readonly approvalsNeeded: number;
+  readonly approvalId: string;
+  readonly limits: readonly string[];
 }
 
 export interface Question {
-  readonly principal: User | undefined;
+  readonly principal: Asker | undefined;
   readonly action: string;
   /** Unix milliseconds. */
   readonly nowMs: number;
+  /** The client's; empty where it is not known. */
+  readonly address?: string;
+  /** As JSON; undefined: whether some may be allowed. */
+  readonly arguments?: string | undefined;
+}
+
+/** Who asks, as the gateway was told. */
+export interface Asker extends User {
+  readonly amr?: readonly string[];
+  readonly acr?: string;
+  /** 0 where it is not known. */
+  readonly authenticatedAtMs?: number | bigint;
 }
 
 type DecisionState = Pick<PolicyState, "engine" | "tokens" | "settings" | "policies">;
@@ -31,28 +65,74 @@ export function decider(state: DecisionState, question: Question): (target: Targ
 
 /** The same for a caller who is taken as given: nobody is looked up. */
 export function deciderFor(
-  state: Pick<PolicyState, "engine" | "policies">,
-  { subject, permissions }: DecisionCaller,
-  { action }: Pick<Question, "action" | "nowMs">,
+  { engine, policies }: Pick<PolicyState, "engine" | "policies">,
+  { subject, permissions, signIn }: DecisionCaller,
+  { action, nowMs, address = "", arguments: callArguments }: Omit<Question, "principal">,
 ): (target: Target) => Decision {
-  if (!KNOWN_ACTIONS.has(action)) return () => refuse(`the action ${show(action)} is not known`);
+  if (!ALL_ACTIONS.has(action)) return () => refuse(`the action ${show(action)} is not known`);
+  const given = argumentsFor(action, callArguments);
+  if (!given.ok) return () => undecidable(given.reason);
+  const asked = { nowMs, address: parseAddress(address), signIn, callArguments: given.value };
+  const decide = askerOf({ engine, subject, asked });
+  if (isAdminAction(action)) return (target) => administer(permissions, decide(action, target));
   if (!permissions.some((each) => each === "mcp" || each.startsWith("mcp:")))
     return () => refuse(`the ${subject.kind} ${show(subject.id)} lacks the permission mcp`);
-  const sandboxMatters = state.policies.some(({ requireSandbox }) => requireSandbox);
+  const sandboxMatters = policies.some(({ conditions }) => conditions.require_sandbox);
   return (target) => {
     if (!permitsMcp(permissions, target))
       return refuse(`the access token of ${show(subject.id)} is not meant for ${show(target.server)}`);
-    const verdict = state.engine.decide(subject, action, target);
-    const decision = explain(verdict, action, target);
-    if (verdict.allow || verdict.failure !== undefined || target.sandboxed || !sandboxMatters) return decision;
-    const isAllLacking = state.engine.decide(subject, action, { ...target, sandboxed: true }).allow;
+    const risk = target.risk === "" ? "LOW" : target.risk;
+    if (!KNOWN_RISKS.has(risk)) return undecidable(`the risk ${show(risk)} is not known`);
+    const decision = listed(decide, action, { ...target, risk });
+    if (decision.allow || target.sandboxed || !sandboxMatters) return decision;
+    const isAllLacking = listed(decide, action, { ...target, risk, sandboxed: true }).allow;
     return isAllLacking ? { ...decision, reason: `${decision.reason}: its server is in no sandbox` } : decision;
   };
+}
+
+type Decide = (action: string, target: Target) => Decision;
+
+function askerOf(options: { engine: CedarEngine; subject: Subject; asked: Asked }): Decide {
+  const { engine, subject, asked } = options;
+  return (action, target) => {
+    const on = { action, target };
+    const verdict = engine.decide(subject, on, asked);
+    const decision = explain(verdict, action, target);
+    if (verdict.allow || verdict.failure !== undefined) return decision;
+    const stepUp = missingSignIn(engine, subject, on, asked);
+    if (stepUp === undefined) return decision;
+    return { ...decision, stepUp, reason: `${decision.reason}: a stronger sign-in is missing` };
+  };
+}
+
+/** A list shows what its caller may use, as far as that may be listed. A server as a whole is not used. */
+function listed(decide: Decide, action: string, target: Target): Decision {
+  const list = decide(action, target);
+  const use = USES[action];
+  if (!list.allow || use === undefined || target.tool === "") return list;
+  const used = decide(use, target);
+  const ends = [list.validUntilMs, used.validUntilMs].filter((end) => end !== 0);
+  const validUntilMs = ends.length === 0 ? 0 : Math.min(...ends);
+  return used.allow ? { ...list, validUntilMs } : { ...used, validUntilMs };
+}
+
+/** Who has the permission needs no policy; one that denies wins all the same. */
+function administer(permissions: readonly string[], decision: Decision): Decision {
+  const isSilent = !decision.allow && decision.policyIds.length === 0 && !decision.reason.startsWith(UNDECIDED);
+  if (!isSilent || !permissions.includes("admin")) return decision;
+  return { ...decision, allow: true, reason: "has the permission admin", stepUp: undefined };
+}
+
+/** Undefined: whether some may be allowed. Only calls and prompts have any. */
+function argumentsFor(action: string, text: string | undefined): Parsed<CallArguments | undefined> {
+  if (!WITH_ARGUMENTS.has(action) && USES[action] === undefined) return { ok: true, value: NO_ARGUMENTS };
+  return text === undefined || USES[action] !== undefined ? { ok: true, value: undefined } : parseArguments(text);
 }
 
 export interface DecisionCaller {
   readonly subject: Subject;
   readonly permissions: readonly string[];
+  readonly signIn: SignIn;
 }
 
 /**
@@ -67,29 +147,55 @@ function callerOf({ tokens, settings }: DecisionState, { principal, nowMs }: Que
   if (user !== undefined) {
     const { team, roles, permissions } = principal;
     if (settings.oauth.length === 0) return { ok: false, reason: "access tokens are not taken any more" };
-    return { ok: true, value: { subject: { kind: "user", id: user, tenant, team, roles }, permissions } };
+    return {
+      ok: true,
+      value: { subject: { kind: "user", id: user, tenant, team, roles }, permissions, signIn: signInOf(principal) },
+    };
   }
   const token = tokens.byName.get(principal.id);
   const problem = tokenProblem(token, nowMs);
   if (token === undefined || problem !== undefined) return { ok: false, reason: problem ?? "the token is not known" };
   if (token.tenant !== tenant) return { ok: false, reason: `${show(token.name)} is not of the tenant ${show(tenant)}` };
   const { name: id, team, roles, permissions } = token;
-  return { ok: true, value: { subject: { kind: "token", id, tenant, team, roles }, permissions } };
+  return { ok: true, value: { subject: { kind: "token", id, tenant, team, roles }, permissions, signIn: NO_SIGN_IN } };
 }
 
+export function signInOf(principal: Pick<Asker, "amr" | "acr" | "authenticatedAtMs">): SignIn {
+  const { amr = [], acr = "", authenticatedAtMs = 0 } = principal;
+  const atMs = Number(authenticatedAtMs);
+  return { amr, acr, ...(atMs > 0 ? { atMs } : {}) };
+}
+
+const UNDECIDED = "could not be decided, so it is denied";
+
+/** What policies say, and nothing beside them. */
+const PLAIN = {
+  variesByArguments: false,
+  validUntilMs: 0,
+  stepUp: undefined,
+  approvalsNeeded: 0,
+  approvalId: "",
+  limits: [],
+} as const;
+
 function refuse(reason: string): Decision {
-  return { allow: false, policyIds: [], reason };
+  return { ...PLAIN, allow: false, policyIds: [], reason };
+}
+
+function undecidable(failure: string): Decision {
+  return refuse(`${UNDECIDED}: ${failure}`);
 }
 
 function explain(verdict: Verdict, action: string, target: Target): Decision {
-  const { allow, policyIds, failure } = verdict;
-  if (failure !== undefined)
-    return { allow: false, policyIds, reason: `could not be decided, so it is denied: ${failure}` };
+  const { allow, policyIds, failure, variesByArguments = false, validUntilMs = 0 } = verdict;
+  if (failure !== undefined) return { ...undecidable(failure), policyIds };
+  const says = { ...PLAIN, allow, policyIds, variesByArguments, validUntilMs };
   const policies = `${policyIds.length === 1 ? "policy" : "policies"} ${policyIds.join(", ")}`;
-  if (allow) return { allow, policyIds, reason: `allowed by ${policies}` };
-  if (policyIds.length > 0) return { allow, policyIds, reason: `denied by ${policies}` };
+  if (allow) return { ...says, reason: `allowed by ${policies}` };
+  if (policyIds.length > 0) return { ...says, reason: `denied by ${policies}` };
   const name = target.tool === "" ? target.server : `${target.server}:${target.tool}`;
-  return { allow, policyIds, reason: `no policy allows ${action} on ${name.slice(0, SHOWN_MAX_CHARS)}` };
+  const on = isAdminAction(action) ? "" : ` on ${name.slice(0, SHOWN_MAX_CHARS)}`;
+  return { ...says, reason: `no policy allows ${action}${on}` };
 }
 
 function show(text: string): string {

@@ -1,21 +1,32 @@
-import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
-import { EFFECTS, parseAction, parsePrincipal, parseResource } from "@tollgate/desired-state";
+import { isDeepStrictEqual } from "node:util";
+import {
+  type Conditions,
+  type DesiredPolicy,
+  type EFFECTS,
+  parsePrincipal,
+  policySchema,
+} from "@tollgate/desired-state";
+import { checkCedarText } from "./cedar-check.ts";
 
 export type Effect = (typeof EFFECTS)[number];
 export type Source = "file" | "api";
 
-/** A policy in the short form; packages/desired-state has the grammar of its parts. */
-export interface ShortPolicy {
+/** A policy in the short form, or in Cedar; packages/desired-state has the grammar of its parts. */
+export interface WrittenPolicy {
   readonly id: string;
+  readonly description: string;
+  /** Whose principals it concerns; empty: everybody's. */
+  readonly tenant: string;
   readonly effect: Effect;
   readonly principals: readonly string[];
   readonly actions: readonly string[];
   readonly resources: readonly string[];
-  /** What it allows, it allows where the server is in a sandbox; what it denies, where it is in none. */
-  readonly requireSandbox: boolean;
+  readonly conditions: Conditions;
+  /** What was written in Cedar; empty for the short form. The lists and conditions are empty then. */
+  readonly cedarText: string;
 }
 
-export interface PolicyRecord extends ShortPolicy {
+export interface PolicyRecord extends WrittenPolicy {
   readonly source: Source;
   readonly version: number;
   /** Unix milliseconds. */
@@ -23,46 +34,58 @@ export interface PolicyRecord extends ShortPolicy {
   readonly updatedBy: string;
 }
 
-const LIST_MAX = 256;
-
-/** Checks a policy that came through the API. The reason names the place of every mistake. */
-export function parsePolicy(given: {
-  readonly id: string;
-  readonly effect: string;
-  readonly principals: readonly string[];
-  readonly actions: readonly string[];
-  readonly resources: readonly string[];
-  readonly requireSandbox: boolean;
-}): Parsed<ShortPolicy> {
-  const mistakes: string[] = [];
-  if (!NAME_PATTERN.test(given.id)) mistakes.push("id: has to be 1 to 63 of a-z, 0-9 and inner -");
-  const effect = EFFECTS.find((each) => each === given.effect);
-  if (effect === undefined) mistakes.push(`effect: has to be ${EFFECTS.join(" or ")}`);
-  mistakes.push(
-    ...checkList("principals", given.principals, parsePrincipal),
-    ...checkList("actions", given.actions, parseAction),
-    ...checkList("resources", given.resources, parseResource),
-  );
-  if (effect === undefined || mistakes.length > 0) return { ok: false, reason: mistakes.join("; ") };
-  const { id, principals, actions, resources, requireSandbox } = given;
-  return { ok: true, value: { id, effect, principals, actions, resources, requireSandbox } };
+/** `principals[0]`, `conditions.time.from`, or `cedar:3:14` for line and column. */
+export interface Mistake {
+  readonly path: string;
+  readonly message: string;
 }
 
-function checkList(place: string, texts: readonly string[], parse: (text: string) => Parsed<unknown>): string[] {
-  if (texts.length === 0) return [`${place}: is empty`];
-  if (texts.length > LIST_MAX) return [`${place}: has more than ${LIST_MAX} entries`];
-  return texts.flatMap((text, index) => {
-    const parsed = parse(text);
-    return parsed.ok ? [] : [`${place}[${index}]: ${parsed.reason}`];
+export type ParsedPolicy =
+  | { readonly ok: true; readonly value: WrittenPolicy }
+  | { readonly ok: false; readonly mistakes: readonly Mistake[] };
+
+/** Checks a policy that came through the API: an id, and what an entry of the file has beside its name. */
+export function parsePolicy({
+  id,
+  ...given
+}: { readonly id: string } & Readonly<Record<string, unknown>>): ParsedPolicy {
+  const parsed = policySchema.safeParse({ name: id, ...given });
+  if (parsed.success) return toWritten(parsed.data);
+  const mistakes = parsed.error.issues.map((issue) => {
+    const [first, ...path] = issue.path;
+    const place = first === "name" ? "id" : [first, ...path].map(pathStep).join("").slice(1);
+    return issue.code === "unrecognized_keys"
+      ? { path: [place, ...issue.keys].filter(Boolean).join("."), message: "is not a known key" }
+      : { path: place, message: issue.message };
   });
+  return { ok: false, mistakes };
+}
+
+function pathStep(step: PropertyKey | undefined): string {
+  if (step === undefined) return "";
+  return typeof step === "number" ? `[${step}]` : `.${String(step)}`;
+}
+
+/** With what only Cedar can say of its text. */
+export function toWritten({ name, ...policy }: DesiredPolicy): ParsedPolicy {
+  if (policy.cedarText === "") return { ok: true, value: { id: name, ...policy } };
+  const check = checkCedarText(policy.cedarText);
+  if (check.ok) return { ok: true, value: { id: name, ...policy, effect: check.effect } };
+  return { ok: false, mistakes: [{ path: `cedar:${check.line}:${check.column}`, message: check.message }] };
+}
+
+export function describeMistakes(mistakes: readonly Mistake[]): string {
+  return mistakes.map(({ path, message }) => `${path}: ${message}`).join("; ");
 }
 
 /** Whether the policy can concern anybody of the tenant. */
 export function concernsTenant(
-  policy: Pick<ShortPolicy, "principals">,
+  policy: Pick<WrittenPolicy, "principals" | "tenant" | "cedarText">,
   tenant: string,
   tenantOfToken: (name: string) => string | undefined,
 ): boolean {
+  if (policy.tenant !== "") return policy.tenant === tenant;
+  if (policy.cedarText !== "") return true;
   return policy.principals.some((text) => {
     const parsed = parsePrincipal(text);
     if (!parsed.ok) return true;
@@ -71,21 +94,26 @@ export function concernsTenant(
   });
 }
 
-export function samePolicy(one: ShortPolicy, other: ShortPolicy): boolean {
-  return (
-    one.effect === other.effect &&
-    one.requireSandbox === other.requireSandbox &&
-    sameTexts(one.principals, other.principals) &&
-    sameTexts(one.actions, other.actions) &&
-    sameTexts(one.resources, other.resources)
-  );
+const WRITTEN = [
+  "tenant",
+  "description",
+  "effect",
+  "principals",
+  "actions",
+  "resources",
+  "conditions",
+  "cedarText",
+] as const;
+
+export function samePolicy(one: WrittenPolicy, other: WrittenPolicy): boolean {
+  return WRITTEN.every((part) => isDeepStrictEqual(one[part], other[part]));
 }
 
 /** What has to be done so that the policies of the file are those that are wanted; it takes over the API's of the same id. */
 export function planPolicies(
   stored: readonly PolicyRecord[],
-  wanted: readonly ShortPolicy[],
-): { readonly remove: readonly PolicyRecord[]; readonly put: readonly ShortPolicy[] } {
+  wanted: readonly WrittenPolicy[],
+): { readonly remove: readonly PolicyRecord[]; readonly put: readonly WrittenPolicy[] } {
   const wantedIds = new Set(wanted.map(({ id }) => id));
   const storedById = new Map(stored.map((record) => [record.id, record]));
   const put = wanted.filter((policy) => {

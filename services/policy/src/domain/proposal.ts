@@ -1,9 +1,9 @@
 import type { Parsed } from "@tollgate/contracts";
-import type { PolicyRecord, ShortPolicy } from "./policy.ts";
+import type { PolicyRecord, WrittenPolicy } from "./policy.ts";
 
 /** Policies as they might be: some in the place of those of the same id, or beside them, and some gone. */
 export interface Proposal {
-  readonly proposed: readonly ShortPolicy[];
+  readonly proposed: readonly WrittenPolicy[];
   readonly removed: readonly string[];
 }
 

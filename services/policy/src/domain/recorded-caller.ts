@@ -1,8 +1,8 @@
 import { subjectOf } from "./access-token.ts";
-import type { DecisionCaller } from "./decision.ts";
+import { type Asker, type DecisionCaller, signInOf } from "./decision.ts";
 
 /** Who asked, as an event has it. */
-export interface RecordedPrincipal {
+export interface RecordedPrincipal extends Pick<Asker, "amr" | "acr" | "authenticatedAtMs"> {
   readonly id: string;
   readonly tenant: string;
   readonly team: string;
@@ -13,8 +13,9 @@ export interface RecordedPrincipal {
  * The caller of a recorded call, as he was then: what became of his token or his roles since does not matter. He had got
  * as far as being decided on, so he had the permission.
  */
-export function recordedCaller({ id, tenant, team, roles }: RecordedPrincipal): DecisionCaller {
+export function recordedCaller(principal: RecordedPrincipal): DecisionCaller {
+  const { id, tenant, team, roles } = principal;
   const user = subjectOf(id);
   const subject = user === undefined ? { kind: "token" as const, id } : { kind: "user" as const, id: user };
-  return { subject: { ...subject, tenant, team, roles }, permissions: ["mcp"] };
+  return { subject: { ...subject, tenant, team, roles }, permissions: ["mcp"], signIn: signInOf(principal) };
 }

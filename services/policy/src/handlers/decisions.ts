@@ -47,8 +47,8 @@ async function decideAll(options: {
   const { request, state, sealed, isCurrent } = options;
   const nowMs = Date.now();
   const approve = approvalCheck({ request, state, sealed, nowMs });
-  const { principal, action, resources } = request;
-  const decideOne = decider(state, { principal, action, nowMs });
+  const { resources } = request;
+  const decideOne = decider(state, { ...request, nowMs });
   const decisions: (Decision & ByApproval)[] = [];
   for (let start = 0; start < resources.length; start += SLICE_RESOURCES) {
     if (start > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -59,16 +59,14 @@ async function decideAll(options: {
   return decisions;
 }
 
-export function toDecision({ allow, policyIds, reason, ...rest }: Decision & Partial<ByApproval>): policyV1.Decision {
+export function toDecision(decision: Decision): policyV1.Decision {
+  const { policyIds, validUntilMs, stepUp, limits } = decision;
   return {
-    allow,
+    ...decision,
     policyIds: [...policyIds],
-    reason,
-    variesByArguments: rest.variesByArguments ?? false,
-    validUntilMs: BigInt(rest.validUntilMs ?? 0),
-    approvalsNeeded: rest.approvalsNeeded ?? 0,
-    approvalId: rest.approvalId ?? "",
-    stepUp: undefined,
-    limits: [],
+    // A moment is never remembered for longer than it lasts.
+    validUntilMs: BigInt(Math.floor(validUntilMs)),
+    stepUp: stepUp && { acrValues: [...stepUp.acrValues], maxAge: stepUp.maxAge },
+    limits: [...limits],
   };
 }

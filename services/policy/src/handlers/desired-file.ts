@@ -1,11 +1,12 @@
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type DesiredState, followDesiredState, publicUrlOf } from "@tollgate/desired-state";
+import { AppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { type Authority, changes } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
-import { planPolicies, type ShortPolicy } from "../domain/policy.ts";
+import { describeMistakes, planPolicies, toWritten, type WrittenPolicy } from "../domain/policy.ts";
 import type { SettingName, Settings } from "../domain/settings.ts";
 import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
@@ -27,7 +28,7 @@ export async function followFile(options: {
   async function apply(desired: DesiredState): Promise<void> {
     const tokens = desired.controlPlane.tokens.map(toWantedToken);
     const settings = toSettings(desired);
-    const policies = desired.policies.map(toShortPolicy);
+    const policies = toPolicies(desired);
     const before = authority.current();
     const state = await authority.apply(async (client) => [
       ...changes("tokens", await replaceTokens(client, tokens)),
@@ -74,7 +75,7 @@ async function replaceSettings(client: ClientBase, wanted: Settings): Promise<bo
   return changed.length > 0;
 }
 
-async function replacePolicies(client: ClientBase, wanted: readonly ShortPolicy[], actor: string): Promise<boolean> {
+async function replacePolicies(client: ClientBase, wanted: readonly WrittenPolicy[], actor: string): Promise<boolean> {
   const { remove, put } = planPolicies(await readPolicies(client), wanted);
   for (const policy of remove) await deletePolicy(client, policy, actor);
   for (const policy of put) await putPolicy(client, policy, { source: "file", actor });
@@ -95,6 +96,16 @@ function toSettings({ controlPlane, riskLevels }: DesiredState): Settings {
   return JSON.parse(JSON.stringify(settings)) as Settings;
 }
 
-function toShortPolicy({ name, ...rest }: DesiredState["policies"][number]): ShortPolicy {
-  return { id: name, ...rest };
+/** @throws {AppError} for Cedar text that does not fit, with its place */
+function toPolicies({ policies }: DesiredState): WrittenPolicy[] {
+  const parsed = policies.map((policy) => ({ policy, result: toWritten(policy) }));
+  const mistakes = parsed.flatMap(({ policy, result }) =>
+    result.ok ? [] : [`policies "${policy.name}" ${describeMistakes(result.mistakes)}`],
+  );
+  if (mistakes.length > 0) {
+    throw new AppError("invalid_argument", `the configuration file has mistakes:\n  ${mistakes.join("\n  ")}`, {
+      details: { mistakes },
+    });
+  }
+  return parsed.flatMap(({ result }) => (result.ok ? [result.value] : []));
 }

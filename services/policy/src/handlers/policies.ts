@@ -2,9 +2,16 @@ import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { unary, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
-import { toCedarText } from "../domain/cedar-text.ts";
-import { concernsTenant, parsePolicy, type PolicyRecord, samePolicy, type ShortPolicy } from "../domain/policy.ts";
-import type { CompiledPolicy, PolicyState } from "../domain/state.ts";
+import { compile, type CompiledPolicy } from "../domain/compiled-policy.ts";
+import {
+  concernsTenant,
+  describeMistakes,
+  parsePolicy,
+  type PolicyRecord,
+  samePolicy,
+  type WrittenPolicy,
+} from "../domain/policy.ts";
+import type { PolicyState } from "../domain/state.ts";
 import { deletePolicy, findPolicy, putPolicy } from "../store/policies.ts";
 import { findVersion, readVersions } from "../store/policy-versions.ts";
 import { checkActor, type Dependencies, type Methods } from "./dependencies.ts";
@@ -56,11 +63,11 @@ async function listVersions(
 }
 
 /** What was taken in under an older grammar is shown all the same. */
-function compiled(record: PolicyRecord): CompiledPolicy {
+function compiled(record: PolicyRecord): Shown {
   try {
-    return { ...record, cedar: toCedarText(record) };
+    return { ...record, cedar: compile(record).cedar };
   } catch {
-    return { ...record, cedar: "" };
+    return { ...record, cedar: record.cedarText };
   }
 }
 
@@ -85,7 +92,7 @@ async function rollBack(
 async function replace(
   { authority, metrics, log }: Dependencies,
   { id, change, actor: given }: { readonly id: string; readonly change: string; readonly actor: string },
-  next: (client: ClientBase, before: PolicyRecord | undefined) => ShortPolicy | Promise<ShortPolicy>,
+  next: (client: ClientBase, before: PolicyRecord | undefined) => WrittenPolicy | Promise<WrittenPolicy>,
 ): Promise<policyV1.PutPolicyResponse> {
   const actor = checkActor(given);
   const state = await authority.change(async (client) => {
@@ -124,17 +131,36 @@ async function remove(
 }
 
 /** @param place of the policy in what was given */
-export function parse(policy: policyV1.Policy, place = ""): ShortPolicy {
-  const parsed = parsePolicy({ ...policy, requireSandbox: toRequireSandbox(policy.conditions) });
-  if (!parsed.ok) throw new AppError("invalid_argument", `${place}${parsed.reason}`);
-  return parsed.value;
+export function parse(policy: policyV1.Policy, place = ""): WrittenPolicy {
+  const parsed = parsePolicy(fromPolicy(policy));
+  if (parsed.ok) return parsed.value;
+  const errors = parsed.mistakes.map(({ path, message }) => ({ path: `${place}${path}`, message }));
+  throw new AppError("invalid_argument", describeMistakes(errors), { details: { errors } });
 }
 
-function toRequireSandbox(conditions: string): boolean {
-  const given = conditions === "" ? {} : (JSON.parse(conditions) as Record<string, unknown>);
-  const { require_sandbox: value = false, ...others } = given;
-  if (typeof value === "boolean" && Object.keys(others).length === 0) return value;
-  throw new AppError("invalid_argument", "conditions: only require_sandbox is known");
+/** As an entry of the file would have it. What is written in Cedar has no other parts; what it was given, it keeps. */
+function fromPolicy(policy: policyV1.Policy) {
+  const { id, description, tenant, effect, principals, actions, resources, cedar, isCedar } = policy;
+  const lists = { principals, actions, resources };
+  const written = Object.entries(lists).filter(([, list]) => !isCedar || list.length > 0);
+  return {
+    id,
+    description,
+    ...(tenant === "" ? {} : { tenant }),
+    ...(isCedar && effect === "" ? {} : { effect }),
+    ...Object.fromEntries(written),
+    ...(policy.conditions === "" ? {} : { conditions: parseJson(policy.conditions) }),
+    ...(isCedar ? { cedar } : {}),
+  };
+}
+
+/** What is no JSON is told as any other mistake: it is no object. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function unknown(id: string): AppError {
@@ -145,10 +171,14 @@ function fileOwned(id: string): AppError {
   return new AppError("failed_precondition", `policy "${id}" comes from the configuration file: change it there`);
 }
 
-function toPolicy(policy: CompiledPolicy): policyV1.Policy {
+type Shown = PolicyRecord & Pick<CompiledPolicy, "cedar">;
+
+function toPolicy(policy: Shown): policyV1.Policy {
+  const isCedar = policy.cedarText !== "";
+  const conditions = JSON.stringify(policy.conditions);
   return {
     id: policy.id,
-    effect: policy.effect,
+    effect: isCedar ? "" : policy.effect,
     principals: [...policy.principals],
     actions: [...policy.actions],
     resources: [...policy.resources],
@@ -157,9 +187,9 @@ function toPolicy(policy: CompiledPolicy): policyV1.Policy {
     updatedAtMs: BigInt(policy.updatedAtMs),
     updatedBy: policy.updatedBy,
     cedar: policy.cedar,
-    tenant: "",
-    conditions: policy.requireSandbox ? '{"require_sandbox":true}' : "",
-    isCedar: false,
-    description: "",
+    tenant: policy.tenant,
+    conditions: conditions === "{}" ? "" : conditions,
+    isCedar,
+    description: policy.description,
   };
 }

@@ -1,13 +1,17 @@
+import type { Conditions } from "@tollgate/desired-state";
 import type { ClientBase } from "pg";
-import type { Effect, PolicyRecord, ShortPolicy, Source } from "../domain/policy.ts";
+import type { Effect, PolicyRecord, Source, WrittenPolicy } from "../domain/policy.ts";
 
 export interface PolicyRow {
   id: string;
+  description: string;
+  tenant: string;
   effect: Effect;
   principals: string[];
   actions: string[];
   resources: string[];
-  require_sandbox: boolean;
+  conditions: Conditions;
+  cedar: string | null;
   source: Source;
   version: string;
   updated_at: Date;
@@ -27,11 +31,14 @@ export async function findPolicy(client: ClientBase, id: string): Promise<Policy
 export function toRecord(row: PolicyRow): PolicyRecord {
   return {
     id: row.id,
+    description: row.description,
+    tenant: row.tenant,
     effect: row.effect,
     principals: row.principals,
     actions: row.actions,
     resources: row.resources,
-    requireSandbox: row.require_sandbox,
+    conditions: row.conditions,
+    cedarText: row.cedar ?? "",
     source: row.source,
     version: Number(row.version),
     updatedAtMs: row.updated_at.getTime(),
@@ -44,33 +51,39 @@ export interface Author {
   readonly actor: string;
 }
 
-/** Creates or replaces. Versions count on from those of an earlier policy of the same id. */
-export async function putPolicy(client: ClientBase, policy: ShortPolicy, author: Author): Promise<void> {
-  const values = [
+const WRITTEN = "id, description, tenant, effect, principals, actions, resources, conditions, cedar";
+
+function writtenValues(policy: WrittenPolicy): unknown[] {
+  return [
     policy.id,
+    policy.description,
+    policy.tenant,
     policy.effect,
     policy.principals,
     policy.actions,
     policy.resources,
-    policy.requireSandbox,
-    author.source,
-    author.actor,
+    JSON.stringify(policy.conditions),
+    policy.cedarText === "" ? null : policy.cedarText,
   ];
+}
+
+/** Creates or replaces. Versions count on from those of an earlier policy of the same id. */
+export async function putPolicy(client: ClientBase, policy: WrittenPolicy, author: Author): Promise<void> {
+  const values = [...writtenValues(policy), author.source, author.actor];
   const { rows } = await client.query<{ version: string }>(
-    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, require_sandbox,
-       source, changed_by)
-     SELECT $1, coalesce(max(version), 0) + 1, 'put', $2, $3, $4, $5, $6, $7, $8
+    `INSERT INTO policy.policy_history (${WRITTEN}, source, changed_by, version, change)
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce(max(version), 0) + 1, 'put'
      FROM policy.policy_history WHERE id = $1
      RETURNING version`,
     values,
   );
   await client.query(
-    `INSERT INTO policy.policies
-       (id, effect, principals, actions, resources, require_sandbox, source, updated_by, version)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-     ON CONFLICT (id) DO UPDATE SET effect = excluded.effect, principals = excluded.principals, actions = excluded.actions,
-       resources = excluded.resources, require_sandbox = excluded.require_sandbox, source = excluded.source,
-       version = excluded.version, updated_at = now(), updated_by = excluded.updated_by`,
+    `INSERT INTO policy.policies (${WRITTEN}, source, updated_by, version)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     ON CONFLICT (id) DO UPDATE SET description = excluded.description, tenant = excluded.tenant,
+       effect = excluded.effect, principals = excluded.principals, actions = excluded.actions,
+       resources = excluded.resources, conditions = excluded.conditions, cedar = excluded.cedar,
+       source = excluded.source, version = excluded.version, updated_at = now(), updated_by = excluded.updated_by`,
     [...values, rows[0]!.version],
   );
 }
@@ -78,19 +91,8 @@ export async function putPolicy(client: ClientBase, policy: ShortPolicy, author:
 export async function deletePolicy(client: ClientBase, policy: PolicyRecord, actor: string): Promise<void> {
   await client.query("DELETE FROM policy.policies WHERE id = $1", [policy.id]);
   await client.query(
-    `INSERT INTO policy.policy_history (id, version, change, effect, principals, actions, resources, require_sandbox,
-       source, changed_by)
-     VALUES ($1, $2, 'delete', $3, $4, $5, $6, $7, $8, $9)`,
-    [
-      policy.id,
-      policy.version + 1,
-      policy.effect,
-      policy.principals,
-      policy.actions,
-      policy.resources,
-      policy.requireSandbox,
-      policy.source,
-      actor,
-    ],
+    `INSERT INTO policy.policy_history (${WRITTEN}, source, changed_by, version, change)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'delete')`,
+    [...writtenValues(policy), policy.source, actor, policy.version + 1],
   );
 }
