@@ -1,8 +1,10 @@
+export { type DesiredAgent, type DesiredCertificate, PERMISSION_PATTERN } from "./auth.ts";
 export { followDesiredState } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { loadDesiredState } from "./load.ts";
 export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";
+export type { DesiredOpa } from "./opa.ts";
 export { secretsFrom } from "./secret-files.ts";
 export { ROUTE_WORDS } from "./schema.ts";
 export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
@@ -26,7 +28,6 @@ export {
   type DesiredServer,
   type DesiredState,
   type DesiredToken,
-  PERMISSIONS,
   type Section,
   SECTIONS,
   type ServerType,

@@ -1,12 +1,12 @@
 import type { Mistake } from "./document.ts";
 import { publicUrlSchema } from "./oauth.ts";
 import type { DesiredPolicy } from "./policies.ts";
-import type { DesiredControlPlane, DesiredState, DesiredToken, Permission } from "./state.ts";
+import type { DesiredControlPlane, DesiredState, DesiredToken } from "./state.ts";
 
 interface InstallationToken {
   readonly variable: string;
   readonly name: string;
-  readonly permissions: readonly Permission[];
+  readonly permissions: readonly string[];
 }
 
 /** The tokens that an installation makes for its owner, known by the variables that hold their secrets. */

@@ -101,7 +101,9 @@ describe("a whole file", () => {
       host: "0.0.0.0",
       port: 9000,
       publicUrl: undefined,
-      oauth: undefined,
+      oauth: [],
+      agents: [],
+      certificates: [],
       tokens: [
         {
           name: "dev-team",
@@ -364,7 +366,7 @@ describe("mistakes, each with its place", () => {
     [
       "a bad permission",
       "control_plane: { auth: { tokens: [{ name: a, token: '${KEY}', permissions: [root] }] } }",
-      [expect.stringMatching(/tokens\[0\]\.permissions\[0\] .*"mcp"\|"admin"/)],
+      [expect.stringMatching(/tokens\[0\]\.permissions\[0\] has to be mcp, mcp:GROUP, mcp:GROUP\/SERVER or admin$/)],
     ],
     [
       "a bad time",

@@ -1,5 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import type { z } from "zod";
+import { toAuth } from "./auth.ts";
 import {
   type Mistake,
   offsetOfKey,
@@ -10,7 +11,7 @@ import {
   valuesOf,
 } from "./document.ts";
 import { withInstallation } from "./installation.ts";
-import { toOauth } from "./oauth.ts";
+import { toOpa } from "./opa.ts";
 import { type Filled, fillPlaceholders, type ReadSecret } from "./placeholders.ts";
 import { findReferenceMistakes } from "./references.ts";
 import { toRiskLevels } from "./risk.ts";
@@ -85,17 +86,14 @@ function selectSections(values: Record<string, unknown>, wanted: readonly Sectio
 }
 
 function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warnings"> {
-  const { host, port, public_url: publicUrl, auth, limits } = parsed.control_plane;
+  const { host, port, public_url: publicUrl, auth, opa, limits } = parsed.control_plane;
   return {
     controlPlane: {
       host,
       port,
       publicUrl,
-      oauth: auth.oauth && toOauth(auth.oauth),
-      tokens: auth.tokens.map(({ expires_at, ...token }) => ({
-        ...token,
-        ...(expires_at === undefined ? {} : { expiresAtMs: Date.parse(expires_at) }),
-      })),
+      ...toAuth(auth),
+      opa: opa && toOpa(opa),
       limits: {
         maxConcurrentRequests: limits.max_concurrent_requests,
         requestTimeoutMs: Math.round(limits.request_timeout_seconds * 1_000),

@@ -9,7 +9,7 @@ function load(controlPlane: string, env: Record<string, string> = {}) {
   return loadDesiredState(`control_plane: { ${controlPlane} }`, { file: "f.yaml", env }).controlPlane;
 }
 
-const oauthOf = (settings: string) => load(`auth: { oauth: { ${settings} } }`).oauth;
+const oauthOf = (settings: string) => load(`auth: { oauth: { ${settings} } }`).oauth[0];
 
 function mistakesOf(controlPlane: string, env: Record<string, string> = {}): string[] {
   try {
@@ -27,6 +27,7 @@ describe("an issuer of access tokens", () => {
       issuer: "https://login.example.com/realms/acme",
       requiredScopes: ["mcp"],
       claims: { principal: "sub" },
+      roleMap: {},
       algorithms: ["RS256", "PS256", "ES256", "EdDSA"],
       clockSkewSeconds: 30,
     });
@@ -36,7 +37,10 @@ describe("an issuer of access tokens", () => {
     const claims = "claims: { principal: email, tenant: org, team: department, roles: realm_access.roles }";
     const rest =
       "jwks_uri: http://127.0.0.1:9/jwks, audience: tollgate, required_scopes: [a, b], admin_scope: tg:admin";
-    expect(oauthOf(`${ISSUER}/, ${rest}, ${claims}, algorithms: [ES384], clock_skew_seconds: 0`)).toEqual({
+    const map = 'role_map: { "Cloud Admins": admins }, name: acme';
+    expect(oauthOf(`${ISSUER}/, ${rest}, ${claims}, ${map}, algorithms: [ES384], clock_skew_seconds: 0`)).toEqual({
+      name: "acme",
+      roleMap: { "Cloud Admins": "admins" },
       issuer: "https://login.example.com/realms/acme/",
       jwksUri: "http://127.0.0.1:9/jwks",
       audience: "tollgate",
@@ -51,7 +55,7 @@ describe("an issuer of access tokens", () => {
   test("may be taken from the environment, numbers too", () => {
     const text = "control_plane: { auth: { type: oauth, oauth: { issuer: '${ISS}', clock_skew_seconds: '${SKEW}' } } }";
     const env = { ISS: "https://login.example.com", SKEW: "5" };
-    expect(loadDesiredState(text, { file: "f.yaml", env }).controlPlane.oauth).toMatchObject({
+    expect(loadDesiredState(text, { file: "f.yaml", env }).controlPlane.oauth[0]).toMatchObject({
       issuer: env.ISS,
       clockSkewSeconds: 5,
     });
@@ -59,8 +63,16 @@ describe("an issuer of access tokens", () => {
 
   test("goes with listed tokens, and is not there without being named", () => {
     const both = load(`auth: { oauth: { ${ISSUER} }, tokens: [{ name: a, token: secret-0123456789 }] }`);
-    expect([both.oauth?.issuer, both.tokens.length]).toEqual([expect.any(String), 1]);
-    expect(load("auth: { type: token }").oauth).toBeUndefined();
+    expect([both.oauth.length, both.tokens.length]).toEqual([1, 1]);
+    expect(load("auth: { type: token }").oauth).toEqual([]);
+  });
+
+  test("may be one of several, each with a name", () => {
+    const list = `[{ name: acme, ${ISSUER} }, { name: globex, issuer: https://id.globex.example, required_scopes: [] }]`;
+    expect(load(`auth: { type: oauth, oauth: ${list} }`).oauth).toMatchObject([
+      { name: "acme", requiredScopes: ["mcp"] },
+      { name: "globex", issuer: "https://id.globex.example", requiredScopes: [] },
+    ]);
   });
 });
 
@@ -68,6 +80,33 @@ describe("mistakes, each with its place", () => {
   test.each<[string, string, unknown[]]>([
     ["no issuer", "auth: { oauth: {} }", ["f.yaml:1:33: control_plane.auth.oauth.issuer is missing"]],
     ["oauth without its section", "auth: { type: oauth }", ["f.yaml:1:24: control_plane.auth.oauth is missing"]],
+    [
+      "issuers without names",
+      `auth: { oauth: [{ ${ISSUER} }, { issuer: "https://x" }] }`,
+      [
+        "f.yaml:1:34: control_plane.auth.oauth[0].name is missing",
+        expect.stringMatching(/control_plane\.auth\.oauth\[1\]\.name is missing$/),
+      ],
+    ],
+    [
+      "the same issuer and name twice",
+      `auth: { oauth: [{ name: a, ${ISSUER} }, { name: a, ${ISSUER} }] }`,
+      [
+        expect.stringMatching(/oauth\[1\]\.name is the name of another issuer already$/),
+        expect.stringMatching(/oauth\[1\]\.issuer is another entry's already$/),
+      ],
+    ],
+    ["no issuer of a list", "auth: { oauth: [] }", [expect.stringMatching(/auth\.oauth is empty$/)]],
+    [
+      "a near key of a list's",
+      `auth: { oauth: [{ ${ISSUER}, claim: {} }] }`,
+      [expect.stringMatching(/oauth\[0\]\.claim .*"claims" meant/)],
+    ],
+    [
+      "a role that is no name",
+      `auth: { oauth: { ${ISSUER}, role_map: { Admins: "Cloud Admins" } } }`,
+      [expect.stringMatching(/oauth\.role_map\.Admins has to be 1 to 63 of a-z, 0-9 and inner -$/)],
+    ],
     [
       "a section that would do nothing",
       `auth: { type: token, oauth: { ${ISSUER} } }`,

@@ -1,6 +1,8 @@
 import type { Mistake, Path } from "./document.ts";
 import type { Section } from "./state.ts";
 
+const AUTH: Path = ["control_plane", "auth"];
+
 interface Entry {
   readonly path: Path;
   readonly value: unknown;
@@ -11,7 +13,7 @@ interface Entry {
  * values that are not checked yet, so that these mistakes are told together with all others.
  */
 export function findReferenceMistakes(values: unknown, sections: readonly Section[]): Mistake[] {
-  const tokens = ["control_plane", "auth", "tokens"];
+  const tokens = [...AUTH, "tokens"];
   const mistakes = [
     ...findRepeated(entriesOf(values, ["groups"], "id"), "is the id of another group already"),
     ...findRepeated(entriesOf(values, ["mcp_servers"], "id"), "is the id of another server already"),
@@ -20,6 +22,8 @@ export function findReferenceMistakes(values: unknown, sections: readonly Sectio
     ...findRepeated(entriesOf(values, ["policies"], "name"), "is the name of another policy already"),
     ...findRepeated(entriesOf(values, tokens, "name"), "is the name of another token already"),
     ...findRepeated(entriesOf(values, tokens, "token"), "is the same secret as another token's"),
+    ...findRepeated(entriesOf(values, [...AUTH, "agents"], "name"), "is the name of another agent already"),
+    ...findRepeated(entriesOf(values, [...AUTH, "certificates"], "name"), "is the name of another certificate already"),
   ];
   const plans = new Set<unknown>(["default", ...entriesOf(values, ["plans"], "name").map(({ value }) => value)]);
   for (const { path, value } of entriesOf(values, ["tenants"], "plan"))

@@ -1,13 +1,15 @@
 import { NAME_PATTERN, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { CONDITIONS_KEYS } from "./conditions.ts";
-import { OAUTH_KEYS, oauthSchema, publicUrlSchema } from "./oauth.ts";
+import { AUTH_KEYS, authSchema } from "./auth.ts";
+import { publicUrlSchema } from "./oauth.ts";
+import { OPA_KEYS, opaSchema } from "./opa.ts";
 import { policySchema, policyShape } from "./policies.ts";
 import { RISK_KEYS, riskLevelsSchema } from "./risk.ts";
 import { boolean, number } from "./scalars.ts";
 import { headersSchema, urlSchema } from "./remote.ts";
 import { fallbackSchema, limitsSchema, poolSchema, sandboxSchema, toolRuleSchema } from "./server-run.ts";
-import { CLIENT_CAPABILITIES, PERMISSIONS, SERVER_TYPES, TRANSPORTS } from "./state.ts";
+import { CLIENT_CAPABILITIES, SERVER_TYPES, TRANSPORTS } from "./state.ts";
 import { planSchema, tenantSchema } from "./tenants.ts";
 
 // Messages never repeat a value: it may have come from the environment and be a secret.
@@ -24,29 +26,6 @@ const title = z.string().min(1, "is empty").max(NAME_MAX_CHARS);
 
 const seconds = number(z.number().positive().max(DAY_SECONDS));
 
-const token = z.strictObject({
-  name,
-  token: text.max(4_096).regex(/^[\x21-\x7e]+$/, "has to be printable ASCII without spaces"),
-  tenant: name.default("default"),
-  team: name.default("default"),
-  roles: z.array(name).max(LIST_MAX).default([]),
-  permissions: z.array(z.enum(PERMISSIONS)).max(LIST_MAX).default(["mcp"]),
-  expires_at: z.iso.datetime({ offset: true, error: "has to be a time such as 2027-01-31T00:00:00Z" }).optional(),
-});
-const auth = z
-  .strictObject({
-    /** `oauth` adds an issuer's access tokens to the listed ones. */
-    type: z.enum(["token", "oauth"]).optional(),
-    tokens: z.array(token).max(ENTRIES_MAX).default([]),
-    oauth: oauthSchema.optional(),
-  })
-  .superRefine(({ type, oauth }, context) => {
-    if (type === "oauth" && oauth === undefined) context.addIssue({ code: "custom", path: ["oauth"] });
-    if (type === "token" && oauth !== undefined) {
-      const message = 'has to be oauth, or be left out: with token, nothing would heed "oauth"';
-      context.addIssue({ code: "custom", path: ["type"], message });
-    }
-  });
 const limits = z.strictObject({
   max_concurrent_requests: number(z.number().int().positive().max(1_000_000)).default(1_000),
   request_timeout_seconds: seconds.default(120),
@@ -56,7 +35,8 @@ const controlPlane = z.strictObject({
   host: title.default("127.0.0.1"),
   port: number(z.number().int().min(0).max(65_535)).default(8080),
   public_url: publicUrlSchema.optional(),
-  auth: auth.prefault({}),
+  auth: authSchema.prefault({}),
+  opa: opaSchema.optional(),
   limits: limits.prefault({}),
 });
 /** Groups and servers are parts of routes, beside these. */
@@ -116,9 +96,8 @@ export type ParsedFile = z.infer<typeof fileSchema>;
 export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "": Object.keys(fileSchema.shape),
   control_plane: Object.keys(controlPlane.shape),
-  "control_plane.auth": Object.keys(auth.shape),
-  "control_plane.auth.tokens": Object.keys(token.shape),
-  ...OAUTH_KEYS,
+  ...AUTH_KEYS,
+  ...OPA_KEYS,
   "control_plane.limits": Object.keys(limits.shape),
   plans: Object.keys(planSchema.shape),
   tenants: Object.keys(tenantSchema.shape),

@@ -1,7 +1,9 @@
 import type { Risk } from "@tollgate/contracts";
+import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
 import type { DesiredOauth } from "./oauth.ts";
-import type { DesiredPolicy } from "./policies.ts";
+import type { DesiredOpa } from "./opa.ts";
 import type { DesiredRiskLevels } from "./risk.ts";
+import type { DesiredPolicy } from "./policies.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 import type { DesiredTenant } from "./tenants.ts";
 
@@ -27,10 +29,6 @@ export type Transport = (typeof TRANSPORTS)[number] | "";
 export const CLIENT_CAPABILITIES = ["sampling", "elicitation", "roots", "tasks"] as const;
 export type ClientCapability = (typeof CLIENT_CAPABILITIES)[number];
 
-/** `mcp`: may send MCP requests, subject to policies; `admin`: may use the management API. */
-export const PERMISSIONS = ["mcp", "admin"] as const;
-export type Permission = (typeof PERMISSIONS)[number];
-
 export interface DesiredToken {
   readonly name: string;
   /** A secret. */
@@ -38,7 +36,9 @@ export interface DesiredToken {
   readonly tenant: string;
   readonly team: string;
   readonly roles: readonly string[];
-  readonly permissions: readonly Permission[];
+  readonly permissions: readonly string[];
+  /** The name of the agent that it stands for, whose tenant, team and roles it has; absent where it stands for itself. */
+  readonly agent?: string;
   /** Unix milliseconds; absent means that it does not expire. */
   readonly expiresAtMs?: number;
 }
@@ -49,8 +49,12 @@ export interface DesiredControlPlane {
   /** Without a slash at its end. Undefined where neither the file nor TOLLGATE_PUBLIC_URL says it; see publicUrlOf. */
   readonly publicUrl: string | undefined;
   readonly tokens: readonly DesiredToken[];
-  /** Undefined where the listed tokens are all there are. */
-  readonly oauth: DesiredOauth | undefined;
+  readonly agents: readonly DesiredAgent[];
+  readonly certificates: readonly DesiredCertificate[];
+  /** Issuers whose access tokens are taken beside the listed tokens. */
+  readonly oauth: readonly DesiredOauth[];
+  /** Undefined where the policies alone decide. */
+  readonly opa: DesiredOpa | undefined;
   readonly limits: {
     readonly maxConcurrentRequests: number;
     readonly requestTimeoutMs: number;

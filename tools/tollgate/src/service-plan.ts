@@ -86,8 +86,8 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_REQUEST_TIMEOUT_MS: String(limits.requestTimeoutMs),
       TOLLGATE_CALLS_MAX: String(limits.maxConcurrentRequests),
       TOLLGATE_PUBLIC_URL: publicUrl,
-      TOLLGATE_AUTHORIZATION_SERVERS: oauth?.issuer ?? "",
-      TOLLGATE_SCOPES: oauth?.requiredScopes.join(",") ?? "",
+      TOLLGATE_AUTHORIZATION_SERVERS: oauth.map(({ issuer }) => issuer).join(","),
+      TOLLGATE_SCOPES: [...new Set(oauth.flatMap(({ requiredScopes }) => requiredScopes))].join(","),
     },
   };
 }

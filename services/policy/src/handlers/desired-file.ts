@@ -90,7 +90,7 @@ function toSettings({ controlPlane, riskLevels }: DesiredState): Settings {
   const { oauth } = controlPlane;
   const settings: Settings = {
     riskLevels,
-    oauth: oauth === undefined ? [] : [{ ...oauth, publicUrl: publicUrlOf(controlPlane) }],
+    oauth: oauth.map((each) => ({ ...each, publicUrl: publicUrlOf(controlPlane) })),
   };
   // Without the keys that have no value, as it comes back from the database.
   return JSON.parse(JSON.stringify(settings)) as Settings;
