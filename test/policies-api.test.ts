@@ -20,13 +20,10 @@ interface Answer {
   readonly answer: any;
 }
 
-async function api(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<Answer> {
-  const init: RequestInit = { method, headers: { authorization: `Bearer ${system.adminToken}`, ...headers } };
-  if (body !== undefined)
-    Object.assign(init, {
-      headers: { ...init.headers, "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
+async function api(method: string, path: string, body?: object, more: Record<string, string> = {}): Promise<Answer> {
+  const json = body === undefined ? {} : { "content-type": "application/json" };
+  const headers = { authorization: `Bearer ${system.adminToken}`, ...json, ...more };
+  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
   const response = await fetch(`${system.gatewayUrl}/api/v1${path}`, init);
   return { status: response.status, etag: response.headers.get("etag"), answer: await response.json() };
 }
