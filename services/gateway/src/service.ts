@@ -32,6 +32,7 @@ import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
 import { type AuthenticationFailures, createAuthenticationFailures } from "./handlers/authentication-failures.ts";
 import { type Callers, createCallers } from "./handlers/callers.ts";
+import { createApprovals } from "./handlers/approvals.ts";
 import { createCalls } from "./handlers/calls.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
@@ -119,13 +120,24 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const affinities = await openAffinities({ bus, signal: life.signal, log });
   const newSessionId = () => randomBytes(18).toString("base64url");
   const sealers = createSealers(config.serviceKey);
-  const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
-  const mcp = createMcp({ ...around, affinities, newSessionId });
   const toSession = (session: string, frame: string): void => {
     publishToSession(bus, session, randomUUID(), frame).catch((error: unknown) =>
       log.error({ err: error, session }, "a session could not be told"),
     );
   };
+  const reached = { publicUrl: publicUrlOf(config), toSession, stopping: life.signal };
+  const approvals = createApprovals({
+    bus,
+    client: clients.policy,
+    metadata,
+    events,
+    refuse,
+    sealers,
+    ...reached,
+    log,
+  });
+  const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
+  const mcp = createMcp({ ...around, affinities, approvals, newSessionId });
 
   const app = openHttp(config);
   app.decorateRequest("caller", null);
@@ -150,7 +162,7 @@ type Transport = Omit<McpTransportOptions, "resource" | "allowedOrigins" | "body
 /** Every way in for MCP. */
 async function registerTransports(app: FastifyInstance, transport: Transport, config: GatewayConfig): Promise<void> {
   const { allowedOrigins, bodyMaxBytes, authorizationServers, scopes } = config;
-  const publicUrl = config.publicUrl || `http://${config.host}:${config.httpPort}`;
+  const publicUrl = publicUrlOf(config);
   const resource = { publicUrl, authorizationServers, scopes };
   const options = { ...transport, resource, allowedOrigins, bodyMaxBytes };
   await registerMcp(app, options);
@@ -220,4 +232,9 @@ function observeCalls(metrics: Metrics, admission: Admission) {
     total.inc({ server, result });
     seconds.observe({ server }, ms / 1000);
   };
+}
+
+/** Under which clients reach this gateway. */
+function publicUrlOf(config: GatewayConfig): string {
+  return config.publicUrl || `http://${config.host}:${config.httpPort}`;
 }

@@ -22,6 +22,7 @@ import { LISTS } from "../domain/lists.ts";
 import { isForServer } from "../domain/targets.ts";
 import type { Admission } from "./admission.ts";
 import type { Affinities } from "./affinities.ts";
+import type { Approvals } from "./approvals.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import type { Channels } from "./channels.ts";
 import { createLegacySessions, type OpenSession, type Session } from "./legacy-sessions.ts";
@@ -61,6 +62,7 @@ export function createMcp(options: {
   sessions: SessionStore<Session>;
   admission: Admission;
   affinities: Affinities;
+  approvals: Approvals;
   calls: Calls;
   lists: Lists;
   channels: Channels;

@@ -4,6 +4,7 @@ import {
   type Era,
   LATEST_LEGACY_REVISION,
   parseFrame,
+  removeParams,
   type RequestFrame,
   RPC,
   type SealedState,
@@ -12,19 +13,23 @@ import {
 } from "@tollgate/mcp";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
-import { checkParamHeaders } from "../domain/http-checks.ts";
+import type { Item } from "../domain/catalogue.ts";
+import { argumentsOf } from "../domain/call-arguments.ts";
+import { checkParamHeaders, type Refusal } from "../domain/http-checks.ts";
 import { allowedOf, fallbacksOf, keepsResults } from "../domain/fallbacks.ts";
+import { createInputSchemas, type InputSchemas } from "../domain/input-schemas.ts";
 import { findTarget, type Target } from "../domain/targets.ts";
 import type { Admission } from "./admission.ts";
 import type { Affinities } from "./affinities.ts";
+import type { Approvals } from "./approvals.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import { decide } from "./decisions.ts";
 import { invalidParams, type McpAnswer, type McpContext } from "./mcp-exchange.ts";
 import type { AskedFacts, Refuse } from "./refusals.ts";
 import { startCallTrace } from "./tracing.ts";
 
-/** Of arguments that a decision varies by. */
-const ARGUMENTS_MAX_CHARS = 65_536;
+/** A call whose approvals change all the time is told so. */
+const LOOKS_MAX = 8;
 
 const SESSION_ENDED = {
   status: 404,
@@ -79,11 +84,14 @@ export function createServerCalls(options: {
   refuse: Refuse;
   sealers: Sealers;
   affinities: Affinities;
+  approvals: Approvals;
 }): CallServer {
-  const { policy, registry, admission, calls, refuse, sealers, affinities } = options;
+  const { policy, registry, admission, calls, refuse, sealers, affinities, approvals } = options;
+  const inputSchemas = createInputSchemas();
 
   /** Checks all that has to hold when the call is let in. @throws {AppError} when it may not be */
-  async function check({ frame, context, client }: Asked): Promise<Allowed | McpAnswer> {
+  async function check(asked: Asked, looks = 1): Promise<Allowed | McpAnswer> {
+    const { frame, context, client } = asked;
     const { catalogue } = registry;
     const found = findTarget({ catalogue, scope: context.scope, frame, sealers, principal: context.principal });
     if (!found.ok) return invalidParams(frame, found.reason);
@@ -98,21 +106,29 @@ export function createServerCalls(options: {
     const home = needsHome(target, client)
       ? await affinities.find(context.principal, target.server.info.id)
       : client.runnerOf?.(target.server.info.id);
-    const others = fallbacksOf(catalogue, target, frame);
+    const others = fallbacksOf(catalogue, target, frame).filter((other) => !misfitOf(other, frame, inputSchemas));
     const { principal, rulings } = await decide(policy, context, target.action, {
       subjects: [target.subject, ...others],
-      callArguments: () => argumentsOf(frame),
+      // What goes on with a task was decided on when it began.
+      ...(frame.method.startsWith("tasks/") ? {} : { callArguments: () => argumentsOf(frame) }),
     });
     // It may have been ended since it was found.
     if (client.session !== undefined && policy.hasEnded(client.session))
       return { kind: "error", id: frame.id, error: SESSION_ENDED };
-    const { decision } = rulings[0]!;
+    const { decision, approvalsNeeded } = rulings[0]!;
     const facts = factsOf({ principal, address: context.address, target, frame, client, decision });
-    if (!decision.allow) {
+    if (!decision.allow && approvalsNeeded === 0) {
       refuse({ ...facts, code: "denied", reason: decision.reason });
       const { stepUp } = rulings[0]!;
       const details = stepUp === undefined ? {} : { stepUp };
       throw new AppError("permission_denied", `${target.named}: ${decision.reason}`, { details });
+    }
+    const misfit = target.item && misfitOf(target.item, frame, inputSchemas);
+    if (misfit) return { kind: "error", id: frame.id, error: misfit };
+    if (!decision.allow) {
+      if (looks >= LOOKS_MAX) throw new AppError("unavailable", `${target.named}: ${decision.reason}`);
+      const held = { frame, client, principal, facts, subject: target.subject, named: target.named };
+      return (await approvals.answer({ ...held, callArguments: argumentsOf(frame) })) ?? check(asked, looks + 1);
     }
     const fallbacks = allowedOf(
       others,
@@ -140,6 +156,7 @@ export function createServerCalls(options: {
   function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink, place: string): McpAnswer {
     const { target, ready, facts, fallbacks, home } = call;
     const { server } = facts;
+    approvals.noteLetIn(facts);
     const meta = frame.params?.["_meta"] as { traceparent?: unknown } | null | undefined;
     const tracing = startCallTrace(frame.method, facts.tool, context.headers["traceparent"] ?? meta?.traceparent);
     const callId = calls.start({
@@ -211,24 +228,32 @@ function readyFrame(
     return { ok: false, reason: '"params.requestState" is not one that was given for this request; make it anew' };
   if (state.expiresAt <= Date.now())
     return { ok: false, reason: '"params.requestState" has expired; make the request anew, without it' };
+  if (state.approval !== undefined) return withoutAnswers(renamed.text);
   if (state.parked !== undefined) return { ...renamed, runner: state.runner, parked: state.parked };
   const parsed = parseFrame(renamed.text);
   if (!parsed.ok) return parsed;
   return setParam(parsed.frame, ["requestState"], state.state ?? "");
 }
 
+/** No server has asked for what the client brings back. */
+function withoutAnswers(text: string): Ready {
+  const parsed = parseFrame(text);
+  return parsed.ok ? { ok: true, text: removeParams(parsed.frame, ["requestState", "inputResponses"]) } : parsed;
+}
+
+/** From MEDIUM on a tool gets what it says that it takes, and nothing else. */
+function misfitOf({ risk, definition }: Item, { params }: RequestFrame, schemas: InputSchemas): Refusal | undefined {
+  if (risk === "LOW") return undefined;
+  const problem = schemas.check(definition, params?.["arguments"] ?? {});
+  if (problem === undefined) return undefined;
+  const data = { code: "invalid_argument", retryable: false, errors: problem.errors };
+  return { status: 200, code: RPC.invalidParams, message: problem.reason, data };
+}
+
 function belongs(state: SealedState, principal: Principal, { target, method }: { target: Target; method: string }) {
   const { subject } = target;
   const whose = state.tenant === principal.tenant && state.principal === principal.id;
   return whose && state.server === subject.server && state.name === subject.name && state.method === method;
-}
-
-/** @throws {AppError} payload_too_large: what is not seen whole cannot be decided */
-function argumentsOf({ params }: RequestFrame): string {
-  const text = JSON.stringify(params?.["arguments"] ?? {});
-  if (text.length <= ARGUMENTS_MAX_CHARS) return text;
-  const reason = `the arguments have ${text.length} characters; where policies look at them, ${ARGUMENTS_MAX_CHARS} are allowed`;
-  throw new AppError("payload_too_large", reason);
 }
 
 function factsOf(options: {

@@ -98,7 +98,8 @@ async function ask(
   const { record, created } = await withTransaction(pool, async (client) => {
     await store.lockRequests(client, call);
     const standing = await store.findStanding(client, call, nowMs);
-    if (standing !== undefined) {
+    // What was approved when fewer had to is no answer any more.
+    if (standing !== undefined && !(standing.status === "approved" && standing.votes.length < demand.approvals)) {
       const isCompleted = standing.status === "pending" && standing.justification === "" && justification !== "";
       if (!isCompleted) return { record: standing, created: false };
       const completed = { ...standing, justification, changedAtMs: nowMs };
