@@ -21,13 +21,18 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function follow(apply?: (state: DesiredState) => Promise<void>, env: Record<string, string> = {}) {
+async function follow(
+  apply?: (state: DesiredState) => Promise<void>,
+  env: Record<string, string> = {},
+  fingerprint?: () => Promise<string>,
+) {
   const applied: string[][] = [];
   const problems: string[] = [];
   await followDesiredState({
     file,
     env,
     signal: ending.signal,
+    ...(fingerprint && { fingerprint }),
     apply: async (state) => {
       await apply?.(state);
       applied.push(state.groups.map(({ id }) => id));
@@ -49,6 +54,15 @@ test("applies the file at once, and each later content once, however it gets the
   await writeFile(other, "groups: [{ id: c }]");
   await rename(other, file);
   await vi.waitFor(() => expect(applied).toEqual([["a"], ["b"], ["c"]]), { timeout: 5_000 });
+  expect(problems).toEqual([]);
+});
+
+test("what else is read with the file is followed like it", async () => {
+  await writeFile(file, "groups: [{ id: a }]");
+  let fingerprint = "first";
+  const { applied, problems } = await follow(undefined, {}, () => Promise.resolve(fingerprint));
+  fingerprint = "second";
+  await vi.waitFor(() => expect(applied).toEqual([["a"], ["a"]]), { timeout: 5_000 });
   expect(problems).toEqual([]);
 });
 

@@ -14,6 +14,8 @@ const RETRY_INTERVAL_MS = 2_000;
 interface FollowOptions extends Omit<LoadOptions, "readSecret"> {
   readonly signal: AbortSignal;
   readonly apply: (state: DesiredState) => Promise<void>;
+  /** What else is read when the file is applied, as a text that changes with it: a change of it is one of the file. */
+  readonly fingerprint?: () => Promise<string>;
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -21,6 +23,7 @@ interface FollowOptions extends Omit<LoadOptions, "readSecret"> {
 interface Content {
   readonly text: string;
   readonly secrets: readonly Parsed<string>[];
+  readonly fingerprint: string;
 }
 
 /**
@@ -70,7 +73,7 @@ function sameContent(one: Content | AppError, other: Content | AppError): boolea
   if (one instanceof AppError || other instanceof AppError) {
     return one instanceof AppError && other instanceof AppError && one.message === other.message;
   }
-  return one.text === other.text && isDeepStrictEqual(one.secrets, other.secrets);
+  return isDeepStrictEqual(one, other);
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
@@ -78,11 +81,11 @@ async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return !signal.aborted;
 }
 
-async function read({ file, env }: FollowOptions): Promise<Content> {
+async function read({ file, env, fingerprint }: FollowOptions): Promise<Content> {
   try {
     const text = await readFile(file, "utf8");
     const readSecret = secretsFrom(env);
-    return { text, secrets: secretsNamed(text).map(readSecret) };
+    return { text, secrets: secretsNamed(text).map(readSecret), fingerprint: (await fingerprint?.()) ?? "" };
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new AppError("invalid_argument", `the configuration file ${file} cannot be read: ${reason}`, {
