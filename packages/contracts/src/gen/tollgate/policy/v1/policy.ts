@@ -166,12 +166,14 @@ export interface LeaseLimitsRequest {
 export interface LimitLease {
   /** As a decision names it. */
   key: string;
-  /** Calls that want in now and in a moment. At most 10,000. */
+  /** Permits for calls that want in now and in a moment. At most 10,000. */
   wanted: number;
   /** Calls under way, where the limit is on those: what the gateway holds and goes on holding. */
   held: number;
-  /** Permits of earlier leases that were not used. */
+  /** Permits of earlier leases that were not used, where the limit is on a day's calls. */
   returned: number;
+  /** Those of `wanted` whose calls wait now: their permits are used at once. */
+  waiting: number;
 }
 
 export interface LeaseLimitsResponse {
@@ -188,6 +190,43 @@ export interface LimitGrant {
   retryAfterMs: number;
   /** The limit in words, for the refusal. */
   reason: string;
+}
+
+export interface Limit {
+  id: string;
+  /** JSON, with the keys of `limits[]` in tollgate.yaml but its name. */
+  definition: string;
+  /** "file" or "api". */
+  source: string;
+  updatedAtMs: bigint;
+  updatedBy: string;
+}
+
+export interface ListLimitsRequest {
+}
+
+export interface ListLimitsResponse {
+  limits: Limit[];
+  revision: bigint;
+}
+
+export interface PutLimitRequest {
+  limit: Limit | undefined;
+  actor: string;
+}
+
+export interface PutLimitResponse {
+  limit: Limit | undefined;
+  revision: bigint;
+}
+
+export interface DeleteLimitRequest {
+  id: string;
+  actor: string;
+}
+
+export interface DeleteLimitResponse {
+  revision: bigint;
 }
 
 /** A policy in the short form of tollgate.yaml. */
@@ -1835,7 +1874,7 @@ export const LeaseLimitsRequest: MessageFns<LeaseLimitsRequest> = {
 };
 
 function createBaseLimitLease(): LimitLease {
-  return { key: "", wanted: 0, held: 0, returned: 0 };
+  return { key: "", wanted: 0, held: 0, returned: 0, waiting: 0 };
 }
 
 export const LimitLease: MessageFns<LimitLease> = {
@@ -1851,6 +1890,9 @@ export const LimitLease: MessageFns<LimitLease> = {
     }
     if (message.returned !== 0) {
       writer.uint32(32).uint32(message.returned);
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(40).uint32(message.waiting);
     }
     return writer;
   },
@@ -1900,6 +1942,14 @@ export const LimitLease: MessageFns<LimitLease> = {
             message.returned = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.waiting = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1921,6 +1971,7 @@ export const LimitLease: MessageFns<LimitLease> = {
     message.wanted = object.wanted ?? 0;
     message.held = object.held ?? 0;
     message.returned = object.returned ?? 0;
+    message.waiting = object.waiting ?? 0;
     return message;
   },
 };
@@ -2082,6 +2133,489 @@ export const LimitGrant: MessageFns<LimitGrant> = {
     message.leaseMs = object.leaseMs ?? 0;
     message.retryAfterMs = object.retryAfterMs ?? 0;
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseLimit(): Limit {
+  return { id: "", definition: "", source: "", updatedAtMs: 0n, updatedBy: "" };
+}
+
+export const Limit: MessageFns<Limit> = {
+  encode(message: Limit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.definition !== "") {
+      writer.uint32(18).string(message.definition);
+    }
+    if (message.source !== "") {
+      writer.uint32(26).string(message.source);
+    }
+    if (message.updatedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.updatedAtMs) !== message.updatedAtMs) {
+        throw new globalThis.Error("value provided for field message.updatedAtMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.updatedAtMs);
+    }
+    if (message.updatedBy !== "") {
+      writer.uint32(42).string(message.updatedBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Limit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.definition = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.updatedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.updatedBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Limit>, I>>(base?: I): Limit {
+    return Limit.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Limit>, I>>(object: I): Limit {
+    const message = createBaseLimit();
+    message.id = object.id ?? "";
+    message.definition = object.definition ?? "";
+    message.source = object.source ?? "";
+    message.updatedAtMs = (object.updatedAtMs !== undefined && object.updatedAtMs !== null)
+      ? BigInt(object.updatedAtMs)
+      : 0n;
+    message.updatedBy = object.updatedBy ?? "";
+    return message;
+  },
+};
+
+function createBaseListLimitsRequest(): ListLimitsRequest {
+  return {};
+}
+
+export const ListLimitsRequest: MessageFns<ListLimitsRequest> = {
+  encode(_: ListLimitsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListLimitsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListLimitsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListLimitsRequest>, I>>(base?: I): ListLimitsRequest {
+    return ListLimitsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListLimitsRequest>, I>>(_: I): ListLimitsRequest {
+    const message = createBaseListLimitsRequest();
+    return message;
+  },
+};
+
+function createBaseListLimitsResponse(): ListLimitsResponse {
+  return { limits: [], revision: 0n };
+}
+
+export const ListLimitsResponse: MessageFns<ListLimitsResponse> = {
+  encode(message: ListLimitsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.limits) {
+      Limit.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListLimitsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListLimitsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.limits.push(Limit.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListLimitsResponse>, I>>(base?: I): ListLimitsResponse {
+    return ListLimitsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListLimitsResponse>, I>>(object: I): ListLimitsResponse {
+    const message = createBaseListLimitsResponse();
+    message.limits = object.limits?.map((e) => Limit.fromPartial(e)) || [];
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBasePutLimitRequest(): PutLimitRequest {
+  return { limit: undefined, actor: "" };
+}
+
+export const PutLimitRequest: MessageFns<PutLimitRequest> = {
+  encode(message: PutLimitRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.limit !== undefined) {
+      Limit.encode(message.limit, writer.uint32(10).fork()).join();
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutLimitRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutLimitRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.limit = Limit.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutLimitRequest>, I>>(base?: I): PutLimitRequest {
+    return PutLimitRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutLimitRequest>, I>>(object: I): PutLimitRequest {
+    const message = createBasePutLimitRequest();
+    message.limit = (object.limit !== undefined && object.limit !== null) ? Limit.fromPartial(object.limit) : undefined;
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBasePutLimitResponse(): PutLimitResponse {
+  return { limit: undefined, revision: 0n };
+}
+
+export const PutLimitResponse: MessageFns<PutLimitResponse> = {
+  encode(message: PutLimitResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.limit !== undefined) {
+      Limit.encode(message.limit, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutLimitResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutLimitResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.limit = Limit.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutLimitResponse>, I>>(base?: I): PutLimitResponse {
+    return PutLimitResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutLimitResponse>, I>>(object: I): PutLimitResponse {
+    const message = createBasePutLimitResponse();
+    message.limit = (object.limit !== undefined && object.limit !== null) ? Limit.fromPartial(object.limit) : undefined;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    return message;
+  },
+};
+
+function createBaseDeleteLimitRequest(): DeleteLimitRequest {
+  return { id: "", actor: "" };
+}
+
+export const DeleteLimitRequest: MessageFns<DeleteLimitRequest> = {
+  encode(message: DeleteLimitRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.actor !== "") {
+      writer.uint32(18).string(message.actor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteLimitRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteLimitRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteLimitRequest>, I>>(base?: I): DeleteLimitRequest {
+    return DeleteLimitRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteLimitRequest>, I>>(object: I): DeleteLimitRequest {
+    const message = createBaseDeleteLimitRequest();
+    message.id = object.id ?? "";
+    message.actor = object.actor ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteLimitResponse(): DeleteLimitResponse {
+  return { revision: 0n };
+}
+
+export const DeleteLimitResponse: MessageFns<DeleteLimitResponse> = {
+  encode(message: DeleteLimitResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteLimitResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteLimitResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteLimitResponse>, I>>(base?: I): DeleteLimitResponse {
+    return DeleteLimitResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteLimitResponse>, I>>(object: I): DeleteLimitResponse {
+    const message = createBaseDeleteLimitResponse();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     return message;
   },
 };
@@ -6243,6 +6777,34 @@ export const PolicyServiceService = {
     responseSerialize: (value: LeaseLimitsResponse): Buffer => Buffer.from(LeaseLimitsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): LeaseLimitsResponse => LeaseLimitsResponse.decode(value),
   },
+  listLimits: {
+    path: "/tollgate.policy.v1.PolicyService/ListLimits" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListLimitsRequest): Buffer => Buffer.from(ListLimitsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListLimitsRequest => ListLimitsRequest.decode(value),
+    responseSerialize: (value: ListLimitsResponse): Buffer => Buffer.from(ListLimitsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListLimitsResponse => ListLimitsResponse.decode(value),
+  },
+  /** Creates or replaces a limit. INVALID_ARGUMENT names the place of the mistake. */
+  putLimit: {
+    path: "/tollgate.policy.v1.PolicyService/PutLimit" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutLimitRequest): Buffer => Buffer.from(PutLimitRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutLimitRequest => PutLimitRequest.decode(value),
+    responseSerialize: (value: PutLimitResponse): Buffer => Buffer.from(PutLimitResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutLimitResponse => PutLimitResponse.decode(value),
+  },
+  deleteLimit: {
+    path: "/tollgate.policy.v1.PolicyService/DeleteLimit" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteLimitRequest): Buffer => Buffer.from(DeleteLimitRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteLimitRequest => DeleteLimitRequest.decode(value),
+    responseSerialize: (value: DeleteLimitResponse): Buffer => Buffer.from(DeleteLimitResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteLimitResponse => DeleteLimitResponse.decode(value),
+  },
   listPolicies: {
     path: "/tollgate.policy.v1.PolicyService/ListPolicies" as const,
     requestStream: false as const,
@@ -6482,6 +7044,10 @@ export interface PolicyServiceServer extends UntypedServiceImplementation {
   watch: handleBidiStreamingCall<WatchRequest, WatchResponse>;
   /** Permits for a while, so that a limit holds across gateways. RESOURCE_EXHAUSTED never: `granted` says how many. */
   leaseLimits: handleUnaryCall<LeaseLimitsRequest, LeaseLimitsResponse>;
+  listLimits: handleUnaryCall<ListLimitsRequest, ListLimitsResponse>;
+  /** Creates or replaces a limit. INVALID_ARGUMENT names the place of the mistake. */
+  putLimit: handleUnaryCall<PutLimitRequest, PutLimitResponse>;
+  deleteLimit: handleUnaryCall<DeleteLimitRequest, DeleteLimitResponse>;
   listPolicies: handleUnaryCall<ListPoliciesRequest, ListPoliciesResponse>;
   /**
    * Creates or replaces a policy. INVALID_ARGUMENT names the place of the mistake; FAILED_PRECONDITION when nobody could
@@ -6579,6 +7145,52 @@ export interface PolicyServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: LeaseLimitsResponse) => void,
+  ): ClientUnaryCall;
+  listLimits(
+    request: ListLimitsRequest,
+    callback: (error: ServiceError | null, response: ListLimitsResponse) => void,
+  ): ClientUnaryCall;
+  listLimits(
+    request: ListLimitsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListLimitsResponse) => void,
+  ): ClientUnaryCall;
+  listLimits(
+    request: ListLimitsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListLimitsResponse) => void,
+  ): ClientUnaryCall;
+  /** Creates or replaces a limit. INVALID_ARGUMENT names the place of the mistake. */
+  putLimit(
+    request: PutLimitRequest,
+    callback: (error: ServiceError | null, response: PutLimitResponse) => void,
+  ): ClientUnaryCall;
+  putLimit(
+    request: PutLimitRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PutLimitResponse) => void,
+  ): ClientUnaryCall;
+  putLimit(
+    request: PutLimitRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PutLimitResponse) => void,
+  ): ClientUnaryCall;
+  deleteLimit(
+    request: DeleteLimitRequest,
+    callback: (error: ServiceError | null, response: DeleteLimitResponse) => void,
+  ): ClientUnaryCall;
+  deleteLimit(
+    request: DeleteLimitRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteLimitResponse) => void,
+  ): ClientUnaryCall;
+  deleteLimit(
+    request: DeleteLimitRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteLimitResponse) => void,
   ): ClientUnaryCall;
   listPolicies(
     request: ListPoliciesRequest,
