@@ -32,8 +32,10 @@ import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
 import { type AuthenticationFailures, createAuthenticationFailures } from "./handlers/authentication-failures.ts";
 import { type Callers, createCallers } from "./handlers/callers.ts";
+import { registerApprovalPage } from "./handlers/approval-page.ts";
 import { createApprovals } from "./handlers/approvals.ts";
 import { createCalls } from "./handlers/calls.ts";
+import { tellExpired } from "./handlers/expired-approvals.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
 import { createLists } from "./handlers/lists.ts";
@@ -44,6 +46,7 @@ import { registerWebSocket } from "./handlers/mcp-websocket.ts";
 import { registerOauthMetadata } from "./handlers/oauth-metadata.ts";
 import { createRefusals } from "./handlers/refusals.ts";
 import { createSessionStreams } from "./handlers/session-streams.ts";
+import { followTls, readTls } from "./handlers/tls.ts";
 
 const CALLS_WAITING_MAX = 10_000;
 /** How long the stream may take to acknowledge a call before its client is told that its fate is not known. */
@@ -136,17 +139,19 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
     ...reached,
     log,
   });
+  tellExpired({ client: clients.policy, metadata, events, life, log });
   const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
   const mcp = createMcp({ ...around, affinities, approvals, newSessionId });
 
-  const app = openHttp(config);
+  const app = await openHttp(config, life, log);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
   const failures = createAuthenticationFailures({ refuse, events, signal: life.signal, log });
   const callers = callersOf(config, { policy, failures });
   const transport = { ...around, callers, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
-  await registerApi(app, { bus, callers, refuse, sessions, policy, registry, clients, metadata, log });
+  await registerApprovalPage(app);
+  await registerApi(app, { approvals, bus, callers, refuse, sessions, policy, registry, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());
@@ -180,17 +185,25 @@ function callersOf(
 }
 
 /** A client that is slow to send is cut off, as is one that does not read its answer. */
-function openHttp(config: GatewayConfig) {
-  const { bodyMaxBytes, receiveTimeoutMs, admissionWaitMs, requestTimeoutMs, connectionsMax } = config;
-  const app = fastify({
+async function openHttp(config: GatewayConfig, life: Life, log: Log): Promise<FastifyInstance> {
+  const { bodyMaxBytes, receiveTimeoutMs, admissionWaitMs, requestTimeoutMs } = config;
+  const tls = await readTls(config);
+  const http = { connectionsCheckingInterval: Math.min(receiveTimeoutMs, RECEIVE_CHECK_MAX_MS) };
+  const options = {
     logger: false,
     bodyLimit: bodyMaxBytes,
     requestTimeout: receiveTimeoutMs,
     connectionTimeout: admissionWaitMs + requestTimeoutMs + SILENCE_GRACE_MS,
-    http: { connectionsCheckingInterval: Math.min(receiveTimeoutMs, RECEIVE_CHECK_MAX_MS) },
     forceCloseConnections: "idle",
     return503OnClosing: false,
-  });
+  } as const;
+  if (tls === undefined) return bounded(fastify({ ...options, http }), config);
+  const secure = fastify({ ...options, https: { ...http, ...tls, handshakeTimeout: receiveTimeoutMs } });
+  followTls(secure.server, config, { tls, life, log });
+  return bounded(secure, config);
+}
+
+function bounded(app: FastifyInstance, { receiveTimeoutMs, connectionsMax }: GatewayConfig): FastifyInstance {
   // Node swaps the two when the head may take longer than the whole.
   app.server.headersTimeout = receiveTimeoutMs;
   app.server.maxConnections = connectionsMax;
@@ -236,5 +249,6 @@ function observeCalls(metrics: Metrics, admission: Admission) {
 
 /** Under which clients reach this gateway. */
 function publicUrlOf(config: GatewayConfig): string {
-  return config.publicUrl || `http://${config.host}:${config.httpPort}`;
+  const scheme = config.tlsCertFile === "" ? "http" : "https";
+  return config.publicUrl || `${scheme}://${config.host}:${config.httpPort}`;
 }
