@@ -7,6 +7,7 @@ export function policyMetrics(metrics: Metrics) {
     authentications: metrics.counter("tollgate_policy_authentications_total", "Tokens resolved", ["result"]),
     decisions: metrics.counter("tollgate_policy_decisions_total", "Decisions made", ["effect"]),
     decideSeconds: metrics.histogram("tollgate_policy_decide_seconds", "Time of one request for decisions"),
+    opaAnswers: metrics.counter("tollgate_policy_opa_answers_total", "Answers of OPA", ["answer"]),
     changes: metrics.counter("tollgate_policy_changes_total", "Changes of policies and tokens", ["kind"]),
     revision: metrics.gauge("tollgate_policy_revision", "The revision that decisions rest on"),
     policies: metrics.gauge("tollgate_policy_policies", "Policies in force"),

@@ -19,6 +19,7 @@ import { openAuthority } from "./handlers/authority.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
 import { grpcHandlers } from "./handlers/grpc.ts";
+import { createOpa } from "./handlers/opa.ts";
 import { policyMetrics } from "./metrics.ts";
 import { createReplicas } from "./handlers/replicas.ts";
 import { createWatchHub } from "./handlers/watch.ts";
@@ -55,12 +56,13 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   const hub = createWatchHub({ mayGrant: replicas.mayGrant, onUsed: () => undefined, life, log, metrics: allMetrics });
   const authority = await openAuthority({ pool, hub, replicas, metrics, log });
   ops.checks.set("state", () => replicas.problem());
-  await followFile({ config, authority, metrics, life, log });
+  const opa = createOpa({ configFile: config.configFile, metrics, life, log });
+  await followFile({ config, authority, opa, metrics, life, log });
 
   keepSwept({ pool, life, log });
   const sealed = openSealedArguments(config.serviceKey);
   const accessTokens = createAccessTokens({ signal: life.signal, log });
-  const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, hub, metrics, log });
+  const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, hub, opa, metrics, log });
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,

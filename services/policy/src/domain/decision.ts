@@ -1,14 +1,14 @@
 import { type Parsed, RISKS } from "@tollgate/contracts";
 import { isAdminAction } from "@tollgate/desired-state";
-import { permitsMcp, subjectOf, type User } from "./access-token.ts";
+import { permitsMcp } from "./access-token.ts";
 import { parseAddress } from "./address.ts";
 import { type CallArguments, NO_ARGUMENTS, parseArguments } from "./call-arguments.ts";
 import type { Asked, CedarEngine, Verdict } from "./cedar-engine.ts";
-import { NO_SIGN_IN, type SignIn, type Subject, type Target } from "./cedar-question.ts";
+import type { Subject, Target } from "./cedar-question.ts";
 import { ALL_ACTIONS } from "./compiled-policy.ts";
+import { type Asker, callerOf, type DecisionCaller } from "./principal.ts";
 import type { PolicyState } from "./state.ts";
 import { missingSignIn, type StepUp } from "./step-up.ts";
-import { tokenProblem } from "./token.ts";
 
 const SHOWN_MAX_CHARS = 200;
 const KNOWN_RISKS: ReadonlySet<string> = new Set(RISKS);
@@ -47,15 +47,7 @@ export interface Question {
   readonly arguments?: string | undefined;
 }
 
-/** Who asks, as the gateway was told. */
-export interface Asker extends User {
-  readonly amr?: readonly string[];
-  readonly acr?: string;
-  /** 0 where it is not known. */
-  readonly authenticatedAtMs?: number | bigint;
-}
-
-type DecisionState = Pick<PolicyState, "engine" | "tokens" | "settings" | "policies">;
+type DecisionState = Pick<PolicyState, "engine" | "tokens" | "principals" | "settings" | "policies">;
 
 /** Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. */
 export function decider(state: DecisionState, question: Question): (target: Target) => Decision {
@@ -127,43 +119,6 @@ function administer(permissions: readonly string[], decision: Decision): Decisio
 function argumentsFor(action: string, text: string | undefined): Parsed<CallArguments | undefined> {
   if (!WITH_ARGUMENTS.has(action) && USES[action] === undefined) return { ok: true, value: NO_ARGUMENTS };
   return text === undefined || USES[action] !== undefined ? { ok: true, value: undefined } : parseArguments(text);
-}
-
-export interface DecisionCaller {
-  readonly subject: Subject;
-  readonly permissions: readonly string[];
-  readonly signIn: SignIn;
-}
-
-/**
- * What a token stands for comes from the tokens of this state, not from the question: the asker may have learned it before
- * the last change. Of a user nothing is kept here: what counts is what this service told the gateway of the access token,
- * as long as such tokens are taken.
- */
-function callerOf({ tokens, settings }: DecisionState, { principal, nowMs }: Question): Parsed<DecisionCaller> {
-  if (principal === undefined) return { ok: false, reason: "the request names no principal" };
-  const { tenant } = principal;
-  const user = subjectOf(principal.id);
-  if (user !== undefined) {
-    const { team, roles, permissions } = principal;
-    if (settings.oauth.length === 0) return { ok: false, reason: "access tokens are not taken any more" };
-    return {
-      ok: true,
-      value: { subject: { kind: "user", id: user, tenant, team, roles }, permissions, signIn: signInOf(principal) },
-    };
-  }
-  const token = tokens.byName.get(principal.id);
-  const problem = tokenProblem(token, nowMs);
-  if (token === undefined || problem !== undefined) return { ok: false, reason: problem ?? "the token is not known" };
-  if (token.tenant !== tenant) return { ok: false, reason: `${show(token.name)} is not of the tenant ${show(tenant)}` };
-  const { name: id, team, roles, permissions } = token;
-  return { ok: true, value: { subject: { kind: "token", id, tenant, team, roles }, permissions, signIn: NO_SIGN_IN } };
-}
-
-export function signInOf(principal: Pick<Asker, "amr" | "acr" | "authenticatedAtMs">): SignIn {
-  const { amr = [], acr = "", authenticatedAtMs = 0 } = principal;
-  const atMs = Number(authenticatedAtMs);
-  return { amr, acr, ...(atMs > 0 ? { atMs } : {}) };
 }
 
 const UNDECIDED = "could not be decided, so it is denied";

@@ -7,6 +7,7 @@ import type { PolicyState } from "../domain/state.ts";
 import type { SealedArguments } from "../store/sealed-arguments.ts";
 import { approvalCheck } from "./approvals.ts";
 import type { Dependencies, Methods } from "./dependencies.ts";
+import type { Opa } from "./opa.ts";
 
 const RESOURCES_MAX = 2_000;
 /** A long list is decided in slices, so that leases are renewed meanwhile. */
@@ -19,7 +20,7 @@ export function decisionMethods(dependencies: Dependencies): Methods<"decide"> {
 }
 
 async function decide(
-  { authority, metrics, sealed }: Dependencies,
+  { authority, opa, metrics, sealed }: Dependencies,
   request: policyV1.DecideRequest,
 ): Promise<policyV1.DecideResponse> {
   if (request.resources.length > RESOURCES_MAX) {
@@ -28,7 +29,7 @@ async function decide(
   const stop = metrics.decideSeconds.startTimer();
   for (let attempt = 1; attempt <= RESTARTS_MAX; attempt += 1) {
     const state = authority.current();
-    const decisions = await decideAll({ request, state, sealed, isCurrent: () => authority.current() === state });
+    const decisions = await decideAll({ request, state, opa, sealed, isCurrent: () => authority.current() === state });
     // All of an answer is of one revision: a change in between starts it anew.
     if (decisions === undefined) continue;
     stop();
@@ -41,22 +42,27 @@ async function decide(
 async function decideAll(options: {
   readonly request: policyV1.DecideRequest;
   readonly state: PolicyState;
+  readonly opa: Opa;
   readonly sealed: SealedArguments;
   readonly isCurrent: () => boolean;
 }): Promise<(Decision & ByApproval)[] | undefined> {
-  const { request, state, sealed, isCurrent } = options;
+  const { request, state, opa, sealed, isCurrent } = options;
   const nowMs = Date.now();
   const approve = approvalCheck({ request, state, sealed, nowMs });
   const { resources } = request;
   const decideOne = decider(state, { ...request, nowMs });
+  const judge = opa.judgeFor(state, { ...request, nowMs });
   const decisions: (Decision & ByApproval)[] = [];
   for (let start = 0; start < resources.length; start += SLICE_RESOURCES) {
     if (start > 0) await new Promise((resolve) => setImmediate(resolve));
     if (!isCurrent()) return undefined;
-    for (const resource of resources.slice(start, start + SLICE_RESOURCES))
-      decisions.push(approve(decideOne(resource), resource));
+    const slice = resources.slice(start, start + SLICE_RESOURCES);
+    const ruled = slice.map(decideOne);
+    const judged = judge ? await Promise.all(ruled.map((each, index) => judge(each, slice[index]!))) : ruled;
+    // Last: nobody is asked to approve of what is denied.
+    decisions.push(...judged.map((each, index) => approve(each, slice[index]!)));
   }
-  return decisions;
+  return isCurrent() ? decisions : undefined;
 }
 
 export function toDecision(decision: Decision): policyV1.Decision {

@@ -5,6 +5,7 @@ import type { PolicyMetrics } from "../metrics.ts";
 import type { SealedArguments } from "../store/sealed-arguments.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import type { Authority } from "./authority.ts";
+import type { Opa } from "./opa.ts";
 import type { WatchHub } from "./watch.ts";
 
 export interface Dependencies {
@@ -14,6 +15,7 @@ export interface Dependencies {
   readonly accessTokens: AccessTokens;
   readonly sealed: SealedArguments;
   readonly hub: WatchHub;
+  readonly opa: Opa;
   readonly metrics: PolicyMetrics;
   readonly log: Log;
 }

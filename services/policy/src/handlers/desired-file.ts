@@ -12,29 +12,32 @@ import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
 import { readSettings, writeSetting } from "../store/settings.ts";
 import { putFileToken, readTokens, removeTokens } from "../store/tokens.ts";
+import type { Opa } from "./opa.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 
 /** Keeps the tokens, the issuer and the policies of the user's file in force, now and at every change of it. */
 export async function followFile(options: {
   readonly config: PolicyConfig;
   readonly authority: Authority;
+  readonly opa: Opa;
   readonly metrics: PolicyMetrics;
   readonly life: Life;
   readonly log: Log;
 }): Promise<void> {
-  const { config, authority, metrics, life, log } = options;
+  const { config, authority, opa, metrics, life, log } = options;
   const file = config.configFile;
 
   async function apply(desired: DesiredState): Promise<void> {
     const tokens = desired.controlPlane.tokens.map(toWantedToken);
-    const settings = toSettings(desired);
     const policies = toPolicies(desired);
+    const settings = toSettings(desired, await opa.prepare(desired.controlPlane.opa));
     const before = authority.current();
     const state = await authority.apply(async (client) => [
       ...changes("tokens", await replaceTokens(client, tokens)),
       ...changes("settings", await replaceSettings(client, settings)),
       ...changes("policies", await replacePolicies(client, policies, basename(file))),
     ]);
+    opa.settle();
     for (const warning of desired.warnings) log.warn({ warning }, "the configuration file could be better");
     log.info(
       { file, tokens: tokens.length, policies: policies.length, revision: state.revision },
@@ -54,6 +57,7 @@ export async function followFile(options: {
     sections: ["control_plane", "policies", "risk_levels"],
     signal: life.signal,
     apply,
+    fingerprint: () => opa.fingerprint(),
     onProblem: (error) =>
       log.error({ err: error, file }, "the configuration file was not applied; what was in force stays so"),
   });
@@ -86,10 +90,11 @@ function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPla
   return { ...rest, sha256: hashToken(token), expiresAtMs };
 }
 
-function toSettings({ controlPlane, riskLevels }: DesiredState): Settings {
+function toSettings({ controlPlane, riskLevels }: DesiredState, opa: Settings["opa"]): Settings {
   const { oauth } = controlPlane;
   const settings: Settings = {
     riskLevels,
+    opa,
     oauth: oauth.map((each) => ({ ...each, publicUrl: publicUrlOf(controlPlane) })),
   };
   // Without the keys that have no value, as it comes back from the database.
