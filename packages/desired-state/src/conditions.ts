@@ -17,7 +17,7 @@ const DECIMAL_PLACES = 4;
 const list = <T extends z.ZodType>(entry: T) => z.array(entry).min(1, "is empty").max(ENTRIES_MAX);
 /** One value stands for a list of one. */
 const oneOrMore = <T extends z.ZodType>(entry: T) =>
-  z.preprocess((value) => (value === undefined || Array.isArray(value) ? value : [value]), list(entry));
+  z.preprocess((value) => (typeof value === "string" ? [value] : value), list(entry));
 
 const clock = (last: RegExp) => z.string().regex(last, 'has to be a time of the day such as "08:00", in quotes');
 const time = z

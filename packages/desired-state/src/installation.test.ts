@@ -30,7 +30,10 @@ test("a file of servers only: the installation's tokens are known and may use ev
       principals: ["token:default-user", "token:default-admin"],
       actions: ["*"],
       resources: ["*"],
-      requireSandbox: false,
+      description: expect.stringMatching(/own tokens/),
+      tenant: "",
+      conditions: {},
+      cedarText: "",
     },
   ]);
 });

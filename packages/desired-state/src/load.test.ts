@@ -143,7 +143,10 @@ describe("a whole file", () => {
         principals: ["role:developer"],
         actions: ["*"],
         resources: ["files:read_*", "group:demo"],
-        requireSandbox: false,
+        description: "",
+        tenant: "",
+        conditions: {},
+        cedarText: "",
       },
     ]);
   });
@@ -214,16 +217,6 @@ const server = (rest: string) => `groups: [{ id: g }]\nmcp_servers:\n  - { id: a
 const policy = (rest: string) => `policies:\n  - { name: p, ${rest} }`;
 const GOOD_POLICY = `effect: allow, principals: ["*"], actions: ["*"], resources: ["*"]`;
 
-test.each([
-  ["", false],
-  [", conditions: {}", false],
-  [", conditions: { require_sandbox: true }", true],
-  [", conditions: { require_sandbox: 'true' }", true],
-  [", conditions: { require_sandbox: false }", false],
-])("a policy%s requires a sandbox: %s", (conditions, requireSandbox) => {
-  expect(load(policy(`${GOOD_POLICY}${conditions}`)).policies).toMatchObject([{ requireSandbox }]);
-});
-
 test("every section may be left out or be empty", () => {
   expect(load("groups:\n  # - none yet\n")).toMatchObject({
     groups: [],
@@ -264,8 +257,8 @@ describe("mistakes, each with its place", () => {
     ],
     [
       "a later key",
-      policy(`${GOOD_POLICY}, conditions: { environment: prod }`),
-      [expect.stringMatching(/^2:\d+: policies\[0\]\.conditions\.environment is not supported yet; remove it/)],
+      "groups: [{ id: g, connectors: [] }]",
+      [expect.stringMatching(/^1:\d+: groups\[0\]\.connectors is not supported yet; remove it/)],
     ],
     [
       "an unknown type",
@@ -340,13 +333,15 @@ describe("mistakes, each with its place", () => {
     [
       "a bad effect",
       policy(GOOD_POLICY.replace("allow", "permit")),
-      [expect.stringMatching(/^2:24: policies\[0\]\.effect .*"allow"\|"deny"/)],
+      ["2:24: policies[0].effect has to be allow or deny"],
     ],
     ["no principals", policy(GOOD_POLICY.replace('["*"]', "[]")), ["2:43: policies[0].principals is empty"]],
     [
       "a bad principal",
       policy(GOOD_POLICY.replace('["*"]', '["*", "person:x"]')),
-      ["2:49: policies[0].principals[1] has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME"],
+      [
+        "2:49: policies[0].principals[1] has to be *, token:NAME, agent:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME",
+      ],
     ],
     [
       "a bad resource",

@@ -35,7 +35,13 @@ describe("principals", () => {
 
 describe("actions", () => {
   test.each([
-    ["*", { kind: "any" }],
+    ["*", { kind: "mcp" }],
+    ["admin/*", { kind: "admin" }],
+    ["admin/policies/write", { kind: "action", name: "admin/policies/write" }],
+    ["admin/dead-letters/read", { kind: "action", name: "admin/dead-letters/read" }],
+    ["admin/audit/write", REFUSED],
+    ["admin/", REFUSED],
+    ["mcp", REFUSED],
     ["tools/list", { kind: "action", name: "tools/list" }],
     ["tools/call", { kind: "action", name: "tools/call" }],
     ["resources/list", { kind: "action", name: "resources/list" }],

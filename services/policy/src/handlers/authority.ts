@@ -1,6 +1,7 @@
 import { AppError } from "@tollgate/errors";
 import { type Log, type Pool, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
+import { hasAdministrator } from "../domain/administrators.ts";
 import {
   buildState,
   type Changed,
@@ -69,7 +70,7 @@ export async function openAuthority(options: {
     const next = await store({ pool, before, work, log });
     if (next === before) return next;
     state = next;
-    if (next.engine !== before.engine) before.engine.dispose();
+    if (next.engine !== before.engine) before.engine.dispose(next.engine);
     publish();
     return next;
   }
@@ -105,6 +106,7 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
       const since =
         revision === before.revision ? changed : await readChanges(client, { after: before.revision, upTo: next });
       built = buildState(next, await readChanged(client, since ?? PARTS), before);
+      if (changed.length > 0) checkAdministrators(before, built);
       return built;
     });
   } catch (error) {
@@ -114,6 +116,14 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
     // After a lost answer to COMMIT it may be stored all the same; then it holds from the next refresh on.
     throw new AppError("unavailable", "the change could not be stored; it may be repeated", { cause: error });
   }
+}
+
+/** @throws {AppError} failed_precondition, where somebody may administer before the change and nobody after it */
+function checkAdministrators(before: PolicyState, after: PolicyState): void {
+  const nowMs = Date.now();
+  if (hasAdministrator(after, nowMs) || !hasAdministrator(before, nowMs)) return;
+  const advice = "keep a token with the permission admin, and no policy that denies it admin/policies/write";
+  throw new AppError("failed_precondition", `nobody could administer any more: ${advice}`);
 }
 
 const READERS: { readonly [P in Part]: (client: ClientBase) => Promise<PolicyRecords[P]> } = {
