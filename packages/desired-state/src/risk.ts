@@ -2,7 +2,7 @@ import { z } from "zod";
 import { boolean, number } from "./scalars.ts";
 
 /** Those that can demand something of a call beside its policies. */
-export const DEMANDING_RISKS = ["MEDIUM", "HIGH", "CRITICAL"] as const;
+const DEMANDING_RISKS = ["MEDIUM", "HIGH", "CRITICAL"] as const;
 export type DemandingRisk = (typeof DEMANDING_RISKS)[number];
 
 const APPROVALS_MAX = 5;

@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import {
+  type Bus,
   connectBus,
   createCallPublisher,
   createEventPublisher,
@@ -76,14 +77,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const gateway = `g-${randomBytes(5).toString("hex")}`;
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
-  const bus = await connectBus({
-    url: config.natsUrl,
-    name: gateway,
-    prefix: config.busPrefix,
-    log,
-    signal: life.signal,
-  });
-  life.onClose("nats", 5_000, () => bus.drain());
+  const bus = await openBus(config, { gateway, life, log });
   ops.checks.set("nats", () => bus.problem());
 
   const metadata = serviceMetadata(config.serviceKey);
@@ -123,23 +117,10 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const affinities = await openAffinities({ bus, signal: life.signal, log });
   const newSessionId = () => randomBytes(18).toString("base64url");
   const sealers = createSealers(config.serviceKey);
-  const toSession = (session: string, frame: string): void => {
-    publishToSession(bus, session, randomUUID(), frame).catch((error: unknown) =>
-      log.error({ err: error, session }, "a session could not be told"),
-    );
-  };
-  const reached = { publicUrl: publicUrlOf(config), toSession, stopping: life.signal };
-  const approvals = createApprovals({
-    bus,
-    client: clients.policy,
-    metadata,
-    events,
-    refuse,
-    sealers,
-    ...reached,
-    log,
-  });
-  tellExpired({ client: clients.policy, metadata, events, life, log });
+  const toSession = sessionTeller(bus, log);
+  const asking = { bus, client: clients.policy, metadata, events, refuse, sealers, life, log };
+  const approvals = createApprovals({ ...asking, publicUrl: publicUrlOf(config), toSession, stopping: life.signal });
+  tellExpired(asking);
   const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
   const mcp = createMcp({ ...around, affinities, approvals, newSessionId });
 
@@ -160,6 +141,15 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   log.info({ gateway, httpPort }, "listening");
   if (config.welcomeFile !== "") process.stdout.write(await readFile(config.welcomeFile, "utf8"));
   return { httpPort, close: () => life.close() };
+}
+
+async function openBus(
+  { natsUrl: url, busPrefix: prefix }: GatewayConfig,
+  { gateway: name, life, log }: { gateway: string; life: Life; log: Log },
+): Promise<Bus> {
+  const bus = await connectBus({ url, name, prefix, log, signal: life.signal });
+  life.onClose("nats", 5_000, () => bus.drain());
+  return bus;
 }
 
 type Transport = Omit<McpTransportOptions, "resource" | "allowedOrigins" | "bodyMaxBytes"> & { channels: Channels };
@@ -251,4 +241,13 @@ function observeCalls(metrics: Metrics, admission: Admission) {
 function publicUrlOf(config: GatewayConfig): string {
   const scheme = config.tlsCertFile === "" ? "http" : "https";
   return config.publicUrl || `${scheme}://${config.host}:${config.httpPort}`;
+}
+
+/** Says something to a session, wherever its stream is open. */
+function sessionTeller(bus: Bus, log: Log): (session: string, frame: string) => void {
+  return (session, frame) => {
+    publishToSession(bus, session, randomUUID(), frame).catch((error: unknown) =>
+      log.error({ err: error, session }, "a session could not be told"),
+    );
+  };
 }

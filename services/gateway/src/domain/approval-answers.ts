@@ -8,7 +8,7 @@ const PERMISSION_DENIED = -32_003;
 const JUSTIFICATION_MAX_CHARS = 2_000;
 
 /** Of what a client may send beside its call; the gateway's own. */
-export const JUSTIFICATION_KEY = "tollgate/justification";
+const JUSTIFICATION_KEY = "tollgate/justification";
 const FORM_KEY = "justification";
 const PAGE_KEY = "approval";
 
@@ -64,7 +64,7 @@ export function readResponses(given: unknown): { readonly justification: string;
     (each) => typeof each === "object" && each !== null,
   );
   const content = responses[FORM_KEY]?.content as { justification?: unknown } | null | undefined;
-  const declined = answers.some((each) => each!.action !== "accept");
+  const declined = answers.some((each) => each.action !== "accept");
   const justification = content?.justification;
   return { justification: !declined && typeof justification === "string" ? justification.trim() : "", declined };
 }

@@ -7,6 +7,7 @@ import type { FastifyRequest } from "fastify";
 import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import type { Server } from "../domain/catalogue.ts";
+import type { Approvals } from "./approvals.ts";
 import type { Callers } from "./callers.ts";
 import type { Session } from "./legacy-sessions.ts";
 import type { Refuse } from "./refusals.ts";
@@ -21,6 +22,7 @@ export interface ApiOptions {
   readonly sessions: SessionStore<Session>;
   readonly policy: Policy;
   readonly registry: Registry;
+  readonly approvals: Approvals;
   readonly clients: {
     readonly policy: policyV1.PolicyServiceClient;
     readonly registry: registryV1.RegistryServiceClient;

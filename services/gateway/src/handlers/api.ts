@@ -10,6 +10,7 @@ import { AppError, httpStatus, toAppError, toProblem } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
+import { registerApprovals } from "./api-approvals.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
 import { registerHealth } from "./api-health.ts";
@@ -39,6 +40,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     await api.register((guarded, _options, done) => {
       guardApi(guarded, options);
       registerCatalogue(guarded, options);
+      registerApprovals(guarded, options);
       registerHealth(guarded, options);
       registerPolicies(guarded, options);
       registerWhatIf(guarded, options);

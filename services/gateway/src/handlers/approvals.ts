@@ -154,7 +154,7 @@ export function createApprovals(options: {
       publishDecided(bus, { approval: id });
       return approval;
     },
-    noteLetIn: tell.criticalLetIn,
+    noteLetIn: (facts) => tell.criticalLetIn(facts),
   };
 }
 

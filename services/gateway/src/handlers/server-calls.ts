@@ -17,7 +17,7 @@ import type { Item } from "../domain/catalogue.ts";
 import { argumentsOf } from "../domain/call-arguments.ts";
 import { checkParamHeaders, type Refusal } from "../domain/http-checks.ts";
 import { allowedOf, fallbacksOf, keepsResults } from "../domain/fallbacks.ts";
-import { createInputSchemas, type InputSchemas } from "../domain/input-schemas.ts";
+import { createInputSchemas, type InputSchemas } from "./input-schemas.ts";
 import { findTarget, type Target } from "../domain/targets.ts";
 import type { Admission } from "./admission.ts";
 import type { Affinities } from "./affinities.ts";

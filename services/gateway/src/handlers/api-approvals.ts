@@ -1,0 +1,131 @@
+import { AppError } from "@tollgate/errors";
+import { callUnary } from "@tollgate/service";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { subjectOf } from "../domain/targets.ts";
+import { createInputSchemas } from "./input-schemas.ts";
+import { mayDo } from "./api-access.ts";
+import { type ApiOptions, serverOf, TIMEOUT_MS } from "./api-options.ts";
+import * as schema from "./api-approvals-schemas.ts";
+import { decide } from "./decisions.ts";
+
+const WORDS = {
+  approve: "Approve of a call; the last one needed gives the access",
+  deny: "Deny a call: it stays denied until the request would have lapsed",
+  revoke: "Take an approval back; returns when no gateway lets the call in any more",
+} as const;
+const tags = ["approvals"];
+
+/** The inbox of those who approve; callers see their own requests. */
+export function registerApprovals(app: FastifyInstance, options: ApiOptions): void {
+  const api = app.withTypeProvider<ZodTypeProvider>();
+  const { clients, metadata, policy, approvals } = options;
+  const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
+  const mayRead = (request: FastifyRequest) => mayDo(policy, request, "admin/approvals/read");
+  const summary = (text: string) => ({ tags, summary: text });
+
+  api.get(
+    "/api/v1/approvals",
+    {
+      config: { action: "own" },
+      schema: {
+        ...summary("Requests for approval, what has changed last first; without admin/approvals/read one's own"),
+        querystring: schema.approvalQuery,
+        response: { 200: schema.approvals },
+      },
+    },
+    async (request) => {
+      const { status = "", tenant = "", principal = "", limit, cursor = "" } = request.query;
+      const { tenant: ownTenant, id } = request.caller!.principal;
+      const whose = (await mayRead(request)) ? { tenant, principal } : { tenant: ownTenant, principal: id };
+      const asked = { ...whose, status, pageSize: limit, cursor };
+      const page = await callUnary(clients.policy.listApprovals.bind(clients.policy), asked, unary);
+      const nextCursor = page.nextCursor === "" ? null : page.nextCursor;
+      return { items: page.approvals.map(schema.toSummary), nextCursor };
+    },
+  );
+  api.get(
+    "/api/v1/approvals/:id",
+    {
+      config: { action: "own" },
+      schema: {
+        ...summary("One request, with the call's arguments"),
+        params: schema.approvalId,
+        response: { 200: schema.approval },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const answer = await callUnary(clients.policy.getApproval.bind(clients.policy), { id }, unary);
+      const { tenant, id: own } = request.caller!.principal;
+      const approval = answer.approval!;
+      // Another's is not there at all.
+      if (!((approval.tenant === tenant && approval.principal === own) || (await mayRead(request))))
+        throw new AppError("not_found", "there is no such approval");
+      return schema.toApproval(approval);
+    },
+  );
+  api.post(
+    "/api/v1/approvals",
+    {
+      config: { action: "own" },
+      schema: {
+        ...summary("Ask for an approval before the call, or say why it is needed"),
+        body: schema.approvalBody,
+        response: { 201: schema.approval },
+      },
+    },
+    async (request, reply) => {
+      const approval = await requestApproval(request, request.body, options);
+      return reply.code(201).send(approval);
+    },
+  );
+  for (const decision of ["approve", "deny", "revoke"] as const) {
+    api.post(
+      `/api/v1/approvals/:id/${decision}`,
+      {
+        config: { action: "admin/approvals/decide" },
+        schema: {
+          ...summary(WORDS[decision]),
+          params: schema.approvalId,
+          body: schema.wordBody,
+          response: { 200: schema.approvals.shape.items.element },
+        },
+      },
+      async (request) => {
+        const { reason } = request.body;
+        const word = { decision, reason, by: request.caller!.principal };
+        return schema.toSummary(await approvals.decide(request.params.id, word));
+      },
+    );
+  }
+}
+
+type Body = ReturnType<typeof schema.approvalBody.parse>;
+
+/** Only for a call that nothing but the approval is missing of. */
+async function requestApproval(
+  { caller }: FastifyRequest,
+  { server: id, tool, arguments: given, justification }: Body,
+  { policy, registry, approvals, refuse }: ApiOptions,
+): Promise<ReturnType<typeof schema.toApproval>> {
+  const server = serverOf(registry, id);
+  const item = server.items.tool.get(tool);
+  if (!server.info.enabled || item === undefined) throw new AppError("not_found", `${id} has no tool of this name`);
+  const subject = subjectOf(server, tool);
+  const callArguments = JSON.stringify(given);
+  const asked = { subjects: [subject], callArguments: () => callArguments };
+  const { principal, rulings } = await decide(policy, caller!, "tools/call", asked);
+  const { decision, approvalsNeeded } = rulings[0]!;
+  if (decision.allow) throw new AppError("failed_precondition", `the call needs no approval: ${decision.reason}`);
+  if (approvalsNeeded === 0) {
+    const { id: who, tenant, team } = principal;
+    const of = { group: subject.group, server: id, tool, method: "tools/call", decision, address: caller!.address };
+    refuse({ principal: who, tenant, team, client: "", ...of, code: "denied", reason: decision.reason });
+    throw new AppError("permission_denied", `${id}:${tool}: ${decision.reason}`);
+  }
+  const problem = createInputSchemas().check(item.definition, given);
+  if (problem) throw new AppError("invalid_argument", problem.reason, { details: { errors: problem.errors } });
+  const approval = await approvals.request({ principal, subject, callArguments, justification });
+  return schema.toApproval({ ...approval, arguments: callArguments });
+}
