@@ -1,6 +1,7 @@
 export { type DesiredAgent, type DesiredCertificate, PERMISSION_PATTERN } from "./auth.ts";
 export { followDesiredState } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
+export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";
 export { loadDesiredState } from "./load.ts";
 export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";

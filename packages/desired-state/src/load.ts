@@ -104,6 +104,7 @@ function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warning
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
     riskLevels: toRiskLevels(parsed.risk_levels),
     policies: parsed.policies,
+    limits: parsed.limits,
   };
 }
 

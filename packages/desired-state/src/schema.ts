@@ -2,6 +2,7 @@ import { NAME_PATTERN, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { CONDITIONS_KEYS } from "./conditions.ts";
 import { AUTH_KEYS, authSchema } from "./auth.ts";
+import { LIMIT_KEYS, limitSchema } from "./limits.ts";
 import { publicUrlSchema } from "./oauth.ts";
 import { OPA_KEYS, opaSchema } from "./opa.ts";
 import { policySchema, policyShape } from "./policies.ts";
@@ -18,6 +19,8 @@ const TEXT_MAX_CHARS = 32_768;
 const NAME_MAX_CHARS = 200;
 const LIST_MAX = 256;
 const ENTRIES_MAX = 10_000;
+/** Each is looked at for every decision that is not remembered. */
+const LIMITS_MAX = 200;
 const DAY_SECONDS = 86_400;
 
 const text = z.string().min(1, "is empty").max(TEXT_MAX_CHARS);
@@ -89,6 +92,7 @@ export const fileSchema = z.strictObject({
   mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
   policies: z.array(policySchema).max(ENTRIES_MAX).default([]),
   risk_levels: riskLevelsSchema.prefault({}),
+  limits: z.array(limitSchema).max(LIMITS_MAX).default([]),
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
 
@@ -111,6 +115,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   policies: Object.keys(policyShape.shape),
   ...CONDITIONS_KEYS,
   ...RISK_KEYS,
+  ...LIMIT_KEYS,
 };
 
 /** Keys that the format has a place for and this version does nothing with: never ignored in silence. */

@@ -2,6 +2,7 @@ import type { Risk } from "@tollgate/contracts";
 import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
 import type { DesiredOauth } from "./oauth.ts";
 import type { DesiredOpa } from "./opa.ts";
+import type { DesiredLimit } from "./limits.ts";
 import type { DesiredRiskLevels } from "./risk.ts";
 import type { DesiredPolicy } from "./policies.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
@@ -15,6 +16,7 @@ export const SECTIONS = [
   "mcp_servers",
   "policies",
   "risk_levels",
+  "limits",
 ] as const;
 export type Section = (typeof SECTIONS)[number];
 
@@ -121,6 +123,7 @@ export interface DesiredState {
   readonly servers: readonly DesiredServer[];
   readonly policies: readonly DesiredPolicy[];
   readonly riskLevels: DesiredRiskLevels;
+  readonly limits: readonly DesiredLimit[];
   /** What is allowed but unwise, each with its place; for the log. */
   readonly warnings: readonly string[];
 }
