@@ -5,7 +5,11 @@ import type { RunningPolicy } from "./running-policy.ts";
  * A gateway's side of the lease: counts it from when it asked, and drops what it holds before it answers. What it is
  * told not to do shows what policy does about gateways that hang or vanish.
  */
-export function watchAs(policy: RunningPolicy, name: string, options: { answers?: boolean } = {}) {
+export function watchAs(
+  policy: Pick<RunningPolicy, "client" | "metadata">,
+  name: string,
+  options: { answers?: boolean } = {},
+) {
   const stream = policy.client.watch(policy.metadata);
   const messages: policyV1.WatchResponse[] = [];
   const asked = new Map<bigint, number>();
