@@ -54,23 +54,28 @@ const ADDRESSES = ["10.1.2.3", "192.0.2.7", undefined];
 
 type Recorded = CallEvent | RefusalEvent;
 
-/** Each caller at each server from each address, at hours all over the week, as `team` has decided. */
-const recorded: Recorded[] = CALLERS.flatMap((caller, who) =>
+/** Each caller at each server from each address, at hours all over the week. */
+const moments = CALLERS.flatMap((caller, who) =>
   SERVERS.flatMap((server, where) =>
     ADDRESSES.flatMap((address, from) =>
-      Array.from({ length: 42 }, (_each, n): Recorded => {
-        const at = MONDAY_MS + ((n * 4 + who * 5 + where * 3 + from) % 168) * HOUR_MS + n * 1_000;
-        const facts = { ...caller, ...server, ...(address === undefined ? {} : { address }), tool: `tool_${n % 3}` };
-        const allow = caller.roles?.includes("developer") === true && server.server !== "database";
-        const reason = allow ? "allowed by policy team" : `no policy allows tools/call on ${server.server}:x`;
-        const decision = { allow, policies: allow ? ["team"] : [], revision: 1, reason };
-        const of = { ...facts, tenant: "acme", group: "demo", decision, id: newCallId(at) };
-        if (allow) return callEvent({ ...of, acceptedAt: at });
-        return refusalEvent({ ...of, endedAt: at, reason });
-      }),
+      Array.from({ length: 42 }, (_each, n) => ({
+        at: MONDAY_MS + ((n * 4 + who * 5 + where * 3 + from) % 168) * HOUR_MS + n * 1_000,
+        facts: { ...caller, ...server, ...(address === undefined ? {} : { address }), tool: `tool_${n % 3}` },
+      })),
     ),
   ),
 );
+
+/** As `team` has decided. Ids are made in the order of time. */
+const recorded = moments
+  .toSorted((one, other) => one.at - other.at)
+  .map(({ at, facts }): Recorded => {
+    const allow = facts.roles?.includes("developer") === true && facts.server !== "database";
+    const reason = allow ? "allowed by policy team" : `no policy allows tools/call on ${facts.server}:${facts.tool}`;
+    const decision = { allow, policies: allow ? ["team"] : [], revision: 1, reason };
+    const of = { ...facts, tenant: "acme", group: "demo", decision, id: newCallId(at) };
+    return allow ? callEvent({ ...of, acceptedAt: at }) : refusalEvent({ ...of, endedAt: at, reason });
+  });
 const timeOf = (event: Recorded) => (event.kind === "call" ? event.acceptedAt : event.endedAt);
 const allowed = recorded.filter(({ decision }) => decision!.allow);
 
@@ -269,7 +274,7 @@ test("calls that were made through the gate are among what is recorded", async (
   const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token: system.token });
   const call = (name: string) => client.request("tools/call", { name, arguments: {} });
   await eventually(async () => expect((await call("fixture__echo")).last.result).toBeDefined());
-  for (let n = 0; n < 20; n++) await call(n % 2 === 0 ? "fixture__echo" : "fixture__add");
+  for (let n = 0; n < 20; n++) await call(n % 2 === 0 ? "fixture__echo" : "fixture__tally");
   const stop = { id: "stop", effect: "deny", principals: ["token:caller"], actions: ["*"], resources: ["*:echo"] };
   await eventually(async () => {
     const body = { from, to: Date.now() + 1_000, proposed: [{ ...stop, conditions: { environment: "production" } }] };
