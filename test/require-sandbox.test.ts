@@ -87,9 +87,9 @@ describe("a policy that allows in a sandbox only", () => {
 
 test("one that denies outside holds when its change returns, for what is outside", async () => {
   const body = { effect: "deny", principals: ["*"], actions: ["tools/call"], resources: ["*"] };
-  const put = await api("PUT", "/policies/no-bare", { ...body, conditions: { requireSandbox: true } });
+  const put = await api("PUT", "/policies/no-bare", { ...body, conditions: { require_sandbox: true } });
   expect(put).toMatchObject({
-    conditions: { requireSandbox: true },
+    conditions: { require_sandbox: true },
     cedar: expect.stringContaining("!resource.sandboxed"),
   });
   expect(await call("bare", careless())).toMatchObject({
