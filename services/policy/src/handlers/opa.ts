@@ -9,7 +9,8 @@ import type { OpaEngine } from "../clients/opa-engine.ts";
 import { openOpaRest } from "../clients/opa-rest.ts";
 import { openOpaWasm } from "../clients/opa-wasm.ts";
 import type { Target } from "../domain/cedar-question.ts";
-import { callerOf, type Decision, type Question } from "../domain/decision.ts";
+import type { Decision, Question } from "../domain/decision.ts";
+import { callerOf } from "../domain/principal.ts";
 import {
   awaitsArguments,
   combineOpaAnswers,
