@@ -46,6 +46,7 @@ export {
 export {
   progressTokenOf,
   removeParams,
+  repeatedArgument,
   resultItems,
   resultMember,
   rewriteProgress,
