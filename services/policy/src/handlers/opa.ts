@@ -21,6 +21,7 @@ import {
   undecided,
   withOpaAnswer,
 } from "../domain/opa.ts";
+import type { PolicyState } from "../domain/state.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 
 const WASM_MAX_BYTES = 32 * 1024 * 1024;
@@ -37,10 +38,9 @@ export interface Opa {
   /** A text that changes with the file of the compiled policy. */
   fingerprint(): Promise<string>;
   /** What becomes of the policies' decisions, of which some may be asked about; undefined where none are. */
-  judgeFor(state: JudgedState, question: Question): Judge | undefined;
+  judgeFor(state: PolicyState, question: Question): Judge | undefined;
 }
 
-type JudgedState = Parameters<typeof callerOf>[0];
 type Judge = (decision: Decision, target: Target) => Promise<Decision>;
 
 /** What answers under some settings. */
