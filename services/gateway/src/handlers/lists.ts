@@ -15,7 +15,7 @@ export interface Lists {
   seen(list: List, context: McpContext): Promise<string>;
 }
 
-/** What the caller may use. A page is kept for as long as neither catalogue nor policies change. */
+/** What the caller may use. A page is kept for as long as what it holds does not change. */
 export function createLists({ policy, registry }: { policy: Policy; registry: Registry }): Lists {
   const pages = new Map<string, string>();
 
@@ -26,12 +26,14 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     const items = servers.flatMap((server) => (isReady(server) ? [...server.items[list.kind].values()] : []));
     const { principal, rulings } = await decide(policy, context, list.action, { subjects: items });
     const whose = [principalKey(principal), scope.group ?? "", scope.server ?? "", list.member];
-    const key = [...whose, offset, era, catalogue.revision, policy.revision].join("\n");
+    // What one sees may vary by the time and by the address, while the revisions stay.
+    const allowed = rulings.map(({ decision }) => (decision.allow ? "1" : "0")).join("");
+    const key = [...whose, offset, era, catalogue.revision, policy.revision, allowed].join("\n");
     const known = pages.get(key);
     if (known !== undefined) return known;
     const result = listResult({
       member: list.member,
-      items: items.filter((_item: Item, i) => rulings[i]!.decision.allow),
+      items: items.filter((_item: Item, i) => allowed[i] === "1"),
       prefixed: scope.server === undefined,
       unavailable: servers.filter((server) => !isReady(server)),
       offset,

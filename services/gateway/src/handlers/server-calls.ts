@@ -109,8 +109,8 @@ export function createServerCalls(options: {
     const others = fallbacksOf(catalogue, target, frame).filter((other) => !misfitOf(other, frame, inputSchemas));
     const { principal, rulings } = await decide(policy, context, target.action, {
       subjects: [target.subject, ...others],
-      // What goes on with a task was decided on when it began.
-      ...(frame.method.startsWith("tasks/") ? {} : { callArguments: () => argumentsOf(frame) }),
+      // A task was decided on when it began; a completion is there before the arguments are.
+      ...(frame.method === target.action ? { callArguments: () => argumentsOf(frame) } : {}),
     });
     // It may have been ended since it was found.
     if (client.session !== undefined && policy.hasEnded(client.session))
@@ -266,7 +266,7 @@ function factsOf(options: {
 }): AskedFacts {
   const { principal, address, target, frame, client, decision } = options;
   const { group, server, name: tool, environment, risk, sandboxed } = target.subject;
-  const { id, tenant, team, roles, credential, amr, acr } = principal;
+  const { id, tenant, team, roles, credential, amr, acr, authenticatedAtMs } = principal;
   return {
     principal: id,
     tenant,
@@ -285,5 +285,6 @@ function factsOf(options: {
     ...(sandboxed ? { sandboxed } : {}),
     ...(amr.length === 0 ? {} : { amr }),
     ...(acr === "" ? {} : { acr }),
+    ...(authenticatedAtMs === 0n ? {} : { signedInAt: Number(authenticatedAtMs) }),
   };
 }
