@@ -36,6 +36,8 @@ export interface DecisionFacts {
   /** How the user has signed in. */
   readonly amr?: readonly string[];
   readonly acr?: string;
+  /** Unix milliseconds at which the user has signed in. */
+  readonly signedInAt?: number;
   /** What proved who it is: the token's or certificate's name, or the issuer. */
   readonly credential?: string;
 }

@@ -17,9 +17,27 @@ export function isDecided(event: AuditEvent): event is DecidedEvent {
 export function toRecordedCall(event: DecidedEvent): policyV1.RecordedCall | undefined {
   const action = actionOf(event);
   if (action === undefined) return undefined;
-  const { principal, tenant, team = "", roles = [], credential = principal, amr = [], acr = "", address = "" } = event;
-  const { group = "", server, tool = "", sandboxed = false, environment = "", risk = "" } = event;
-  const who = { id: principal, tenant, team, roles: [...roles], credential, amr: [...amr], acr };
+  const {
+    principal,
+    tenant,
+    team = "",
+    roles = [],
+    credential = principal,
+    amr = [],
+    acr = "",
+    signedInAt = 0,
+  } = event;
+  const { address = "", group = "", server, tool = "", sandboxed = false, environment = "", risk = "" } = event;
+  const who = {
+    id: principal,
+    tenant,
+    team,
+    roles: [...roles],
+    credential,
+    amr: [...amr],
+    acr,
+    authenticatedAtMs: BigInt(signedInAt),
+  };
   return {
     id: event.id,
     question: {
