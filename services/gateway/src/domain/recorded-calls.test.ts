@@ -76,22 +76,31 @@ describe("what was recorded", () => {
 describe("the difference of", () => {
   const now = (fields: Partial<policyV1.Decision>) => policyV1.Decision.fromPartial(fields);
   const call = callEvent();
+  const refusedAs = (reason: string) => ({ ...refused, decision: { ...decision, reason } });
+  const waiting = refusedAs("allowed by policy p, but 2 people have to approve of it first");
+  const SOME = { allow: true, variesByArguments: true };
   const kindOf = (event: object, said: Partial<policyV1.Decision>) =>
     differenceOf(event as Parameters<typeof differenceOf>[0], now(said))?.kind;
 
   test.each<[string, object, Partial<policyV1.Decision>, string | undefined]>([
     ["an allowed call, still allowed by others", call, { allow: true, policyIds: ["other"] }, undefined],
     ["an allowed call, denied", call, { allow: false }, "changed"],
-    ["an allowed call, allowed with some arguments", call, { allow: true, variesByArguments: true }, "undetermined"],
+    ["an allowed call, allowed with some arguments", call, SOME, "undetermined"],
     ["an allowed call, denied with any arguments", call, { allow: false, variesByArguments: true }, "changed"],
     ["a refusal, still refused", refused, { allow: false }, undefined],
     ["a refusal, allowed", refused, { allow: true }, "changed"],
-    ["a refusal, allowed with some arguments", refused, { allow: true, variesByArguments: true }, "undetermined"],
+    ["a refusal, allowed with some arguments", refused, SOME, "undetermined"],
+    ["a refusal for want of approvals, allowed", waiting, { allow: true }, undefined],
+    ["a refusal for want of approvals, allowed with some arguments", waiting, SOME, undefined],
+    ["a refusal for want of approvals, denied", waiting, { allow: false }, undefined],
+    ["a refusal by OPA, allowed", refusedAs("denied by OPA: not today"), { allow: true }, undefined],
     [
-      "a refusal for want of approvals, allowed",
-      { ...refused, decision: { ...decision, policies: ["p"], reason: "has to be approved by 1 other" } },
+      "a refusal that was no policy's, allowed",
+      refusedAs("could not be decided, so it is denied"),
       { allow: true },
       "undetermined",
     ],
+    ["a refusal that was no policy's, denied", refusedAs("the token is not known"), { allow: false }, undefined],
+    ["a refusal by policies, allowed", refusedAs("denied by policies a, b"), { allow: true }, "changed"],
   ])("%s", (_what, event, said, kind) => expect(kindOf(event, said)).toBe(kind));
 });

@@ -94,15 +94,21 @@ export interface Difference {
   readonly now: Verdict;
 }
 
-/** How policy says that policies alone have decided. Other refusals may outlive any change of policies. */
-const BY_POLICIES = /^(?:allowed by|denied by|no policy allows) /;
+/** What policies said then, in the words of policy; undefined where it is not known. People and OPA come after them. */
+function saidByPolicies({ allow, reason }: Decision): boolean | undefined {
+  if (allow || /^(?:allowed|denied by OPA)\b/.test(reason)) return true;
+  return /^(?:denied by polic|no policy allows )/.test(reason) ? false : undefined;
+}
 
-/** What is recorded, beside what a proposal says of it; undefined where that is the same. */
+/** What is recorded, beside what a proposal says of it; undefined where nothing would have been otherwise. */
 export function differenceOf(event: DecidedEvent, now: policyV1.Decision): Difference | undefined {
   const { decision: was } = event;
+  const said = saidByPolicies(was);
   const isOpen = now.allow && now.variesByArguments;
-  if (!isOpen && was.allow === now.allow) return undefined;
-  const isOwn = was.allow || BY_POLICIES.test(was.reason);
+  // What was refused for want of more than policies is refused whatever they say.
+  const isRefusedAnyway = !was.allow && (said === true || !now.allow);
+  if (isRefusedAnyway || (said === now.allow && !isOpen)) return undefined;
+  const isOwn = said !== undefined;
   return {
     kind: isOpen || !isOwn ? "undetermined" : "changed",
     id: event.id,
