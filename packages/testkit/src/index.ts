@@ -2,6 +2,7 @@ export { bubblewrapProgram } from "./bubblewrap.ts";
 export { type CertificateNames, createAuthority, type TestAuthority, type TestCertificate } from "./certificates.ts";
 export { eventually } from "./eventually.ts";
 export { fixtureServer } from "./fixture.ts";
+export { type HttpConnection, openHttpConnection } from "./http-connection.ts";
 export { createInfrastructure, type Infrastructure, useInfrastructure } from "./infrastructure.ts";
 export { type Call, type Latency, measureClosedLoop, measureOpenLoop, measureSerial, type Throughput } from "./load.ts";
 export { legacyClient, type McpClientOptions, type McpReply, modernClient, postMcp } from "./mcp-client.ts";

@@ -3,9 +3,8 @@ import { writeFile } from "node:fs/promises";
 import { createServer, connect, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 import { policyV1 } from "@tollgate/contracts";
-import { freePort } from "@tollgate/embedded";
 import { callUnary, type Life, openGrpcClient, serviceMetadata } from "@tollgate/service";
-import { type Infrastructure, startService } from "@tollgate/testkit";
+import { eventually, type Infrastructure, startService } from "@tollgate/testkit";
 import { ADMIN_TOKEN, DEV_TOKEN, FILE } from "./running-policy.ts";
 
 /** A policy service as a process of its own, which can be killed and suspended. */
@@ -14,19 +13,23 @@ export async function startPolicyProcess(
   options: { readonly folder: string; readonly databaseUrl: string; readonly life: Life; readonly grpcPort?: number },
 ) {
   const { folder, databaseUrl, life } = options;
-  const grpcPort = options.grpcPort ?? (await freePort());
   const file = join(folder, "tollgate.yaml");
   await writeFile(file, FILE);
   const started = await startService("policy", {
     PATH: process.env["PATH"] ?? "",
     TOLLGATE_LOG_LEVEL: "debug",
     TOLLGATE_SERVICE_KEY: infra.serviceKey,
-    TOLLGATE_HTTP_PORT: String(await freePort()),
-    TOLLGATE_GRPC_PORT: String(grpcPort),
+    TOLLGATE_HTTP_PORT: "0",
+    TOLLGATE_GRPC_PORT: String(options.grpcPort ?? 0),
     TOLLGATE_DATABASE_URL: databaseUrl,
     TOLLGATE_CONFIG_FILE: file,
     DEV_TOKEN,
     ADMIN_TOKEN,
+  });
+  const grpcPort = await eventually(() => {
+    const [, port] = /"grpcPort":(\d+)/.exec(started.output()) ?? [];
+    if (port === undefined) throw new Error("it has not said where it listens");
+    return Number(port);
   });
   const address = `127.0.0.1:${grpcPort}`;
   const client = openGrpcClient(policyV1.PolicyServiceClient, { address, name: "policy", life });

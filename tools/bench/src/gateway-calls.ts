@@ -1,5 +1,4 @@
-import { type HttpConnection, openHttpConnection } from "./http-connection.ts";
-import type { Call } from "@tollgate/testkit";
+import { type Call, type HttpConnection, openHttpConnection } from "@tollgate/testkit";
 import type { MeasuredSystem } from "./system.ts";
 
 const META = '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}';

@@ -1,11 +1,11 @@
 import { connect, type Socket } from "node:net";
 
 /**
- * One kept-alive HTTP/1.1 connection that sends prepared requests, one at a time. The load generator shares the two
- * cores with what it measures, so it does no more than is needed to check each reply.
+ * One kept-alive HTTP/1.1 connection that sends prepared requests, one at a time. A load generator shares the machine
+ * with what it measures, so this does no more than is needed to check each reply.
  */
 export interface HttpConnection {
-  /** Resolves with the body. @throws {Error} on any status but 200 */
+  /** Resolves with the body. @throws {Error} `HTTP <status>: …` on any status but 200 */
   post(body: string): Promise<string>;
   close(): void;
 }
