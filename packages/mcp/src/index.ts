@@ -46,7 +46,6 @@ export {
 export {
   progressTokenOf,
   removeParams,
-  repeatedArgument,
   resultItems,
   resultMember,
   rewriteProgress,

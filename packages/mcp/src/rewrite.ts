@@ -3,7 +3,6 @@ import {
   type Edit,
   elementSpans,
   findMembers,
-  findRepeated,
   insertMembers,
   type Path,
   removeMembers,
@@ -31,13 +30,6 @@ export function setParam(frame: Frame, path: Path, value: string): Rewritten {
   const text = JSON.stringify(value);
   if (span && frame.text.slice(span.start, span.end) === text) return { ok: true, text: frame.text };
   return { ok: true, text: splice(frame.text, [{ ...span!, text }]) };
-}
-
-/** An argument that is given more than once, at whatever depth. What decides by arguments must not look at one of two. */
-export function repeatedArgument({ text, members }: Frame): string | undefined {
-  const params = members.spans["params"];
-  const span = params && findMembers(text, params.start, ["arguments"])?.spans["arguments"];
-  return span && findRepeated(text, span);
 }
 
 /** A request without these members of `params`. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { changeStrings, elementSpans, findMembers, findRepeated, insertMembers, splice } from "./spans.ts";
+import { changeStrings, elementSpans, findMembers, insertMembers, splice } from "./spans.ts";
 
 const blanks = fc.stringMatching(/^[ \t\r\n]{0,3}$/);
 
@@ -51,39 +51,6 @@ describe("findMembers", () => {
   test("finds nothing where no object begins", () => {
     expect(findMembers("[1]", 0, ["a"])).toBeUndefined();
     expect(findMembers('"{}"', 0, ["a"])).toBeUndefined();
-  });
-});
-
-describe("a member that is there twice", () => {
-  const repeated = (text: string) => findRepeated(text, { start: 0, end: text.length });
-
-  test.each([
-    ['{"a":1,"a":2}', "a"],
-    ['{"a":1,"A":2}', "A"],
-    ['{"a":1,"\\u0061":2}', "a"],
-    ['{"x":[{"b":1},{"c":{"d":"}","e":0,"d" : 1}}]}', "d"],
-    ['{"a":{"b":1},"b":{"a":{}},"c":[{"b":1},{"b":1}]}', undefined],
-    ['{"a":"a","b":["a","a","\\"a\\":"]}', undefined],
-    ["[]", undefined],
-    ['"a"', undefined],
-  ])("%s: %s", (text, expected) => {
-    expect(repeated(text)).toBe(expected);
-  });
-
-  test("is found wherever it is put, and never where there is none", () => {
-    fc.assert(
-      fc.property(anyText, fc.string({ minLength: 1 }), ({ value, text }, key) => {
-        const folded = (each: unknown): boolean =>
-          typeof each === "object" &&
-          each !== null &&
-          ((!Array.isArray(each) &&
-            new Set(Object.keys(each).map((k) => k.toLowerCase())).size < Object.keys(each).length) ||
-            Object.values(each).some(folded));
-        if (!folded(value)) expect(repeated(text)).toBeUndefined();
-        const member = JSON.stringify(key);
-        expect(repeated(`[${text},{${member}:${text},${member}:1}]`)).toBeDefined();
-      }),
-    );
   });
 });
 

@@ -25,7 +25,6 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const COMMA = 0x2c;
-const COLON = 0x3a;
 
 /** Finds the wanted members of the object that begins at `at`, or undefined when no object begins there. */
 export function findMembers(text: string, at: number, wanted: readonly string[]): Members | undefined {
@@ -146,32 +145,6 @@ function skipScalar(text: string, at: number): number {
     i += 1;
   }
   return i;
-}
-
-/**
- * A member that an object somewhere in this part of the text has twice, in whatever letters: parsers differ in which one
- * they take, so what was looked at may not be what is used.
- */
-export function findRepeated(text: string, { start, end }: Span): string | undefined {
-  /** The members of each object that is open; of a list none. */
-  const open: (Set<string> | undefined)[] = [];
-  for (let i = start; i < end; i++) {
-    const c = text.charCodeAt(i);
-    if (c === OPEN_BRACE) open.push(new Set());
-    else if (c === OPEN_BRACKET) open.push(undefined);
-    else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) open.pop();
-    else if (c === QUOTE) {
-      const after = skipString(text, i);
-      if (text.charCodeAt(skipBlanks(text, after)) === COLON) {
-        const name = keyOf(text, i, after);
-        const members = open.at(-1);
-        if (members?.has(name.toLowerCase())) return name;
-        members?.add(name.toLowerCase());
-      }
-      i = after - 1;
-    }
-  }
-  return undefined;
 }
 
 /** Where the elements of the array stand that begins at `at`; none when no array begins there. */

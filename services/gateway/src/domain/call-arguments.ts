@@ -14,10 +14,8 @@ const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],]|-?\d[\d.eE+-]*/g;
  * @throws {AppError} `payload_too_large`: what is not seen whole cannot be decided; `invalid_argument` when the server
  * might read them otherwise than they are read here
  */
-export function argumentsOf({ text, members }: RequestFrame): string {
-  const params = members.spans["params"];
-  const span = params && findMembers(text, params.start, ["arguments"])?.spans["arguments"];
-  const given = span === undefined ? "{}" : text.slice(span.start, span.end);
+export function argumentsOf(frame: RequestFrame): string {
+  const given = argumentsText(frame);
   if (given.length > ARGUMENTS_MAX_CHARS) {
     const reason = `the arguments have ${given.length} characters; where they are decided on, ${ARGUMENTS_MAX_CHARS} are allowed`;
     throw new AppError("payload_too_large", reason);
@@ -27,7 +25,14 @@ export function argumentsOf({ text, members }: RequestFrame): string {
   return given;
 }
 
-/** What parsers read differently: the same key twice, and numbers that are no double. Never with a value. */
+/** As the client wrote them. */
+export function argumentsText({ text, members }: RequestFrame): string {
+  const params = members.spans["params"];
+  const span = params && findMembers(text, params.start, ["arguments"])?.spans["arguments"];
+  return span === undefined ? "{}" : text.slice(span.start, span.end);
+}
+
+/** What parsers read differently: the same key twice, in whatever letters, and numbers that are no double. Never with a value. */
 export function ambiguityIn(json: string): string | undefined {
   /** Of each object that is open its keys; undefined for a list. */
   const open: (Set<string> | undefined)[] = [];
@@ -45,7 +50,7 @@ export function ambiguityIn(json: string): string | undefined {
     } else if (token.startsWith('"')) {
       if (!isKey) continue;
       isKey = false;
-      const key = JSON.parse(token) as string;
+      const key = (JSON.parse(token) as string).toLowerCase();
       if (keys!.has(key)) return `the key ${JSON.stringify(key.slice(0, SHOWN_MAX_CHARS))} is given more than once`;
       keys!.add(key);
     } else if (!isExact(token)) return "a number has more digits than a double can hold";

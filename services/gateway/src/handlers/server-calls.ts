@@ -14,7 +14,7 @@ import {
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import type { Item } from "../domain/catalogue.ts";
-import { argumentsOf } from "../domain/call-arguments.ts";
+import { ambiguityIn, argumentsOf, argumentsText } from "../domain/call-arguments.ts";
 import { checkParamHeaders, type Refusal } from "../domain/http-checks.ts";
 import { allowedOf, fallbacksOf, keepsResults } from "../domain/fallbacks.ts";
 import { createInputSchemas, type InputSchemas } from "./input-schemas.ts";
@@ -242,9 +242,12 @@ function withoutAnswers(text: string): Ready {
 }
 
 /** From MEDIUM on a tool gets what it says that it takes, and nothing else. */
-function misfitOf({ risk, definition }: Item, { params }: RequestFrame, schemas: InputSchemas): Refusal | undefined {
+function misfitOf({ risk, definition }: Item, frame: RequestFrame, schemas: InputSchemas): Refusal | undefined {
   if (risk === "LOW") return undefined;
-  const problem = schemas.check(definition, params?.["arguments"] ?? {});
+  const ambiguous = ambiguityIn(argumentsText(frame));
+  if (ambiguous !== undefined)
+    return { status: 200, code: RPC.invalidParams, message: `"params.arguments": ${ambiguous}` };
+  const problem = schemas.check(definition, frame.params?.["arguments"] ?? {});
   if (problem === undefined) return undefined;
   const data = { code: "invalid_argument", retryable: false, errors: problem.errors };
   return { status: 200, code: RPC.invalidParams, message: problem.reason, data };
