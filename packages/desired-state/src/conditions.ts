@@ -116,7 +116,7 @@ function isTimezone(name: string): boolean {
 }
 
 /** IPv4 within IPv6 is written as IPv4, as the client's address is. */
-function isNetwork(text: string): boolean {
+export function isNetwork(text: string): boolean {
   const [, address, prefix] = /^([\d.]+|[\da-fA-F:]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const version = address === undefined ? 0 : isIP(address);
   return version !== 0 && Number(prefix ?? 0) <= (version === 4 ? 32 : 128);

@@ -79,10 +79,11 @@ function allowEverything(names: readonly string[]): DesiredPolicy {
 /** Under which URL clients reach the gateway: the public one, or else the one where it listens. */
 export function publicUrlOf({
   publicUrl,
+  ssl,
   host,
   port,
-}: Pick<DesiredControlPlane, "publicUrl" | "host" | "port">): string {
-  return publicUrl ?? `http://${reachable(host)}:${port}`;
+}: Pick<DesiredControlPlane, "publicUrl" | "ssl" | "host" | "port">): string {
+  return publicUrl ?? `${ssl === undefined ? "http" : "https"}://${reachable(host)}:${port}`;
 }
 
 /** Addresses that stand for all of a machine's are reached at its own. */

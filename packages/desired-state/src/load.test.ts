@@ -101,6 +101,8 @@ describe("a whole file", () => {
       host: "0.0.0.0",
       port: 9000,
       publicUrl: undefined,
+      ssl: undefined,
+      trustedProxies: [],
       oauth: [],
       agents: [],
       certificates: [],

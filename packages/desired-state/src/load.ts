@@ -20,6 +20,7 @@ import { secretsFrom } from "./secret-files.ts";
 import { findServerKeyMistakes } from "./server-keys.ts";
 import { toServers } from "./servers.ts";
 import { type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
+import { toSsl } from "./ssl.ts";
 import { nearest } from "./suggestion.ts";
 import { toTenants } from "./tenants.ts";
 
@@ -64,7 +65,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
     warnings,
   });
   const hasPolicies = "policies" in whole || !sections.includes("policies");
-  const sectioned = toSections(parsed.data);
+  const sectioned = toSections(parsed.data, options.file);
   const rest = sections.includes("control_plane")
     ? { ...sectioned, ...withInstallation(sectioned, { env: options.env, hasPolicies, mistakes }) }
     : sectioned;
@@ -85,13 +86,15 @@ function selectSections(values: Record<string, unknown>, wanted: readonly Sectio
   );
 }
 
-function toSections(parsed: ParsedFile): Omit<DesiredState, "servers" | "warnings"> {
-  const { host, port, public_url: publicUrl, auth, opa, limits } = parsed.control_plane;
+function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "servers" | "warnings"> {
+  const { host, port, public_url: publicUrl, ssl, trusted_proxies, auth, opa, limits } = parsed.control_plane;
   return {
     controlPlane: {
       host,
       port,
       publicUrl,
+      ssl: ssl && toSsl(ssl, file),
+      trustedProxies: trusted_proxies,
       ...toAuth(auth),
       opa: opa && toOpa(opa),
       limits: {

@@ -10,6 +10,7 @@ import { RISK_KEYS, riskLevelsSchema } from "./risk.ts";
 import { boolean, number } from "./scalars.ts";
 import { headersSchema, urlSchema } from "./remote.ts";
 import { fallbackSchema, limitsSchema, poolSchema, sandboxSchema, toolRuleSchema } from "./server-run.ts";
+import { SSL_KEYS, sslSchema, trustedProxiesSchema } from "./ssl.ts";
 import { CLIENT_CAPABILITIES, SERVER_TYPES, TRANSPORTS } from "./state.ts";
 import { planSchema, tenantSchema } from "./tenants.ts";
 
@@ -38,6 +39,8 @@ const controlPlane = z.strictObject({
   host: title.default("127.0.0.1"),
   port: number(z.number().int().min(0).max(65_535)).default(8080),
   public_url: publicUrlSchema.optional(),
+  ssl: sslSchema.optional(),
+  trusted_proxies: trustedProxiesSchema,
   auth: authSchema.prefault({}),
   opa: opaSchema.optional(),
   limits: limits.prefault({}),
@@ -102,6 +105,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   control_plane: Object.keys(controlPlane.shape),
   ...AUTH_KEYS,
   ...OPA_KEYS,
+  ...SSL_KEYS,
   "control_plane.limits": Object.keys(limits.shape),
   plans: Object.keys(planSchema.shape),
   tenants: Object.keys(tenantSchema.shape),
@@ -120,6 +124,5 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
 
 /** Keys that the format has a place for and this version does nothing with: never ignored in silence. */
 export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
-  control_plane: ["ssl"],
   groups: ["connectors"],
 };

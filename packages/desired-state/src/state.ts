@@ -6,6 +6,7 @@ import type { DesiredLimit } from "./limits.ts";
 import type { DesiredRiskLevels } from "./risk.ts";
 import type { DesiredPolicy } from "./policies.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
+import type { DesiredSsl } from "./ssl.ts";
 import type { DesiredTenant } from "./tenants.ts";
 
 export const SECTIONS = [
@@ -50,6 +51,10 @@ export interface DesiredControlPlane {
   readonly port: number;
   /** Without a slash at its end. Undefined where neither the file nor TOLLGATE_PUBLIC_URL says it; see publicUrlOf. */
   readonly publicUrl: string | undefined;
+  /** Undefined where the gateway speaks HTTP. */
+  readonly ssl: DesiredSsl | undefined;
+  /** Networks whose word on clients' addresses counts. */
+  readonly trustedProxies: readonly string[];
   readonly tokens: readonly DesiredToken[];
   readonly agents: readonly DesiredAgent[];
   readonly certificates: readonly DesiredCertificate[];

@@ -46,11 +46,18 @@ export function openBridgeClient(options: {
   bundle: string;
   url: string;
   token: string;
+  /** PEM file of certificates that are trusted beside the machine's own. */
+  caFile: string | undefined;
   home: string;
   signal: AbortSignal;
 }): BridgeClient {
   const child = spawn(process.execPath, [options.bundle], {
-    env: { HOME: options.home, TOLLGATE_URL: options.url, TOLLGATE_TOKEN: options.token },
+    env: {
+      HOME: options.home,
+      TOLLGATE_URL: options.url,
+      TOLLGATE_TOKEN: options.token,
+      ...(options.caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: options.caFile }),
+    },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const waiting = new Map<number, (answer: Answer) => void>();

@@ -5,14 +5,14 @@ import type { DeadCommand } from "./command-line.ts";
 import { type DeadLetter, type DeadLetters, type GatewayClient, openGatewayClient } from "./gateway-client.ts";
 import type { StateDir } from "./state-dir.ts";
 
-const connect = z.object({ gatewayUrl: z.string(), adminToken: z.string() });
+const connect = z.object({ gatewayUrl: z.string(), adminToken: z.string(), certFile: z.string().optional() });
 const COLUMNS = ["id", "at", "service", "subject", "reason"] as const;
 
 /** Looks after what could not be processed, in the installation of this state; gives what there is to say. */
 export async function deadLetters(command: DeadCommand, state: StateDir): Promise<string> {
-  const { gatewayUrl: url, adminToken } = readConnect(state);
+  const { gatewayUrl: url, ...known } = readConnect(state);
   try {
-    return await run(command, openGatewayClient({ url, adminToken }));
+    return await run(command, openGatewayClient({ url, ...known }));
   } catch (error) {
     // What fetch throws when nobody listens.
     if (error instanceof TypeError)

@@ -19,6 +19,7 @@ export async function makeFirstCall(options: {
   root: string;
   mcpUrl: string;
   token: string;
+  caFile: string | undefined;
   home: string;
   gateway: GatewayClient;
   screen: Screen;

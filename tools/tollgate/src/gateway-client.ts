@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@tollgate/errors";
 import { z } from "zod";
+import { askOwnGateway, type OwnGateway } from "./own-gateway.ts";
 
 const REQUEST_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
@@ -76,16 +77,15 @@ export interface Tool {
   readonly tool: string;
 }
 
-export function openGatewayClient({ url, adminToken }: { url: string; adminToken: string }): GatewayClient {
+export function openGatewayClient({ adminToken, ...own }: OwnGateway & { adminToken: string }): GatewayClient {
   async function send<T>(method: string, path: string, schema: z.ZodType<T>): Promise<T> {
-    const response = await fetch(`${url}${path}`, {
+    const { status, text } = await askOwnGateway(own, path, {
       method,
       headers: { authorization: `Bearer ${adminToken}` },
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
-    const text = await response.text();
     const body: unknown = text === "" ? null : JSON.parse(text);
-    if (!response.ok) throw new AppError("unavailable", problemOf(body) ?? `${path} answered ${response.status}`);
+    if (status >= 300) throw new AppError("unavailable", problemOf(body) ?? `${path} answered ${status}`);
     return schema.parse(body);
   }
   const get = <T>(path: string, schema: z.ZodType<T>) => send("GET", path, schema);

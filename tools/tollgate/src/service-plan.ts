@@ -85,10 +85,22 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_METERING_ADDRESS: address("metering"),
       TOLLGATE_REQUEST_TIMEOUT_MS: String(limits.requestTimeoutMs),
       TOLLGATE_CALLS_MAX: String(limits.maxConcurrentRequests),
+      ...tlsOf(controlPlane),
+      TOLLGATE_TRUSTED_PROXIES: controlPlane.trustedProxies.join(","),
       TOLLGATE_PUBLIC_URL: publicUrl,
       TOLLGATE_AUTHORIZATION_SERVERS: oauth.map(({ issuer }) => issuer).join(","),
       TOLLGATE_SCOPES: [...new Set(oauth.flatMap(({ requiredScopes }) => requiredScopes))].join(","),
     },
+  };
+}
+
+function tlsOf({ ssl }: DesiredControlPlane): Record<string, string> {
+  if (ssl === undefined) return {};
+  return {
+    TOLLGATE_TLS_CERT_FILE: ssl.certFile,
+    TOLLGATE_TLS_KEY_FILE: ssl.keyFile,
+    TOLLGATE_TLS_CLIENT_CA_FILE: ssl.clientCaFile,
+    TOLLGATE_TLS_CLIENT_CERTIFICATES: ssl.clientCertificates,
   };
 }
 

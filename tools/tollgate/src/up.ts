@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { type DesiredControlPlane, publicUrlOf } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { bridgeBundle, buildBridge } from "./bridge.ts";
 import type { UpCommand } from "./command-line.ts";
@@ -64,8 +65,8 @@ export async function up(options: UpOptions): Promise<void> {
   });
   options.onKillable(() => installation.kill());
   try {
-    const gatewayUrl = `http://${reachable(controlPlane.host)}:${gatewayPort}`;
-    await bringUp({ ...options, signal: ending, installation, secrets, screen, gatewayUrl });
+    const listening = { ...controlPlane, port: gatewayPort };
+    await bringUp({ ...options, signal: ending, installation, secrets, screen, controlPlane: listening });
     if (allowsOwnTokensOnly(desired)) screen.show(OPEN_TO_OWN_TOKENS);
     options.onReady();
     await aborted(ending);
@@ -109,9 +110,14 @@ export class AlreadyRunning extends Error {
 }
 
 async function bringUp(
-  options: UpOptions & { installation: Installation; secrets: Secrets; screen: Screen; gatewayUrl: string },
+  options: UpOptions & {
+    installation: Installation;
+    secrets: Secrets;
+    screen: Screen;
+    controlPlane: DesiredControlPlane;
+  },
 ): Promise<void> {
-  const { installation, state, secrets, screen, signal, gatewayUrl, root } = options;
+  const { installation, state, secrets, screen, signal, controlPlane, root } = options;
   const { token, adminToken } = secrets;
   // Settled at once, so that a failing start does not leave it unheard.
   const bridge = timed(screen, "bridge", () => buildBridge(root)).then(
@@ -121,22 +127,33 @@ async function bringUp(
   const urls = await installation.start();
   const bridgeProblem = await bridge;
   if (bridgeProblem) throw new AppError("internal", `the bridge cannot be built: ${bridgeProblem.message}`);
-  const gateway = openGatewayClient({ url: gatewayUrl, adminToken });
+  const { ssl } = controlPlane;
+  const gatewayUrl = publicUrlOf({ ...controlPlane, publicUrl: undefined });
+  // A certificate is for the name under which clients know the gateway.
+  const clientsUrl = ssl === undefined ? gatewayUrl : publicUrlOf(controlPlane);
+  const certFile = ssl?.certFile;
+  const gateway = openGatewayClient({ url: gatewayUrl, certFile, adminToken });
   await gateway.untilReady({ timeoutMs: GATEWAY_TIMEOUT_MS, signal });
-  await showServers(gateway, screen, signal);
-  const mcpUrl = `${gatewayUrl}/mcp`;
-  await makeFirstCall({ root, mcpUrl, token, home: state.envDir, gateway, screen, signal }).catch((error: Error) => {
-    signal.throwIfAborted();
-    screen.line(`✗ the first call failed: ${error.message}; the logs are in ${state.logsDir}`);
-  });
+  const mcpUrl = `${clientsUrl}/mcp`;
+  if (ssl?.clientCertificates === "required") {
+    screen.line("  clients need certificates, and this launcher has none: no first call is made");
+  } else {
+    await showServers(gateway, screen, signal);
+    const caFile = options.env["NODE_EXTRA_CA_CERTS"] ?? certFile;
+    const call = { root, mcpUrl, token, caFile, home: state.envDir, gateway, screen, signal };
+    await makeFirstCall(call).catch((error: Error) => {
+      signal.throwIfAborted();
+      screen.line(`✗ the first call failed: ${error.message}; the logs are in ${state.logsDir}`);
+    });
+  }
   writePrivateFile(
     state.connectFile,
-    `${JSON.stringify({ gatewayUrl, mcpUrl, token, adminToken, ...urls }, null, 2)}\n`,
+    `${JSON.stringify({ gatewayUrl, mcpUrl, token, adminToken, ...urls, certFile }, null, 2)}\n`,
   );
   installation.ready(gatewayUrl);
   const isDefault = state.dir === join(root, ".tollgate");
   const welcome = renderWelcome({
-    gatewayUrl,
+    gatewayUrl: clientsUrl,
     token,
     adminTokenPlace: `"adminToken" in ${isDefault ? ".tollgate/connect.json" : state.connectFile}`,
     adminTokenCommand: `node -p 'JSON.parse(fs.readFileSync("${isDefault ? ".tollgate/connect.json" : state.connectFile}")).adminToken'`,
@@ -154,12 +171,6 @@ async function showServers(gateway: GatewayClient, screen: Screen, signal: Abort
     else if (status === "ready") screen.line(`✓ server ${id}: ${tools} tools`);
     else screen.line(`✗ server ${id}: ${status}${reason === "" ? "" : `: ${reason}`}`);
   }
-}
-
-/** Addresses that stand for all of a machine's are reached at its own. */
-function reachable(host: string): string {
-  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
-  return host.includes(":") ? `[${host}]` : host;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
