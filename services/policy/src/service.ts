@@ -18,10 +18,13 @@ import { keepSwept } from "./handlers/approvals.ts";
 import { openAuthority } from "./handlers/authority.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
+import { openSpending } from "./clients/metering.ts";
 import { grpcHandlers } from "./handlers/grpc.ts";
+import { openPermits } from "./handlers/limits.ts";
 import { createOpa } from "./handlers/opa.ts";
 import { policyMetrics } from "./metrics.ts";
 import { createReplicas } from "./handlers/replicas.ts";
+import { keepTokenUses } from "./handlers/token-uses.ts";
 import { createWatchHub } from "./handlers/watch.ts";
 import { openSealedArguments } from "./store/sealed-arguments.ts";
 
@@ -53,7 +56,9 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   await migrate({ pool, schema: "policy", directory: MIGRATIONS, log });
 
   const replicas = createReplicas({ pool, life, log });
-  const hub = createWatchHub({ mayGrant: replicas.mayGrant, onUsed: () => undefined, life, log, metrics: allMetrics });
+  const tokenUses = keepTokenUses({ pool, life, log });
+  const { mayGrant } = replicas;
+  const hub = createWatchHub({ mayGrant, onUsed: (used) => tokenUses.note(used), life, log, metrics: allMetrics });
   const authority = await openAuthority({ pool, hub, replicas, metrics, log });
   ops.checks.set("state", () => replicas.problem());
   const opa = createOpa({ configFile: config.configFile, metrics, life, log });
@@ -61,8 +66,11 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
 
   keepSwept({ pool, life, log });
   const sealed = openSealedArguments(config.serviceKey);
+  const budgets = () => authority.current().limits.records.filter(({ budget }) => budget !== undefined);
+  const spending = openSpending({ address: config.meteringAddress, serviceKey: config.serviceKey, budgets, life, log });
+  const permits = openPermits({ pool, authority, spending, life, log });
   const accessTokens = createAccessTokens({ signal: life.signal, log });
-  const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, hub, opa, metrics, log });
+  const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, tokenUses, hub, permits, opa, metrics, log });
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,

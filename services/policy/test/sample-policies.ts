@@ -3,6 +3,7 @@ import { type CedarEngine, createCedarEngine, type EnginePolicy } from "../src/d
 import type { Target } from "../src/domain/cedar-question.ts";
 import { compile } from "../src/domain/compiled-policy.ts";
 import type { PolicyRecord, WrittenPolicy } from "../src/domain/policy.ts";
+import { NO_PRINCIPALS } from "../src/domain/principal.ts";
 import { NO_SETTINGS } from "../src/domain/settings.ts";
 import { buildState, type PolicyState } from "../src/domain/state.ts";
 import { hashToken, type TokenRecord } from "../src/domain/token.ts";
@@ -66,7 +67,10 @@ export function tokenOf(name: string, part: Partial<TokenRecord> = {}): TokenRec
     team: "default",
     roles: [],
     permissions: ["mcp"],
+    agent: "",
     sha256: hashToken(name),
+    previous: undefined,
+    createdBy: "",
     source: "file",
     createdAtMs: 0,
     expiresAtMs: undefined,
@@ -76,6 +80,6 @@ export function tokenOf(name: string, part: Partial<TokenRecord> = {}): TokenRec
 }
 
 export function stateOf(policies: readonly PolicyRecord[], tokens: readonly TokenRecord[] = []): PolicyState {
-  const records = { tokens, policies, settings: NO_SETTINGS, sessions: [], approvals: [] };
+  const records = { tokens, policies, settings: NO_SETTINGS, principals: NO_PRINCIPALS, sessions: [], approvals: [], limits: [] };
   return buildState(1, records);
 }

@@ -1,16 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  type Claims,
-  looksLikeJwt,
-  type OauthSettings,
-  permitsMcp,
-  subjectOf,
-  toUser,
-  type User,
-} from "./access-token.ts";
+import { type Claims, looksLikeJwt, type OauthSettings, permitsMcp, toUser, type User } from "./access-token.ts";
 
 const SETTINGS: OauthSettings = {
+  name: undefined,
   publicUrl: "https://mcp.example.com",
   issuer: "https://login.example.com",
   jwksUri: undefined,
@@ -18,9 +11,11 @@ const SETTINGS: OauthSettings = {
   requiredScopes: ["mcp"],
   adminScope: undefined,
   claims: { principal: "sub", tenant: "tenant", team: "team", roles: "roles" },
+  roleMap: {},
   algorithms: ["ES256"],
   clockSkewSeconds: 30,
 };
+const NO_SIGN_IN = { amr: [], acr: "", authenticatedAtMs: 0 };
 const CLAIMS = { sub: "alice", aud: "https://mcp.example.com/mcp", scope: "mcp" };
 
 function resolve(
@@ -28,7 +23,7 @@ function resolve(
   settings: Partial<OauthSettings> = {},
   header: Claims = { typ: "at+jwt" },
 ): User | string {
-  const user = toUser(header, { ...CLAIMS, ...claims }, { ...SETTINGS, ...settings });
+  const user = toUser({ header, claims: { ...CLAIMS, ...claims } }, { ...SETTINGS, ...settings });
   return user.ok ? user.value : user.reason;
 }
 
@@ -131,7 +126,7 @@ describe("who it stands for", () => {
   test("what the claims say", () => {
     const claims = { tenant: "acme", team: "payments", roles: ["developer", "reader", "developer"] };
     const expected = { id: "user:alice", permissions: ["mcp"], ...claims, roles: ["developer", "reader"] };
-    expect(resolve(claims)).toEqual(expected);
+    expect(resolve(claims)).toEqual({ ...expected, ...NO_SIGN_IN });
   });
 
   test("and the defaults where they say nothing", () => {
@@ -141,6 +136,7 @@ describe("who it stands for", () => {
       team: "default",
       roles: [],
       permissions: ["mcp"],
+      ...NO_SIGN_IN,
     });
     const claims = { principal: "sub", tenant: undefined, team: undefined, roles: undefined };
     expect(resolve({ tenant: "acme", team: "x", roles: ["admin"] }, { claims })).toMatchObject({
@@ -215,10 +211,51 @@ describe("who it stands for", () => {
   });
 });
 
-test("a user is told from a token by the principal's id", () => {
-  expect(subjectOf("user:alice")).toBe("alice");
-  expect(subjectOf("user:a:b")).toBe("a:b");
-  for (const id of ["alice", "user", "User:alice", ""]) expect(subjectOf(id)).toBeUndefined();
+describe("a token that is bound to a certificate", () => {
+  const sha256 = "ab".repeat(32);
+  const bound = { "x5t#S256": Buffer.from(sha256, "hex").toString("base64url") };
+  const user = (cnf: unknown, certificateSha256?: string) => {
+    const resolved = toUser({ header: {}, claims: { ...CLAIMS, cnf }, certificateSha256 }, SETTINGS);
+    return resolved.ok ? resolved.value.id : resolved.reason;
+  };
+
+  test("is worth something with that one only", () => {
+    expect(user(bound, sha256)).toBe("user:alice");
+    expect(user(bound)).toBe("is bound to a client certificate (cnf), and there is none");
+    expect(user(bound, "cd".repeat(32))).toBe("is bound to another client certificate (cnf)");
+  });
+
+  test.each<unknown>([null, {}, "x", 7, [], { jkt: "x" }, { ...bound, jkt: "x" }, { "x5t#S256": 7 }])(
+    "cnf %j is refused with whatever certificate",
+    (cnf) => expect(user(cnf, sha256)).toMatch(/^is bound to /),
+  );
+});
+
+test("an issuer with a name stands before its users' subjects", () => {
+  expect(resolve({}, { name: "acme" })).toMatchObject({ id: "user:acme/alice" });
+  // Policies have to be able to name them.
+  expect(resolve({ sub: "x".repeat(186) }, { name: "acme" })).toMatch(/^has no usable sub/);
+  expect(resolve({ sub: "" }, { name: "acme" })).toMatch(/^has no usable sub/);
+});
+
+test("groups may be called otherwise here", () => {
+  const roleMap = { "Cloud Admins": "admins", developer: "coder" };
+  const roles = ["Cloud Admins", "developer", "admins", "Domain Users", "constructor", "reader"];
+  expect(resolve({ roles }, { roleMap })).toMatchObject({ roles: ["admins", "coder", "constructor", "reader"] });
+});
+
+test("how a user has signed in is known as far as the claims say it properly", () => {
+  const said = { amr: ["pwd", "mfa"], acr: "urn:acme:gold", auth_time: 1_700_000_000.5 };
+  expect(resolve(said)).toMatchObject({
+    amr: ["pwd", "mfa"],
+    acr: "urn:acme:gold",
+    authenticatedAtMs: 1_700_000_000_500,
+  });
+  const unknown = { amr: [], acr: "", authenticatedAtMs: 0 };
+  for (const claims of [{}, { amr: "mfa", acr: ["x"], auth_time: "now" }, { amr: [7], acr: 7, auth_time: 1e300 }])
+    expect(resolve(claims)).toMatchObject(unknown);
+  for (const auth_time of [-1, 0, Number.NaN, Number.POSITIVE_INFINITY])
+    expect(resolve({ auth_time })).toMatchObject(unknown);
 });
 
 test("what may be a JWT: three parts, of which only the signature may be missing", () => {

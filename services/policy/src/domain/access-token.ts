@@ -9,9 +9,17 @@ export interface OauthSettings extends DesiredOauth {
   readonly publicUrl: string;
 }
 
+/** How a user has signed in (RFC 8176; OpenID Connect Core, section 2). */
+export interface SignInClaims {
+  readonly amr: readonly string[];
+  readonly acr: string;
+  /** Unix milliseconds; 0 where it is not known. */
+  readonly authenticatedAtMs: number | bigint;
+}
+
 /** Who an access token stands for. */
-export interface User {
-  /** `user:` and the subject. Tokens' names hold no colon, so that nobody can be taken for one. */
+export interface User extends SignInClaims {
+  /** `user:SUBJECT`; of an issuer that has a name `user:NAME/SUBJECT`, so that two issuers' subjects are two people. */
   readonly id: string;
   readonly tenant: string;
   readonly team: string;
@@ -25,7 +33,9 @@ export type Claims = Readonly<Record<string, unknown>>;
 const JWT_MAX_CHARS = 8_192;
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 const ROLES_MAX = 256;
-const USER_PREFIX = "user:";
+const METHODS_MAX = 32;
+const CLAIM_MAX_CHARS = 256;
+const LATEST_SECONDS = 8_640_000_000_000;
 /** Access tokens, and what issuers that make no difference call any JWT. Not, for example, `logout+jwt` or `dpop+jwt`. */
 const TYPES = new Set<unknown>([undefined, "jwt", "at+jwt", "application/at+jwt"]);
 
@@ -33,40 +43,80 @@ export function looksLikeJwt(token: string): boolean {
   return token.length <= JWT_MAX_CHARS && JWT.test(token);
 }
 
-/** The user's subject, or undefined where the principal is not a user. */
-export function subjectOf(principalId: string): string | undefined {
-  return principalId.startsWith(USER_PREFIX) ? principalId.slice(USER_PREFIX.length) : undefined;
-}
-
-/** The reasons name claims and never repeat them. */
-export function toUser(header: Claims, claims: Claims, settings: OauthSettings): Parsed<User> {
+/**
+ * The reasons name claims and never repeat them.
+ * @param certificateSha256 of the certificate that the client has proved to have; undefined where it has proved none
+ */
+export function toUser(
+  { header, claims, certificateSha256 }: { header: Claims; claims: Claims; certificateSha256?: string | undefined },
+  settings: OauthSettings,
+): Parsed<User> {
   const type = header["typ"];
   if (!TYPES.has(typeof type === "string" ? type.toLowerCase() : type)) return refuse("is not an access token (typ)");
-  // RFC 9449, section 7.1, and RFC 8705, section 3: worth nothing without a proof, which nobody has asked for here.
-  if (claims["cnf"] !== undefined) return refuse("is bound to a key of its client (cnf), which is not supported");
+  const unproved = bindingProblem(claims["cnf"], certificateSha256);
+  if (unproved !== undefined) return refuse(unproved);
   const reach = reachOf(claims["aud"], settings);
   if (reach.length === 0) return refuse("is meant for somebody else (aud)");
   const names = settings.claims;
-  const subject = claimAt(claims, names.principal);
-  if (typeof subject !== "string" || !SUBJECT_PATTERN.test(subject)) {
+  const subject = subjectIn(claimAt(claims, names.principal), settings.name);
+  if (subject === undefined)
     return refuse(`has no usable ${names.principal}: 1 to 190 printable characters without spaces and *`);
-  }
   const tenant = nameIn(claims, names.tenant);
   if (!tenant.ok) return tenant;
   const team = nameIn(claims, names.team);
   if (!team.ok) return team;
-  const roles = textsOf(names.roles === undefined ? undefined : claimAt(claims, names.roles));
-  if (roles.length > ROLES_MAX) return refuse(`has more than ${ROLES_MAX} roles`);
+  const roles = new Set(
+    textsOf(names.roles === undefined ? undefined : claimAt(claims, names.roles)).map((role) =>
+      Object.hasOwn(settings.roleMap, role) ? settings.roleMap[role]! : role,
+    ),
+  );
+  if (roles.size > ROLES_MAX) return refuse(`has more than ${ROLES_MAX} roles`);
   return {
     ok: true,
     value: {
-      id: `${USER_PREFIX}${subject}`,
+      id: `user:${subject}`,
       tenant: tenant.value,
       team: team.value,
       // Issuers have roles of their own beside those for this gate. No policy could name them.
-      roles: roles.filter((role) => NAME_PATTERN.test(role)),
+      roles: [...roles].filter((role) => NAME_PATTERN.test(role)),
       permissions: permissionsOf(new Set([...textsOf(claims["scope"]), ...textsOf(claims["scp"])]), reach, settings),
+      ...signInIn(claims),
     },
+  };
+}
+
+/** Policies name users by what this returns, so the issuer's name counts into its length. */
+function subjectIn(claim: unknown, issuer: string | undefined): string | undefined {
+  if (typeof claim !== "string") return undefined;
+  const subject = issuer === undefined ? claim : `${issuer}/${claim}`;
+  return claim !== "" && SUBJECT_PATTERN.test(subject) ? subject : undefined;
+}
+
+/**
+ * A token that is bound to a client's certificate (RFC 8705, section 3) is worth nothing without it; of other bindings (RFC
+ * 9449, section 7.1) nobody has asked for a proof here.
+ */
+function bindingProblem(cnf: unknown, certificateSha256: string | undefined): string | undefined {
+  if (cnf === undefined) return undefined;
+  const bound = Object.entries(cnf ?? {}) as [string, unknown][];
+  if (bound.length !== 1 || bound[0]![0] !== "x5t#S256")
+    return "is bound to a key of its client (cnf) in a way that is not supported";
+  if (certificateSha256 === undefined) return "is bound to a client certificate (cnf), and there is none";
+  const expected = Buffer.from(certificateSha256, "hex").toString("base64url");
+  return bound[0]![1] === expected ? undefined : "is bound to another client certificate (cnf)";
+}
+
+/** What is not as it has to be is not known, which counts as weaker than all that is. */
+function signInIn(claims: Claims): SignInClaims {
+  const { amr, acr, auth_time: seconds } = claims;
+  const methods = Array.isArray(amr)
+    ? amr.filter((each) => typeof each === "string" && each.length <= CLAIM_MAX_CHARS)
+    : [];
+  const isTime = typeof seconds === "number" && seconds > 0 && seconds <= LATEST_SECONDS;
+  return {
+    amr: methods.slice(0, METHODS_MAX) as string[],
+    acr: typeof acr === "string" && acr.length <= CLAIM_MAX_CHARS ? acr : "",
+    authenticatedAtMs: isTime ? Math.floor(seconds * 1_000) : 0,
   };
 }
 

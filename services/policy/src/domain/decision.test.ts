@@ -4,6 +4,7 @@ import { policiesOf, policyOf, stateOf as stateWith, targetOf, tokenOf } from ".
 import type { Target } from "./cedar-question.ts";
 import { decider } from "./decision.ts";
 import type { PolicyRecord } from "./policy.ts";
+import { NO_PRINCIPALS } from "./principal.ts";
 import { NO_SETTINGS } from "./settings.ts";
 import { buildState, type PolicyState } from "./state.ts";
 import type { TokenRecord } from "./token.ts";
@@ -206,8 +207,16 @@ describe("policies that require a sandbox", () => {
 });
 
 describe("decisions about users", () => {
-  const ALICE = { id: "user:alice", tenant: "acme", team: "sales", roles: ["developer"], permissions: ["mcp"] };
+  const ALICE = {
+    id: "user:alice",
+    tenant: "acme",
+    team: "sales",
+    roles: ["developer"],
+    permissions: ["mcp"],
+    credential: "https://login.example.com",
+  };
   const OAUTH = {
+    name: undefined,
     publicUrl: "https://mcp.example.com",
     issuer: "https://login.example.com",
     jwksUri: undefined,
@@ -215,6 +224,7 @@ describe("decisions about users", () => {
     requiredScopes: ["mcp"],
     adminScope: undefined,
     claims: { principal: "sub", tenant: undefined, team: undefined, roles: undefined },
+    roleMap: {},
     algorithms: ["ES256"],
     clockSkewSeconds: 30,
   };
@@ -224,7 +234,9 @@ describe("decisions about users", () => {
   ];
   const state = buildState(1, {
     approvals: [],
+    limits: [],
     sessions: [],
+    principals: NO_PRINCIPALS,
     tokens: [...TOKENS, token("alice")],
     settings: { ...NO_SETTINGS, oauth: [OAUTH] },
     policies: records,
@@ -268,7 +280,7 @@ describe("decisions about users", () => {
   test("where access tokens are not taken, nobody is a user", () => {
     expect(askAs({}, "x:a", stateOf(records))).toMatchObject({
       allow: false,
-      reason: "access tokens are not taken any more",
+      reason: "access tokens of its issuer are not taken any more",
     });
   });
 });

@@ -1,5 +1,4 @@
-import { subjectOf } from "./access-token.ts";
-import { type Asker, type DecisionCaller, signInOf } from "./decision.ts";
+import { type Asker, type DecisionCaller, signInOf, subjectFrom } from "./principal.ts";
 
 /** Who asked, as an event has it. */
 export interface RecordedPrincipal extends Pick<Asker, "amr" | "acr" | "authenticatedAtMs"> {
@@ -15,7 +14,5 @@ export interface RecordedPrincipal extends Pick<Asker, "amr" | "acr" | "authenti
  */
 export function recordedCaller(principal: RecordedPrincipal): DecisionCaller {
   const { id, tenant, team, roles } = principal;
-  const user = subjectOf(id);
-  const subject = user === undefined ? { kind: "token" as const, id } : { kind: "user" as const, id: user };
-  return { subject: { ...subject, tenant, team, roles }, permissions: ["mcp"], signIn: signInOf(principal) };
+  return { subject: { ...subjectFrom(id), tenant, team, roles }, permissions: ["mcp"], signIn: signInOf(principal) };
 }

@@ -16,4 +16,4 @@ export interface Settings {
 }
 export type SettingName = keyof Settings;
 
-export const NO_SETTINGS: Settings = { oauth: [], opa: null, riskLevels: DEFAULT_RISK_LEVELS };
+export const NO_SETTINGS: Settings = { oauth: [], certificates: [], opa: null, riskLevels: DEFAULT_RISK_LEVELS };

@@ -1,12 +1,14 @@
 import { type Grant, type GrantIndex, indexGrants } from "./approvals.ts";
 import { type CedarEngine, createCedarEngine } from "./cedar-engine.ts";
 import { compile, type CompiledPolicy } from "./compiled-policy.ts";
+import { indexLimits, type LimitIndex, type LimitRecord } from "./limits.ts";
 import { type PolicyRecord, samePolicy } from "./policy.ts";
+import { indexPrincipals, type PrincipalIndex, type PrincipalRecords } from "./principal.ts";
 import type { Settings } from "./settings.ts";
 import { indexTokens, type TokenIndex, type TokenRecord } from "./token.ts";
 
 /** What a change may concern; the rest of the state stays as it is. */
-export const PARTS = ["tokens", "policies", "settings", "sessions", "approvals"] as const;
+export const PARTS = ["tokens", "principals", "policies", "settings", "sessions", "approvals", "limits"] as const;
 export type Part = (typeof PARTS)[number];
 /** A part as a whole, or only the tokens of these names: with thousands of them, reading all is what takes long. */
 export type Changed = Part | { readonly tokens: readonly string[] };
@@ -15,6 +17,8 @@ export type Changed = Part | { readonly tokens: readonly string[] };
 export interface PolicyState {
   readonly revision: number;
   readonly tokens: TokenIndex;
+  /** Agents and users, and roles. */
+  readonly principals: PrincipalIndex;
   readonly settings: Settings;
   readonly policies: readonly CompiledPolicy[];
   readonly engine: CedarEngine;
@@ -24,6 +28,7 @@ export interface PolicyState {
   readonly endedSessions: readonly string[];
   /** Calls that were approved of. */
   readonly grants: GrantIndex;
+  readonly limits: LimitIndex;
 }
 
 /** As the database has it, part by part. */
@@ -31,10 +36,12 @@ export interface PolicyRecords {
   /** Those that were ended, newest first. */
   readonly sessions: readonly string[];
   readonly tokens: readonly TokenRecord[];
+  readonly principals: PrincipalRecords;
   readonly policies: readonly PolicyRecord[];
   readonly settings: Settings;
   /** Those that give access now. */
   readonly approvals: readonly Grant[];
+  readonly limits: readonly LimitRecord[];
 }
 
 /** The parts that are read anew. */
@@ -53,9 +60,11 @@ export function buildState(revision: number, records: NewRecords, before?: Polic
   return {
     revision,
     tokens: tokensOf(records, before),
+    principals: records.principals === undefined ? before!.principals : indexPrincipals(records.principals),
     settings: records.settings ?? before!.settings,
     ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
     grants: records.approvals === undefined ? before!.grants : indexGrants(records.approvals),
+    limits: records.limits === undefined ? before!.limits : indexLimits(records.limits),
     endedSessions: records.sessions ?? before!.endedSessions,
   };
 }

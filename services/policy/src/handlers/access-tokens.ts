@@ -8,43 +8,61 @@ const LATEST_MS = 8_640_000_000_000_000;
 
 export interface AccessTokens {
   /**
-   * Who the token stands for, and until when (Unix milliseconds).
+   * Who the token stands for, by which issuer's word, and until when (Unix milliseconds).
    * @throws {AppError} `unauthenticated` with what is wrong with it; `unavailable` when the issuer has to be asked and cannot be
    */
-  resolve(token: string, settings: OauthSettings): Promise<{ readonly user: User; readonly expiresAtMs: number }>;
+  resolve(
+    presented: { readonly token: string; readonly certificateSha256: string | undefined },
+    issuers: readonly OauthSettings[],
+  ): Promise<{ readonly user: User; readonly issuer: string; readonly expiresAtMs: number }>;
 }
 
 export function createAccessTokens(options: { readonly signal: AbortSignal; readonly log: Log }): AccessTokens {
-  let held: { readonly name: string; readonly keys: JWTVerifyGetKey } | undefined;
+  let held: ReadonlyMap<string, JWTVerifyGetKey> = new Map();
+  let heldFor: readonly OauthSettings[] = [];
 
   /** The settings may change while this runs. What was fetched stays as long as it is the same issuer's. */
-  function keysOf({ issuer, jwksUri }: OauthSettings): JWTVerifyGetKey {
-    const name = JSON.stringify([issuer, jwksUri]);
-    if (held?.name !== name) held = { name, keys: openIssuerKeys({ issuer: { issuer, jwksUri }, ...options }) };
-    return held.keys;
+  function keysOf(settings: OauthSettings, all: readonly OauthSettings[]): JWTVerifyGetKey {
+    if (all !== heldFor) {
+      held = new Map(
+        all.map(({ issuer, jwksUri }) => {
+          const name = nameOf({ issuer, jwksUri });
+          return [name, held.get(name) ?? openIssuerKeys({ issuer: { issuer, jwksUri }, ...options })];
+        }),
+      );
+      heldFor = all;
+    }
+    return held.get(nameOf(settings))!;
   }
 
   return {
-    async resolve(token, settings) {
-      checkBeforehand(token, settings);
-      const { payload, protectedHeader } = await verify(token, settings, keysOf(settings)).catch((error: unknown) => {
-        throw toProblem(error);
-      });
-      const user = toUser(protectedHeader, payload, settings);
+    async resolve({ token, certificateSha256 }, issuers) {
+      const settings = issuerOf(token, issuers);
+      const { payload, protectedHeader } = await verify(token, settings, keysOf(settings, issuers)).catch(
+        (error: unknown) => {
+          throw toProblem(error);
+        },
+      );
+      const user = toUser({ header: protectedHeader, claims: payload, certificateSha256 }, settings);
       if (!user.ok) throw refusal(user.reason);
       // The same moment at which it would be refused here.
       const expiresAtMs = Math.min(Math.floor((payload.exp! + settings.clockSkewSeconds) * 1_000), LATEST_MS);
-      return { user: user.value, expiresAtMs };
+      return { user: user.value, issuer: settings.issuer, expiresAtMs };
     },
   };
 }
 
-/** What needs no key, so that tokens of strangers never make this side ask the issuer. */
-function checkBeforehand(token: string, { issuer }: OauthSettings): void {
+function nameOf({ issuer, jwksUri }: Pick<OauthSettings, "issuer" | "jwksUri">): string {
+  return JSON.stringify([issuer, jwksUri]);
+}
+
+/** What needs no key, so that tokens of strangers never make this side ask an issuer. */
+function issuerOf(token: string, issuers: readonly OauthSettings[]): OauthSettings {
   const { header, claims } = decode(token);
-  if (claims.iss !== issuer) throw refusal("is not of the issuer whose tokens are taken here (iss)");
-  // Without it any key of the issuer might be meant, those for other purposes too.
-  if (typeof header.kid !== "string") throw refusal("does not name its key (kid)");
+  const settings = issuers.find(({ issuer }) => issuer === claims.iss);
+  if (settings === undefined) throw refusal("is not of an issuer whose tokens are taken here (iss)");
+  if (header.kid !== undefined && typeof header.kid !== "string") throw refusal("cannot be read");
+  return settings;
 }
 
 function decode(token: string) {
@@ -74,6 +92,8 @@ function toProblem(error: unknown): AppError {
     return refusal(error.claim === "nbf" ? "does not hold yet (nbf)" : `is refused for its ${error.claim}`);
   }
   if (error instanceof errors.JOSEAlgNotAllowed) return refusal("is signed in a way that is not allowed (alg)");
+  if (error instanceof errors.JWKSMultipleMatchingKeys)
+    return refusal("does not name its key (kid), and several of the issuer's might be meant");
   if (error instanceof errors.JWKSNoMatchingKey) return refusal("is signed with a key that the issuer has not");
   if (error instanceof errors.JWSSignatureVerificationFailed) return refusal("has a wrong signature");
   if (error instanceof errors.JOSEError) return refusal("cannot be read");

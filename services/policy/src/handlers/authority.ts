@@ -13,7 +13,9 @@ import {
 } from "../domain/state.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 import { readGrants } from "../store/approvals.ts";
+import { readLimits } from "../store/limits.ts";
 import { readPolicies } from "../store/policies.ts";
+import { readPrincipals } from "../store/principals.ts";
 import { lockRevision, readChanges, writeRevision } from "../store/revision.ts";
 import { readEndedSessions } from "../store/sessions.ts";
 import { readSettings } from "../store/settings.ts";
@@ -128,10 +130,12 @@ function checkAdministrators(before: PolicyState, after: PolicyState): void {
 
 const READERS: { readonly [P in Part]: (client: ClientBase) => Promise<PolicyRecords[P]> } = {
   tokens: readTokens,
+  principals: readPrincipals,
   policies: readPolicies,
   settings: readSettings,
   sessions: readEndedSessions,
   approvals: readGrants,
+  limits: readLimits,
 };
 
 async function readAll(client: ClientBase, revision: number): Promise<PolicyState> {

@@ -6,6 +6,8 @@ import type { SealedArguments } from "../store/sealed-arguments.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import type { Authority } from "./authority.ts";
 import type { Opa } from "./opa.ts";
+import type { TokenUses } from "./token-uses.ts";
+import type { Permits } from "./limits.ts";
 import type { WatchHub } from "./watch.ts";
 
 export interface Dependencies {
@@ -13,8 +15,10 @@ export interface Dependencies {
   readonly pool: Pool;
   readonly authority: Authority;
   readonly accessTokens: AccessTokens;
+  readonly tokenUses: TokenUses;
   readonly sealed: SealedArguments;
   readonly hub: WatchHub;
+  readonly permits: Permits;
   readonly opa: Opa;
   readonly metrics: PolicyMetrics;
   readonly log: Log;

@@ -1,17 +1,26 @@
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type DesiredState, followDesiredState, publicUrlOf } from "@tollgate/desired-state";
+import {
+  type DesiredAgent,
+  type DesiredState,
+  type DesiredToken,
+  followDesiredState,
+  publicUrlOf,
+} from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { type Authority, changes } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
 import { describeMistakes, planPolicies, toWritten, type WrittenPolicy } from "../domain/policy.ts";
+import { agentId, planAgents, type WantedAgent } from "../domain/principal.ts";
 import type { SettingName, Settings } from "../domain/settings.ts";
 import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
+import { putPrincipal, readPrincipals, removePrincipal } from "../store/principals.ts";
 import { readSettings, writeSetting } from "../store/settings.ts";
 import { putFileToken, readTokens, removeTokens } from "../store/tokens.ts";
+import { replaceLimits } from "./limit-changes.ts";
 import type { Opa } from "./opa.ts";
 import type { PolicyMetrics } from "../metrics.ts";
 
@@ -29,12 +38,15 @@ export async function followFile(options: {
 
   async function apply(desired: DesiredState): Promise<void> {
     const tokens = desired.controlPlane.tokens.map(toWantedToken);
+    const agents = desired.controlPlane.agents.map(toWantedAgent);
     const policies = toPolicies(desired);
     const settings = toSettings(desired, await opa.prepare(desired.controlPlane.opa));
     const before = authority.current();
     const state = await authority.apply(async (client) => [
+      ...changes("principals", await replaceAgents(client, agents, basename(file))),
       ...changes("tokens", await replaceTokens(client, tokens)),
       ...changes("settings", await replaceSettings(client, settings)),
+      ...(await replaceLimits(client, desired.limits, basename(file))),
       ...changes("policies", await replacePolicies(client, policies, basename(file))),
     ]);
     opa.settle();
@@ -54,7 +66,7 @@ export async function followFile(options: {
     file,
     env: config.env,
     // Servers' secrets are none of this service's business.
-    sections: ["control_plane", "policies", "risk_levels"],
+    sections: ["control_plane", "policies", "risk_levels", "limits"],
     signal: life.signal,
     apply,
     fingerprint: () => opa.fingerprint(),
@@ -67,6 +79,13 @@ async function replaceTokens(client: ClientBase, wanted: readonly WantedToken[])
   const { remove, put } = planTokens(await readTokens(client), wanted);
   if (remove.length > 0) await removeTokens(client, remove);
   for (const token of put) await putFileToken(client, token);
+  return remove.length > 0 || put.length > 0;
+}
+
+async function replaceAgents(client: ClientBase, wanted: readonly WantedAgent[], actor: string): Promise<boolean> {
+  const { remove, put } = planAgents((await readPrincipals(client)).principals, wanted);
+  for (const agent of remove) await removePrincipal(client, agent);
+  for (const { source, ...agent } of put) await putPrincipal(client, agent, { source, actor });
   return remove.length > 0 || put.length > 0;
 }
 
@@ -86,15 +105,20 @@ async function replacePolicies(client: ClientBase, wanted: readonly WrittenPolic
   return remove.length > 0 || put.length > 0;
 }
 
-function toWantedToken({ token, expiresAtMs, ...rest }: DesiredState["controlPlane"]["tokens"][number]): WantedToken {
-  return { ...rest, sha256: hashToken(token), expiresAtMs };
+function toWantedToken({ token, agent, expiresAtMs, ...rest }: DesiredToken): WantedToken {
+  return { ...rest, agent: agent === undefined ? "" : agentId(agent), sha256: hashToken(token), expiresAtMs };
+}
+
+function toWantedAgent({ name, tenant, team, roles }: DesiredAgent): WantedAgent {
+  return { id: agentId(name), tenant, team, roles };
 }
 
 function toSettings({ controlPlane, riskLevels }: DesiredState, opa: Settings["opa"]): Settings {
-  const { oauth } = controlPlane;
+  const { oauth, certificates } = controlPlane;
   const settings: Settings = {
     riskLevels,
     opa,
+    certificates: certificates.map((each) => ({ ...each, agent: agentId(each.agent) })),
     oauth: oauth.map((each) => ({ ...each, publicUrl: publicUrlOf(controlPlane) })),
   };
   // Without the keys that have no value, as it comes back from the database.
