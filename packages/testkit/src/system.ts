@@ -71,7 +71,7 @@ export function createSystem(
         (tenant) => `      - { name: ${tenant}, token: ${token}_${tenant}, tenant: ${tenant}, permissions: [mcp] }`,
       ),
     ];
-    const head = `control_plane:\n  auth:\n    type: token\n    tokens:\n${tokens.join("\n")}\n`;
+    const head = `control_plane:\n  auth:\n    tokens:\n${tokens.join("\n")}\n`;
     await writeFile(join(stateDir, "tollgate.yaml"), head + yaml);
   }
 
