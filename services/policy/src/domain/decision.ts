@@ -99,13 +99,14 @@ function askerOf(options: { engine: CedarEngine; subject: Subject; asked: Asked 
 
 /** A list shows what its caller may use, as far as that may be listed. A server as a whole is not used. */
 function listed(decide: Decide, action: string, target: Target): Decision {
-  const list = decide(action, target);
   const use = USES[action];
-  if (!list.allow || use === undefined || target.tool === "") return list;
-  const used = decide(use, target);
+  const list = decide(action, target);
+  if (use === undefined) return list;
+  const used = list.allow && target.tool !== "" ? decide(use, target) : list;
   const ends = [list.validUntilMs, used.validUntilMs].filter((end) => end !== 0);
   const validUntilMs = ends.length === 0 ? 0 : Math.min(...ends);
-  return used.allow ? { ...list, validUntilMs } : { ...used, validUntilMs };
+  // It is shown if some arguments may be allowed, and there is nothing to ask again with.
+  return { ...(used.allow ? list : used), validUntilMs, variesByArguments: false };
 }
 
 /** Who has the permission needs no policy; one that denies wins all the same. */
