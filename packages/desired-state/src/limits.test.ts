@@ -82,6 +82,7 @@ test.each<[string, RegExp]>([
     "{ name: a, per: tenant, match: { risk: LOW }, budget: { amount: 1, period: day } }",
     /^limits\[0\]\.match\.risk does not go with budget/,
   ],
+  ["{ name: a, per: token, budget: { amount: 1, period: day } }", /^limits\[0\]\.per has token, which does not go/],
   ["{ name: a, per: tenant, concurrent: 1, mach: {} }", /^limits\[0\]\.mach is not a known key; is "match" meant/],
   ["{ name: a, per: tenant, concurrent: 1, match: { tools: x } }", /^limits\[0\]\.match\.tools .* is "tool" meant/],
   ["{ name: a, per: tenant, concurrent: 1 }, { name: a, per: tool, concurrent: 1 }", /is the name of another limit/],

@@ -37,7 +37,7 @@ function oneOrMore<T extends z.ZodType>(each: T) {
   return z.preprocess((value) => (Array.isArray(value) || value === undefined ? value : [value]), list);
 }
 
-export const limitMatchSchema = z.strictObject({
+const limitMatchSchema = z.strictObject({
   tenant: oneOrMore(name).optional(),
   team: oneOrMore(name).optional(),
   /** A token's name, `user:SUBJECT` or `agent:NAME`. */
@@ -50,7 +50,7 @@ export const limitMatchSchema = z.strictObject({
   risk: oneOrMore(z.enum(RISKS, `has to be one of ${RISKS.join(", ")}`)).optional(),
 });
 
-export const budgetSchema = z.strictObject({
+const budgetSchema = z.strictObject({
   amount: z.preprocess(
     (value) => (typeof value === "number" ? String(value) : value),
     z.string().regex(/^\d{1,12}(\.\d{1,6})?$/, 'has to be an amount such as "12.50"'),
@@ -66,7 +66,7 @@ const isTimezone = (value: string): boolean => {
   }
 };
 
-export const limitShape = z.strictObject({
+const limitShape = z.strictObject({
   name,
   description: z.string().max(TEXT_MAX_CHARS, `is longer than ${TEXT_MAX_CHARS} characters`).default(""),
   per: oneOrMore(z.enum(LIMIT_SCOPES, `has to be one of ${LIMIT_SCOPES.join(", ")}`)),
@@ -104,6 +104,8 @@ function findClashes(limit: Shape): { path: string[]; message: string }[] {
   if (timezone !== undefined && limit.per_day === undefined && budget === undefined)
     clashes.push({ path: ["timezone"], message: "goes with per_day and budget only" });
   if (budget === undefined) return clashes;
+  if (limit.per.includes("token"))
+    clashes.push({ path: ["per"], message: "has token, which does not go with budget: say principal" });
   for (const key of Object.keys(limit.match).filter((each) => !METERED.has(each)))
     clashes.push({ path: ["match", key], message: "does not go with budget: what is spent is not metered by it" });
   return clashes;

@@ -10,6 +10,8 @@ export const configSchema = z.object({
   databaseUrl: envSchema.url,
   /** The user's tollgate.yaml. */
   configFile: z.string(),
+  /** MeteringService, which knows what was spent; empty: nothing that has a budget is let in. */
+  meteringAddress: z.string().default(""),
 });
 
 export interface PolicyConfig extends Config<typeof configSchema> {

@@ -23,7 +23,7 @@ policies:
 `;
 
 /** One started policy service, its file, and what a gateway or administrator would ask it. */
-export async function runPolicy(infra: Infrastructure, options: { text?: string } = {}) {
+export async function runPolicy(infra: Infrastructure, options: { text?: string; meteringAddress?: string } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "tollgate-policy-"));
   const file = join(folder, "tollgate.yaml");
   await writeFile(file, options.text ?? FILE);
@@ -35,6 +35,7 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string 
     grpcPort: 0,
     databaseUrl: infra.databaseUrl("policy"),
     configFile: file,
+    meteringAddress: options.meteringAddress ?? "",
     env: ENV,
   };
   const service = await startPolicy(config, testLog).catch(async (error: unknown) => {

@@ -80,6 +80,14 @@ export function tokenOf(name: string, part: Partial<TokenRecord> = {}): TokenRec
 }
 
 export function stateOf(policies: readonly PolicyRecord[], tokens: readonly TokenRecord[] = []): PolicyState {
-  const records = { tokens, policies, settings: NO_SETTINGS, principals: NO_PRINCIPALS, sessions: [], approvals: [], limits: [] };
+  const records = {
+    tokens,
+    policies,
+    settings: NO_SETTINGS,
+    principals: NO_PRINCIPALS,
+    sessions: [],
+    approvals: [],
+    limits: [],
+  };
   return buildState(1, records);
 }

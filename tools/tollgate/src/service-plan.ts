@@ -66,6 +66,7 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_TOKEN: secrets.token,
       TOLLGATE_ADMIN_TOKEN: secrets.adminToken,
       TOLLGATE_PUBLIC_URL: publicUrl,
+      TOLLGATE_METERING_ADDRESS: address("metering"),
     },
     registry: { ...stored("registry"), TOLLGATE_CONFIG_FILE: options.configFile, TOLLGATE_FILES_DIR: options.filesDir },
     audit: { ...stored("audit"), TOLLGATE_NATS_URL: natsUrl },

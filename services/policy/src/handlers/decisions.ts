@@ -52,6 +52,10 @@ async function decideAll(options: {
   const { resources } = request;
   const decideOne = decider(state, { ...request, nowMs });
   const judge = opa.judgeFor(state, { ...request, nowMs });
+  const limited = <D extends Decision>(decision: D, resource: policyV1.Resource): D => {
+    if (!decision.allow || request.principal === undefined) return decision;
+    return { ...decision, limits: state.limits.keysOf(request.principal, request.action, resource) };
+  };
   const decisions: (Decision & ByApproval)[] = [];
   for (let start = 0; start < resources.length; start += SLICE_RESOURCES) {
     if (start > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -60,7 +64,7 @@ async function decideAll(options: {
     const ruled = slice.map(decideOne);
     const judged = judge ? await Promise.all(ruled.map((each, index) => judge(each, slice[index]!))) : ruled;
     // Last: nobody is asked to approve of what is denied.
-    decisions.push(...judged.map((each, index) => approve(each, slice[index]!)));
+    decisions.push(...judged.map((each, index) => limited(approve(each, slice[index]!), slice[index]!)));
   }
   return isCurrent() ? decisions : undefined;
 }

@@ -3,6 +3,7 @@ import { approvalMethods } from "./approvals.ts";
 import { authenticationMethods } from "./authentication.ts";
 import { decisionMethods } from "./decisions.ts";
 import type { Dependencies } from "./dependencies.ts";
+import { limitChangeMethods } from "./limit-changes.ts";
 import { limitMethods } from "./limits.ts";
 import { policyMethods } from "./policies.ts";
 import { principalMethods } from "./principals.ts";
@@ -17,6 +18,7 @@ export function grpcHandlers(dependencies: Dependencies): policyV1.PolicyService
     ...authenticationMethods(dependencies),
     ...decisionMethods(dependencies),
     ...limitMethods(dependencies),
+    ...limitChangeMethods(dependencies),
     ...policyMethods(dependencies),
     ...whatIfMethods(dependencies),
     ...tokenMethods(dependencies),

@@ -1,0 +1,96 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { meteringV1 } from "@tollgate/contracts";
+import type { DesiredLimit } from "@tollgate/desired-state";
+import { callUnary, type Life, type Log, openGrpcClient, serviceMetadata } from "@tollgate/service";
+import { budgetKeyOf, meteredBy } from "../domain/limits.ts";
+import { periodOf } from "../domain/periods.ts";
+
+const TIMEOUT_MS = 5_000;
+const POLL_INTERVAL_MS = 5_000;
+/** How often it is looked whether there is a new budget. */
+const LOOK_INTERVAL_MS = 500;
+/** What was spent longer ago than this is not known. */
+export const SPENT_KNOWN_MS = 60_000;
+/** As many as metering answers. Those who have spent most come first. */
+const ROWS_MAX = 10_000;
+
+/** What was spent under budgets, as far as metering has told lately. */
+export interface Spending {
+  /** Of the budget's current period. Undefined where that is not known. */
+  spent(limit: DesiredLimit, key: string): number | undefined;
+}
+
+interface Figures {
+  readonly limit: DesiredLimit;
+  readonly byKey: ReadonlyMap<string, number>;
+  readonly askedAtMs: number;
+  /** Unix milliseconds. */
+  readonly periodEndsAtMs: number;
+}
+
+/** @param options.address empty: there is no metering, and nothing is known */
+export function openSpending(options: {
+  readonly address: string;
+  readonly serviceKey: string;
+  readonly budgets: () => readonly DesiredLimit[];
+  readonly life: Life;
+  readonly log: Log;
+}): Spending {
+  const { address, serviceKey, budgets, life, log } = options;
+  const figures = new Map<string, Figures>();
+  const spending: Spending = {
+    spent(limit, key) {
+      const known = figures.get(limit.name);
+      if (known?.limit !== limit || performance.now() - known.askedAtMs > SPENT_KNOWN_MS) return undefined;
+      return Date.now() < known.periodEndsAtMs ? (known.byKey.get(key) ?? 0) : undefined;
+    },
+  };
+  if (address === "") return spending;
+
+  const client = openGrpcClient(meteringV1.MeteringServiceClient, { address, name: "metering", life });
+  const unary = { metadata: serviceMetadata(serviceKey), timeoutMs: TIMEOUT_MS, service: "metering" };
+
+  async function read(limit: DesiredLimit): Promise<void> {
+    const period = periodOf(limit.budget!.period, limit.timezone, Date.now());
+    const askedAtMs = performance.now();
+    const fromMs = BigInt(period.beginsAtMs);
+    const asked = { tenant: "", fromMs, toMs: 0n, groupBy: meteredBy(limit), limit: ROWS_MAX };
+    const { rows, total } = await callUnary(client.getUsage.bind(client), asked, unary);
+    const byKey = new Map<string, number>();
+    // Without anything to group by the total is the only row.
+    for (const row of asked.groupBy.length === 0 && total ? [total] : rows) {
+      const key = budgetKeyOf(limit, row.key);
+      if (key !== undefined) byKey.set(key, (byKey.get(key) ?? 0) + Number(row.cost));
+    }
+    figures.set(limit.name, { limit, byKey, askedAtMs, periodEndsAtMs: period.endsAtMs });
+  }
+
+  /** A budget that is new, or whose period has begun anew, is not kept waiting for the next poll. */
+  function isDue(limit: DesiredLimit): boolean {
+    const known = figures.get(limit.name);
+    if (known?.limit !== limit || Date.now() >= known.periodEndsAtMs) return true;
+    return performance.now() - known.askedAtMs >= POLL_INTERVAL_MS;
+  }
+
+  async function poll(): Promise<void> {
+    const wanted = budgets();
+    for (const name of figures.keys()) if (!wanted.some((limit) => limit.name === name)) figures.delete(name);
+    for (const limit of wanted.filter(isDue)) await read(limit);
+  }
+
+  async function follow(): Promise<void> {
+    let isReached = true;
+    while (!life.signal.aborted) {
+      try {
+        await poll();
+        isReached = true;
+      } catch (error) {
+        if (isReached && !life.signal.aborted) log.warn({ err: error }, "metering does not say what was spent");
+        isReached = false;
+      }
+      await delay(LOOK_INTERVAL_MS, undefined, { signal: life.signal }).catch(() => undefined);
+    }
+  }
+  void follow();
+  return spending;
+}

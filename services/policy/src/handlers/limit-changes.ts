@@ -1,0 +1,138 @@
+import type { policyV1 } from "@tollgate/contracts";
+import { type DesiredLimit, limitSchema } from "@tollgate/desired-state";
+import { AppError } from "@tollgate/errors";
+import { unary } from "@tollgate/service";
+import type { ClientBase } from "pg";
+import { isDeepStrictEqual } from "node:util";
+import { DEFAULT_RISK_LIMIT, type LimitRecord } from "../domain/limits.ts";
+import { deleteLimit, putLimit, readLimits } from "../store/limits.ts";
+import { changes } from "./authority.ts";
+import { checkActor, type Dependencies, type Methods } from "./dependencies.ts";
+
+/** Each is looked at for every decision. */
+const LIMITS_MAX = 400;
+
+/** What the limits are, and how they are changed. */
+export function limitChangeMethods(dependencies: Dependencies): Methods<"listLimits" | "putLimit" | "deleteLimit"> {
+  const { authority, log } = dependencies;
+  return {
+    listLimits: unary(log, () => {
+      const { limits, revision } = authority.current();
+      return { limits: limits.records.map(toLimit), revision: BigInt(revision) };
+    }),
+    putLimit: unary(log, (request) => putOne(dependencies, request)),
+    deleteLimit: unary(log, (request) => removeOne(dependencies, request)),
+  };
+}
+
+async function putOne(
+  { authority, metrics, log }: Dependencies,
+  { limit, actor: given }: policyV1.PutLimitRequest,
+): Promise<policyV1.PutLimitResponse> {
+  const actor = checkActor(given);
+  if (limit === undefined) throw new AppError("invalid_argument", "limit: is missing");
+  const parsed = parse(limit);
+  const state = await authority.change(async (client) => {
+    const before = await readLimits(client);
+    const same = before.find(({ name }) => name === parsed.name);
+    if (same?.source === "file") throw fileOwned(parsed.name);
+    if (same === undefined && before.length >= LIMITS_MAX)
+      throw new AppError("failed_precondition", `there are ${LIMITS_MAX} limits already`);
+    if (same !== undefined && isSame(same, parsed)) return [];
+    await putLimit(client, parsed, { source: "api", actor });
+    return ["limits"];
+  });
+  metrics.changes.inc({ kind: "put_limit" });
+  log.info({ limit: parsed.name, actor, revision: state.revision }, "limit changed");
+  const record = state.limits.records.find(({ name }) => name === parsed.name);
+  return { limit: record && toLimit(record), revision: BigInt(state.revision) };
+}
+
+async function removeOne(
+  { authority, metrics, log }: Dependencies,
+  { id, actor: given }: policyV1.DeleteLimitRequest,
+): Promise<policyV1.DeleteLimitResponse> {
+  const actor = checkActor(given);
+  const state = await authority.change(async (client) => {
+    const found = (await readLimits(client)).find(({ name }) => name === id);
+    if (found === undefined) throw new AppError("not_found", `there is no limit ${JSON.stringify(id)}`);
+    if (found.source === "file") throw fileOwned(id);
+    await deleteLimit(client, id);
+    return ["limits"];
+  });
+  metrics.changes.inc({ kind: "delete_limit" });
+  log.info({ limit: id, actor, revision: state.revision }, "limit removed");
+  return { revision: BigInt(state.revision) };
+}
+
+/** @throws {AppError} invalid_argument with the places of the mistakes; never with a value */
+function parse({ id, definition }: policyV1.Limit): DesiredLimit {
+  const written = parseJson(definition);
+  const isObject = typeof written === "object" && written !== null && !Array.isArray(written);
+  const parsed = limitSchema.safeParse(isObject ? { ...written, name: id } : written);
+  if (parsed.success && id === DEFAULT_RISK_LIMIT.name)
+    throw new AppError("invalid_argument", "id: is that of the limit that holds where no other does");
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map(({ path, message }) => ({
+    path: path.map(String).join("."),
+    message,
+  }));
+  const joined = errors.map(({ path, message }) => `${path === "" ? "limit" : path}: ${message}`).join("; ");
+  throw new AppError("invalid_argument", joined, { details: { errors } });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function fileOwned(id: string): AppError {
+  return new AppError("failed_precondition", `limit "${id}" comes from the configuration file: change it there`);
+}
+
+function toWritten({ source: _source, updatedAtMs: _at, updatedBy: _by, ...limit }: LimitRecord): DesiredLimit {
+  return limit;
+}
+
+function isSame(record: LimitRecord, limit: DesiredLimit): boolean {
+  // Keys without a value are not stored.
+  return isDeepStrictEqual(toWritten(record), JSON.parse(JSON.stringify(limit)));
+}
+
+/** As in tollgate.yaml. */
+function toLimit(record: LimitRecord): policyV1.Limit {
+  const { name: id, description, per, match, rate, concurrent, perDay, budget, timezone } = record;
+  const { source, updatedAtMs, updatedBy } = record;
+  const definition = JSON.stringify({
+    description,
+    per,
+    match,
+    requests_per_second: rate?.perSecond,
+    burst: rate?.burst,
+    concurrent,
+    per_day: perDay,
+    budget,
+    timezone: perDay === undefined && budget === undefined ? undefined : timezone,
+  });
+  return { id, definition, source, updatedAtMs: BigInt(updatedAtMs), updatedBy };
+}
+
+/** What the file says takes the place of what it has said before, and of what the API says under the same name. */
+export async function replaceLimits(
+  client: ClientBase,
+  wanted: readonly DesiredLimit[],
+  actor: string,
+): Promise<ReturnType<typeof changes>> {
+  const stored = await readLimits(client);
+  const gone = stored.filter(({ name, source }) => source === "file" && !wanted.some((each) => each.name === name));
+  const put = wanted.filter((limit) => {
+    const same = stored.find(({ name }) => name === limit.name);
+    return same === undefined || same.source !== "file" || !isSame(same, limit);
+  });
+  for (const { name } of gone) await deleteLimit(client, name);
+  for (const limit of put) await putLimit(client, limit, { source: "file", actor });
+  return changes("limits", gone.length > 0 || put.length > 0);
+}
