@@ -45,6 +45,8 @@ export function createCallers(options: {
     if (certificate === undefined && certificateRequired)
       throw new AppError("unauthenticated", "a client certificate that this gateway trusts is needed");
     const { authorization } = request.headers;
+    if (countOf("authorization", request) > 1)
+      throw new AppError("unauthenticated", "the Authorization header was sent more than once");
     // Whoever sends a token means it, whatever the connection has proved.
     const token = authorization === undefined && certificate !== undefined ? "" : bearerToken(authorization);
     return { token, certificate };
@@ -94,6 +96,14 @@ function again(
   } catch (error) {
     return record(error);
   }
+}
+
+/** Node keeps one of them; a proxy on the way may have looked at another. */
+function countOf(name: string, { rawHeaders }: IncomingMessage): number {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (rawHeaders[at]!.length === name.length && rawHeaders[at]!.toLowerCase() === name) count += 1;
+  return count;
 }
 
 function forwardedOf({ headers }: IncomingMessage): string | undefined {

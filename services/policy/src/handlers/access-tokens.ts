@@ -43,6 +43,8 @@ export function createAccessTokens(options: { readonly signal: AbortSignal; read
           throw toProblem(error);
         },
       );
+      // JSON has numbers, such as 1e999, that stand for no time.
+      if (!Number.isFinite(payload.exp)) throw refusal("is refused for its exp");
       const user = toUser({ header: protectedHeader, claims: payload, certificateSha256 }, settings);
       if (!user.ok) throw refusal(user.reason);
       // The same moment at which it would be refused here.
