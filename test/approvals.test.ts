@@ -70,7 +70,7 @@ async function call(tool: string, callArguments: object, { why = "", token = sys
 async function events(kind: string, filter: object = {}): Promise<any[]> {
   const query = new URLSearchParams({ kind, limit: "500" });
   const headers = { authorization: `Bearer ${ADMIN()}` };
-  const response = await fetch(`${system.gatewayUrl}/api/v1/audit/events?${query}`, { headers });
+  const response = await fetch(`${system.gatewayUrl}/api/v1/audit/events?${query.toString()}`, { headers });
   const { items } = (await response.json()) as { items: any[] };
   return items.filter((event) => Object.entries(filter).every(([key, value]) => event[key] === value));
 }

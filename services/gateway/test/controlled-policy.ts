@@ -3,6 +3,7 @@ import { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Life, startGrpcServer, unary } from "@tollgate/service";
 import { testLog } from "@tollgate/testkit";
+import { approvalMethods } from "./controlled-approvals.ts";
 
 type Stream = Parameters<policyV1.PolicyServiceServer["watch"]>[0];
 
@@ -29,6 +30,8 @@ export interface ControlledPolicy {
   administers: (request: policyV1.DecideRequest) => boolean;
   /** What else decisions say. */
   more: Partial<policyV1.Decision>;
+  /** By id. */
+  readonly approvals: Map<string, policyV1.Approval>;
   /** What a decision waits for. */
   beforeDecide: () => Promise<unknown> | undefined;
   /** What was put, in order. */
@@ -91,6 +94,7 @@ export async function startPolicy(options: {
     allow: () => true,
     administers: (request) => request.principal!.permissions.includes("admin"),
     more: {},
+    approvals: new Map(),
     beforeDecide: () => undefined,
     put: [],
     asked: { authenticate: 0, decide: 0 },
@@ -144,6 +148,7 @@ export async function startPolicy(options: {
       policy.put.push(request.policy!);
       return { policy: request.policy, revision };
     }),
+    ...approvalMethods(policy.approvals),
     listPolicies: unary(testLog, () => ({ policies: policy.put, revision })),
     watch(stream) {
       streams.set(stream, 0n);
