@@ -44,4 +44,5 @@ export type {
 export * as auditV1 from "./gen/tollgate/audit/v1/audit.ts";
 export * as meteringV1 from "./gen/tollgate/metering/v1/metering.ts";
 export * as policyV1 from "./gen/tollgate/policy/v1/policy.ts";
+export * as limitsV1 from "./gen/tollgate/policy/v1/limits.ts";
 export * as registryV1 from "./gen/tollgate/registry/v1/registry.ts";

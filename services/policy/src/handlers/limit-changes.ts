@@ -1,4 +1,4 @@
-import type { policyV1 } from "@tollgate/contracts";
+import type { limitsV1 } from "@tollgate/contracts";
 import { type DesiredLimit, limitSchema } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
@@ -27,8 +27,8 @@ export function limitChangeMethods(dependencies: Dependencies): Methods<"listLim
 
 async function putOne(
   { authority, metrics, log }: Dependencies,
-  { limit, actor: given }: policyV1.PutLimitRequest,
-): Promise<policyV1.PutLimitResponse> {
+  { limit, actor: given }: limitsV1.PutLimitRequest,
+): Promise<limitsV1.PutLimitResponse> {
   const actor = checkActor(given);
   if (limit === undefined) throw new AppError("invalid_argument", "limit: is missing");
   const parsed = parse(limit);
@@ -50,8 +50,8 @@ async function putOne(
 
 async function removeOne(
   { authority, metrics, log }: Dependencies,
-  { id, actor: given }: policyV1.DeleteLimitRequest,
-): Promise<policyV1.DeleteLimitResponse> {
+  { id, actor: given }: limitsV1.DeleteLimitRequest,
+): Promise<limitsV1.DeleteLimitResponse> {
   const actor = checkActor(given);
   const state = await authority.change(async (client) => {
     const found = (await readLimits(client)).find(({ name }) => name === id);
@@ -66,7 +66,7 @@ async function removeOne(
 }
 
 /** @throws {AppError} invalid_argument with the places of the mistakes; never with a value */
-function parse({ id, definition }: policyV1.Limit): DesiredLimit {
+function parse({ id, definition }: limitsV1.Limit): DesiredLimit {
   const written = parseJson(definition);
   const isObject = typeof written === "object" && written !== null && !Array.isArray(written);
   const parsed = limitSchema.safeParse(isObject ? { ...written, name: id } : written);
@@ -103,7 +103,7 @@ function isSame(record: LimitRecord, limit: DesiredLimit): boolean {
 }
 
 /** As in tollgate.yaml. */
-function toLimit(record: LimitRecord): policyV1.Limit {
+function toLimit(record: LimitRecord): limitsV1.Limit {
   const { name: id, description, per, match, rate, concurrent, perDay, budget, timezone } = record;
   const { source, updatedAtMs, updatedBy } = record;
   const definition = JSON.stringify({

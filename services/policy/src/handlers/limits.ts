@@ -1,4 +1,4 @@
-import type { policyV1 } from "@tollgate/contracts";
+import type { limitsV1 } from "@tollgate/contracts";
 import type { DesiredLimit } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { type Life, type Log, type Pool, unary } from "@tollgate/service";
@@ -25,14 +25,14 @@ const BUDGET_LEASE_MS = 1_000;
 
 /** Permits that gateways use up among them. */
 export interface Permits {
-  lease(request: policyV1.LeaseLimitsRequest): Promise<policyV1.LeaseLimitsResponse>;
+  lease(request: limitsV1.LeaseLimitsRequest): Promise<limitsV1.LeaseLimitsResponse>;
 }
 
 export function limitMethods({ permits, log }: Dependencies): Methods<"leaseLimits"> {
   return { leaseLimits: unary(log, (request) => permits.lease(request)) };
 }
 
-type Grant = policyV1.LimitGrant;
+type Grant = limitsV1.LimitGrant;
 const none = (reason: string, retryAfterMs: number): Grant => ({ granted: 0, leaseMs: 0, retryAfterMs, reason });
 
 export function openPermits(options: {
@@ -53,7 +53,7 @@ export function openPermits(options: {
     slots.sweep(performance.now());
   });
 
-  async function leaseDay(limit: DesiredLimit, asked: policyV1.LimitLease): Promise<Grant> {
+  async function leaseDay(limit: DesiredLimit, asked: limitsV1.LimitLease): Promise<Grant> {
     const { key, wanted, waiting, returned } = asked;
     const nowMs = Date.now();
     const { name: day, endsAtMs } = periods("day", limit.timezone, nowMs);
@@ -67,7 +67,7 @@ export function openPermits(options: {
     return { granted: taken, leaseMs, retryAfterMs, reason: isOver ? `${describeLimit("day", limit)}; ${anew}` : "" };
   }
 
-  function leaseBudget(limit: DesiredLimit, { key, wanted }: policyV1.LimitLease): Grant {
+  function leaseBudget(limit: DesiredLimit, { key, wanted }: limitsV1.LimitLease): Grant {
     const { amount, period } = limit.budget!;
     const spent = spending.spent(limit, key);
     if (spent === undefined) {
@@ -80,7 +80,7 @@ export function openPermits(options: {
     return none(anew, Math.ceil(endsAtMs - Date.now()));
   }
 
-  async function leaseOne(gateway: string, asked: policyV1.LimitLease): Promise<Grant> {
+  async function leaseOne(gateway: string, asked: limitsV1.LimitLease): Promise<Grant> {
     const found = limitOfKey(authority.current().limits, asked.key);
     if (found === undefined) return none("the limits have changed", RETRY_MS);
     const { kind, limit } = found;
@@ -112,7 +112,7 @@ export function openPermits(options: {
 }
 
 /** @throws {AppError} invalid_argument */
-function check(gateway: string, leases: readonly policyV1.LimitLease[]): void {
+function check(gateway: string, leases: readonly limitsV1.LimitLease[]): void {
   if (gateway === "" || gateway.length > GATEWAY_MAX_CHARS)
     throw new AppError("invalid_argument", `gateway: has to be 1 to ${GATEWAY_MAX_CHARS} characters long`);
   if (leases.length > LEASES_MAX) throw new AppError("invalid_argument", `leases: has more than ${LEASES_MAX} entries`);
