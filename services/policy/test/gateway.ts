@@ -18,10 +18,10 @@ export function watchAs(
   const leases: { revision: bigint; endsAt: number }[] = [];
   let problem: string | undefined;
 
-  function ask(takenRevision: bigint): void {
+  function ask(takenRevision: bigint, used: policyV1.Used[] = []): void {
     sequence += 1n;
     asked.set(sequence, performance.now());
-    stream.write({ gateway: name, takenRevision, sequence, used: [] });
+    stream.write({ gateway: name, takenRevision, sequence, used });
   }
 
   stream.on("data", (message: policyV1.WatchResponse) => {
@@ -43,6 +43,8 @@ export function watchAs(
     /** From now on messages are read and not answered. */
     stopAnswering: () => void (answers = false),
     answer: (revision: bigint) => ask(revision),
+    /** Says what credentials were used. */
+    use: (used: policyV1.Used[]) => ask(messages.at(-1)?.revision ?? 0n, used),
     /** From now on nothing is read. */
     pause: () => stream.pause(),
     leave: () => stream.cancel(),
