@@ -137,6 +137,15 @@ describe("a decision", () => {
     },
   );
 
+  test("rests on the grant that more have given, where there are two", () => {
+    const strong = grant({ id: "a2", approvedBy: ["ann", "bob"], expiresAtMs: NOW + 1 });
+    for (const grants of [
+      [strong, grant()],
+      [grant(), strong],
+    ])
+      expect(decide({ grants, demand: CRITICAL })).toMatchObject({ allow: true, approvalId: "a2" });
+  });
+
   test("rests on no grant that fewer have given than have to now", () => {
     expect(decide({ grants: [grant()], demand: CRITICAL }).allow).toBe(false);
   });

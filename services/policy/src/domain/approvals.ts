@@ -24,8 +24,12 @@ export interface Grant extends WhichCall {
 
 export type GrantIndex = ReadonlyMap<string, Grant>;
 
+/** Of two for the same call the one that more have given counts, else the one that lasts longer. */
 export function indexGrants(grants: readonly Grant[]): GrantIndex {
-  return new Map(grants.map((grant) => [keyOf(grant), grant]));
+  const weakestFirst = grants.toSorted(
+    (a, b) => a.approvedBy.length - b.approvedBy.length || a.expiresAtMs - b.expiresAtMs,
+  );
+  return new Map(weakestFirst.map((grant) => [keyOf(grant), grant]));
 }
 
 function keyOf({ tenant, principal, server, tool, digest }: WhichCall): string {
