@@ -32,8 +32,15 @@ const dev = async () => (await policy.authenticate(DEV_TOKEN)).principal;
 
 describe("tokens", () => {
   test("of the file resolve to principals", async () => {
-    expect(await policy.authenticate(DEV_TOKEN)).toEqual({
-      principal: { id: "dev", tenant: "acme", team: "payments", roles: ["developer"], permissions: ["mcp"] },
+    expect(await policy.authenticate(DEV_TOKEN)).toMatchObject({
+      principal: {
+        id: "dev",
+        credential: "dev",
+        tenant: "acme",
+        team: "payments",
+        roles: ["developer"],
+        permissions: ["mcp"],
+      },
       revision: expect.any(BigInt),
       expiresAtMs: 0n,
     });
@@ -128,7 +135,7 @@ describe("decisions", () => {
     const principal = await dev();
     const tools = ["read_a", "write_file", ""];
     const resources = tools.map((tool) => ({ group: "disk", server: "files", tool, sandboxed: false }));
-    expect((await policy.decide({ principal, action: "tools/call", resources })).decisions).toEqual([
+    expect((await policy.decide({ principal, action: "tools/call", resources })).decisions).toMatchObject([
       { allow: true, policyIds: ["allow-dev"], reason: "allowed by policy allow-dev" },
       { allow: false, policyIds: [], reason: "no policy allows tools/call on files:write_file" },
       { allow: false, policyIds: [], reason: "no policy allows tools/call on files" },
@@ -188,7 +195,7 @@ describe("policies through the API", () => {
       updatedBy: "tester",
       cedar: expect.stringContaining('@id("no-reads")\nforbid (principal, action in [Action::"tools/call"], resource)'),
     });
-    expect(await policy.mayCall(principal, "files", "read_a")).toEqual({
+    expect(await policy.mayCall(principal, "files", "read_a")).toMatchObject({
       allow: false,
       policyIds: ["no-reads"],
       reason: "denied by policy no-reads",
@@ -243,13 +250,13 @@ describe("policies through the API", () => {
     });
     await policy.deletePolicy("no-bare");
     const history = await query(
-      "SELECT version, change, require_sandbox FROM policy.policy_history WHERE id = 'no-bare' ORDER BY version",
+      "SELECT version, change, conditions FROM policy.policy_history WHERE id = 'no-bare' ORDER BY version",
     );
     expect(history).toEqual([
-      { version: "1", change: "put", require_sandbox: true },
-      { version: "2", change: "put", require_sandbox: false },
-      { version: "3", change: "put", require_sandbox: true },
-      { version: "4", change: "delete", require_sandbox: true },
+      { version: "1", change: "put", conditions: { require_sandbox: true } },
+      { version: "2", change: "put", conditions: {} },
+      { version: "3", change: "put", conditions: { require_sandbox: true } },
+      { version: "4", change: "delete", conditions: { require_sandbox: true } },
     ]);
   });
 
@@ -258,12 +265,68 @@ describe("policies through the API", () => {
     await expect(policy.putPolicy({ id: "Bad", principals: ["*", "dev"] })).rejects.toMatchObject({
       code: "invalid_argument",
       message:
-        "id: has to be 1 to 63 of a-z, 0-9 and inner -; principals[1]: has to be *, token:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME",
+        "id: has to be 1 to 63 of a-z, 0-9 and inner -; principals[1]: has to be *, token:NAME, agent:NAME, user:SUBJECT, role:NAME, team:NAME or tenant:NAME",
+      details: { errors: [expect.anything(), { path: "principals[1]", message: expect.any(String) }] },
     });
     await expect(policy.putPolicy({}, "")).rejects.toMatchObject({
       message: "actor: has to be 1 to 200 characters long",
     });
     expect(await policy.listPolicies()).toEqual(before);
+  });
+
+  test("keep all that they say, over a restart and in what is asked of them", async () => {
+    const principal = await dev();
+    const conditions = {
+      network: ["10.0.0.0/8"],
+      weekdays: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+      arguments: { path: { like: "/data/*" } },
+    };
+    const narrow = { id: "narrow", effect: "allow", tenant: "acme", description: "why", resources: ["files:write_*"] };
+    const { policy: put } = await policy.putPolicy({ ...narrow, conditions: JSON.stringify(conditions) });
+    await restart();
+    const { policies } = await policy.listPolicies();
+    expect(policies.find(({ id }) => id === "narrow")).toEqual(put);
+    expect(put).toMatchObject({ tenant: "acme", description: "why", isCedar: false });
+    expect(JSON.parse(put!.conditions)).toEqual(conditions);
+    const resources = [{ group: "disk", server: "files", tool: "write_a" }];
+    const ask = async (more: object) =>
+      (await policy.decide({ principal, action: "tools/call", resources, ...more })).decisions[0]!;
+    const args = (path: string) => ({ arguments: JSON.stringify({ path }), address: "10.0.0.1" });
+    expect(await ask({ address: "10.0.0.1" })).toMatchObject({ allow: true, variesByArguments: true });
+    expect(await ask(args("/data/a"))).toMatchObject({ allow: true, variesByArguments: false });
+    expect((await ask(args("/data/a"))).validUntilMs).toBeGreaterThan(BigInt(Date.now()));
+    expect(await ask(args("/etc/a"))).toMatchObject({ allow: false });
+    expect(await ask({ ...args("/data/a"), address: "11.0.0.1" })).toMatchObject({ allow: false });
+    await policy.deletePolicy("narrow");
+  });
+
+  test("may be written in Cedar", async () => {
+    const principal = await dev();
+    const cedar = 'forbid (principal, action, resource in Server::"files") when { resource.name == "read_c" };';
+    const empty = { effect: "", principals: [], actions: [], resources: [] };
+    const { policy: put } = await policy.putPolicy({ id: "own", ...empty, cedar, isCedar: true });
+    expect(put).toMatchObject({ id: "own", cedar, isCedar: true, ...empty });
+    await restart();
+    expect(await policy.mayCall(principal, "files", "read_c")).toMatchObject({ allow: false, policyIds: ["own"] });
+    expect((await policy.mayCall(principal, "files", "read_a")).allow).toBe(true);
+    const wrong = policy.putPolicy({ id: "own", ...empty, cedar: `${cedar.slice(0, -6)} > };`, isCedar: true });
+    await expect(wrong).rejects.toMatchObject({
+      code: "invalid_argument",
+      details: { errors: [{ path: expect.stringMatching(/^cedar:1:8\d$/) }] },
+    });
+    await policy.deletePolicy("own");
+  });
+
+  test("never leave nobody who could administer", async () => {
+    const { revision } = await policy.listPolicies();
+    const lockOut = { id: "lock-out", actions: ["admin/policies/write"], resources: ["*"] };
+    await expect(policy.putPolicy(lockOut)).rejects.toMatchObject({
+      code: "failed_precondition",
+      message: expect.stringContaining("nobody could administer any more: keep a token with the permission admin"),
+    });
+    expect((await policy.listPolicies()).revision).toBe(revision);
+    await policy.putPolicy({ ...lockOut, principals: ["token:dev"] });
+    await policy.deletePolicy("lock-out");
   });
 
   test("leave those of the file alone", async () => {

@@ -1,5 +1,6 @@
-import type { Target } from "./cedar-question.ts";
-import { decider } from "./decision.ts";
+import { NO_SIGN_IN, type Target } from "./cedar-question.ts";
+import { deciderFor } from "./decision.ts";
+import { type Standing, standingOfAgent, standingOfToken, subjectFrom } from "./principal.ts";
 import type { PolicyState } from "./state.ts";
 import { tokenProblem } from "./token.ts";
 
@@ -13,12 +14,22 @@ const INSTALLATION: Target = { group: "", server: "", tool: "", sandboxed: false
  */
 export function hasAdministrator(state: PolicyState, nowMs: number): boolean {
   const isAnybodys = state.policies.some(({ effect, compiled }) => effect === "allow" && compiled.actions.has(ACTION));
-  for (const token of state.tokens.byName.values()) {
-    if (tokenProblem(token, nowMs) !== undefined) continue;
-    if (!isAnybodys && !token.permissions.includes("admin")) continue;
-    const { name: id, tenant, team, roles, permissions } = token;
-    const principal = { id, tenant, team, roles, permissions };
-    if (decider(state, { principal, action: ACTION, nowMs })(INSTALLATION).allow) return true;
+  for (const { id, permissions, ...rest } of standings(state, nowMs)) {
+    if (!isAnybodys && !permissions.includes("admin")) continue;
+    const caller = { subject: { ...rest, ...subjectFrom(id) }, permissions, signIn: NO_SIGN_IN };
+    if (deciderFor(state, caller, { action: ACTION, nowMs })(INSTALLATION).allow) return true;
   }
   return false;
+}
+
+/** Of all credentials that can be used now. */
+function* standings(state: PolicyState, nowMs: number): Generator<Standing> {
+  for (const token of state.tokens.byName.values()) {
+    const standing = tokenProblem(token, nowMs) === undefined && standingOfToken(state, token);
+    if (standing && standing.ok) yield standing.value;
+  }
+  for (const { agent, ...certificate } of state.settings.certificates) {
+    const standing = standingOfAgent(state.principals, { ...certificate, id: agent });
+    if (standing.ok) yield standing.value;
+  }
 }
