@@ -1,6 +1,5 @@
 import { type Config, envSchema } from "@tollgate/service";
 import { z } from "zod";
-import { isNetwork } from "./domain/addresses.ts";
 
 const list = z
   .string()
@@ -43,7 +42,7 @@ export const configSchema = z.object({
   tlsClientCaFile: z.string().default(""),
   tlsClientCertificates: z.enum(["off", "optional", "required"]).default("off"),
   /** Networks whose X-Forwarded-For counts, separated by commas. */
-  trustedProxies: list.refine((cidrs) => cidrs.every(isNetwork), "has to be networks such as 10.0.0.0/8"),
+  trustedProxies: list,
   /** Origins of browser pages that may call, beside those of this machine; separated by commas. */
   allowedOrigins: list,
   /** Under which clients reach this gateway, for what they are told of it; empty means this host and port. */

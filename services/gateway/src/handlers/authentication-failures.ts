@@ -4,8 +4,8 @@ import { newCallId, type RefusalEvent } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import type { Principal } from "../clients/policy.ts";
-import { networkOf } from "../domain/addresses.ts";
 import { createFailures } from "../domain/failures.ts";
+import { networkOf } from "./addresses.ts";
 import type { Refuse } from "./refusals.ts";
 
 const RETRY_AFTER_SECONDS = 60;

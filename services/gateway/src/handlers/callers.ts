@@ -4,9 +4,9 @@ import { TLSSocket } from "node:tls";
 import type { policyV1 } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
 import type { Credentials, Policy, Principal } from "../clients/policy.ts";
-import { clientAddress, trustedProxies } from "../domain/addresses.ts";
 import { toCertificate } from "../domain/client-certificate.ts";
 import { bearerToken } from "../domain/http-checks.ts";
+import { clientAddress, trustedProxies } from "./addresses.ts";
 import type { AuthenticationFailures, FailedAttempt } from "./authentication-failures.ts";
 
 /** Whose request it is, from where, and how to find out once more. */

@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv4, SocketAddress } from "node:net";
+import { AppError } from "@tollgate/errors";
 
 /** Of X-Forwarded-For; what is longer is not looked through. */
 const FORWARDED_MAX = 50;
@@ -9,10 +10,13 @@ const NETWORK_GROUPS = 4;
 /**
  * Whose word on addresses counts.
  * @param cidrs networks such as 10.0.0.0/8 or fd00::/8, or single addresses
+ * @throws {AppError} `invalid_argument`
  */
 export function trustedProxies(cidrs: readonly string[]): BlockList {
   const list = new BlockList();
   for (const cidr of cidrs) {
+    if (!isNetwork(cidr))
+      throw new AppError("invalid_argument", "TOLLGATE_TRUSTED_PROXIES: has to be networks such as 10.0.0.0/8");
     const [network = "", prefix] = cidr.split("/");
     const family = isIPv4(network) ? "ipv4" : "ipv6";
     list.addSubnet(network, prefix === undefined ? (family === "ipv4" ? 32 : 128) : Number(prefix), family);
@@ -20,7 +24,7 @@ export function trustedProxies(cidrs: readonly string[]): BlockList {
   return list;
 }
 
-export function isNetwork(cidr: string): boolean {
+function isNetwork(cidr: string): boolean {
   const [network = "", prefix, ...more] = cidr.split("/");
   const family = isIP(network);
   if (family === 0 || network.includes("%") || more.length > 0) return false;
