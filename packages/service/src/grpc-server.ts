@@ -10,9 +10,10 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { AppError, grpcStatus, toAppError } from "@tollgate/errors";
+import { grpcStatus, toAppError } from "@tollgate/errors";
 import type { Life } from "./life.ts";
 import type { Log } from "./log.ts";
+import { refusedValue } from "./postgres.ts";
 
 const MESSAGE_MAX_BYTES = 64 * 1024 * 1024;
 const OPTIONS: ChannelOptions = {
@@ -78,9 +79,9 @@ export function unary<Q, A>(log: Log, handle: (request: Q) => Promise<A> | A): h
       .then(
         (answer) => callback(null, answer),
         (error: unknown) => {
-          const known = toAppError(error);
+          const known = refusedValue(error) ?? toAppError(error);
           if (known.code === "internal") log.error({ err: error, method: call.getPath() }, "gRPC handler failed");
-          callback(grpcStatus(error instanceof AppError ? error : known));
+          callback(grpcStatus(known));
         },
       );
   };

@@ -8,5 +8,12 @@ export { createMetrics, type Metrics } from "./metrics.ts";
 export { migrate } from "./migrate.ts";
 export { createOps, type Ops, registerOps, startOpsServer } from "./ops.ts";
 export { openPartitions, type Partitions } from "./partitions.ts";
-export { bootstrapDatabase, type DatabaseRole, openPool, type Pool, withTransaction } from "./postgres.ts";
+export {
+  bootstrapDatabase,
+  type DatabaseRole,
+  openPool,
+  type Pool,
+  refusedValue,
+  withTransaction,
+} from "./postgres.ts";
 export { watchRecording } from "./recording.ts";

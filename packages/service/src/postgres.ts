@@ -1,3 +1,4 @@
+import { AppError } from "@tollgate/errors";
 import pg from "pg";
 import type { Life } from "./life.ts";
 import type { Log } from "./log.ts";
@@ -37,6 +38,16 @@ export async function openPool(options: {
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
+}
+
+/**
+ * What is wrong with whoever asked, rather than with the database: a value that it will never take, such as a NUL in a
+ * text, or a number that is too large. Class 22 of PostgreSQL's error codes.
+ */
+export function refusedValue(error: unknown): AppError | undefined {
+  const { code } = Object(error) as { code?: unknown };
+  if (typeof code !== "string" || !/^22[0-9A-Z]{3}$/.test(code)) return undefined;
+  return new AppError("invalid_argument", "holds a value that cannot be stored", { cause: error });
 }
 
 export async function withTransaction<T>(pool: Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {

@@ -33,7 +33,7 @@ export interface OpaQuestion {
 }
 
 /** How its part in a decision is named among the policies. */
-export const OPA_ID = "opa";
+const OPA_ID = "opa";
 
 const ARGUMENTS_MAX_CHARS = 65_536;
 const REASON_MAX_CHARS = 200;

@@ -1,5 +1,5 @@
 import { AppError } from "@tollgate/errors";
-import { type Log, type Pool, withTransaction } from "@tollgate/service";
+import { type Log, type Pool, refusedValue, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { hasAdministrator } from "../domain/administrators.ts";
 import {
@@ -113,7 +113,8 @@ async function store(options: { pool: Pool; before: PolicyState; work: Change; l
     });
   } catch (error) {
     if (built !== undefined && built.engine !== before.engine) built.engine.dispose();
-    if (error instanceof AppError) throw error;
+    const refusal = error instanceof AppError ? error : refusedValue(error);
+    if (refusal !== undefined) throw refusal;
     log.error({ err: error }, "a change was not stored");
     // After a lost answer to COMMIT it may be stored all the same; then it holds from the next refresh on.
     throw new AppError("unavailable", "the change could not be stored; it may be repeated", { cause: error });
