@@ -11,6 +11,7 @@ export interface HttpConnection {
 }
 
 const HEAD_END = "\r\n\r\n";
+const LAST_CHUNK = "\r\n0\r\n\r\n";
 
 export async function openHttpConnection(
   url: string,
@@ -35,12 +36,12 @@ export async function openHttpConnection(
     received += chunk.toString("latin1");
     const headEnd = received.indexOf(HEAD_END);
     if (headEnd < 0) return;
-    const length = Number(/content-length: (\d+)/i.exec(received.slice(0, headEnd))?.[1]);
     const bodyStart = headEnd + HEAD_END.length;
-    if (received.length - bodyStart < length) return;
+    const bodyEnd = endOfBody(received, { headEnd, bodyStart });
+    if (bodyEnd === undefined) return;
     const status = received.slice(9, 12);
-    const body = received.slice(bodyStart, bodyStart + length);
-    received = received.slice(bodyStart + length);
+    const body = received.slice(bodyStart, bodyEnd);
+    received = received.slice(bodyEnd);
     const { resolve, reject } = waiting!;
     waiting = undefined;
     if (status === "200") resolve(body);
@@ -50,9 +51,22 @@ export async function openHttpConnection(
   return {
     post: (body) =>
       new Promise((resolve, reject) => {
+        if (!socket.writable) return reject(new Error("the connection was closed"));
         waiting = { resolve, reject };
         socket.write(`${head}${body.length}${HEAD_END}${body}`, "latin1");
       }),
     close: () => socket.destroy(),
   };
+}
+
+/** Undefined as long as it is not all there. A body in chunks, as streams of events are, is left as it came. */
+function endOfBody(
+  received: string,
+  { headEnd, bodyStart }: { readonly headEnd: number; readonly bodyStart: number },
+): number | undefined {
+  const length = /content-length: (\d+)/i.exec(received.slice(0, headEnd))?.[1];
+  if (length !== undefined)
+    return received.length - bodyStart < Number(length) ? undefined : bodyStart + Number(length);
+  const lastChunk = received.indexOf(LAST_CHUNK, bodyStart);
+  return lastChunk < 0 ? undefined : lastChunk + LAST_CHUNK.length;
 }

@@ -1,0 +1,58 @@
+import { legacyClient } from "@tollgate/testkit";
+import type { Stream } from "./load.ts";
+import { type Stage, TOOL } from "./stage.ts";
+
+/** Who calls until it is taken back. */
+export interface Victim {
+  readonly n: number;
+  readonly name: string;
+  readonly token: string;
+  readonly tenant: string;
+  /** As it is in the events. */
+  principal: string;
+  session?: string;
+}
+
+/** One way to take something back. */
+export interface Kind {
+  readonly name: string;
+  /** The path of the management API that does it. */
+  readonly path: string;
+  /** Gives the victim what it is going to lose. */
+  prepare?(stage: Stage, victim: Victim): Promise<void>;
+  /** From when it has returned nothing of the victim is let in. */
+  takeBack(stage: Stage, victim: Victim): Promise<unknown>;
+  /** What would stand in the way of later trials. */
+  undo?(stage: Stage, victim: Victim): Promise<unknown>;
+}
+
+export const KINDS: readonly Kind[] = [
+  {
+    name: "a token is revoked",
+    path: "/api/v1/tokens/{id}",
+    takeBack: ({ api }, { name }) => api("DELETE", `/tokens/${name}`),
+  },
+  {
+    name: "a policy denies",
+    path: "/api/v1/policies/{id}",
+    takeBack: ({ api }, { n, principal }) => {
+      const rule = { effect: "deny", principals: [`token:${principal}`], actions: ["tools/call"], resources: ["*:*"] };
+      return api("PUT", `/policies/stop-${n}`, rule);
+    },
+    undo: ({ api }, { n }) => api("DELETE", `/policies/stop-${n}`),
+  },
+  {
+    name: "a session is ended",
+    path: "/api/v1/sessions/{id}",
+    async prepare({ urls }, victim) {
+      const { session, opened } = await legacyClient({ url: `${urls[0]}/mcp`, token: victim.token });
+      if (session === "") throw new Error(`there is no session: ${opened.status} ${opened.text}`);
+      victim.session = session;
+    },
+    takeBack: ({ api }, { session }) => api("DELETE", `/sessions/${session}`),
+  },
+];
+
+export function streamOf({ urls }: Stage, { name, token, session }: Victim): Stream {
+  return { name, tool: TOOL, token, urls, lanesPerUrl: 2, ...(session === undefined ? {} : { session }) };
+}
