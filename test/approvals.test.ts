@@ -26,12 +26,16 @@ policies:
   - { name: callers, effect: allow, principals: ["*"], actions: ["*"], resources: ["*"] }
   - name: approvers
     effect: allow
-    principals: ["token:ann", "token:bob"]
+    principals: ["token:ann", "token:bob", "token:eve"]
     actions: ["admin/approvals/read", "admin/approvals/decide"]
     resources: ["*"]
 risk_levels: { ${levels} }
 `;
-const system = useSystem(infra, { yaml: yamlWith("approval_timeout: 3600"), tenants: ["ann", "bob"] });
+const system = useSystem(infra, {
+  yaml: yamlWith("approval_timeout: 3600"),
+  tenants: ["eve"],
+  colleagues: ["ann", "bob"],
+});
 
 const ADMIN = () => system.adminToken;
 const ANN = () => system.tokenOf("ann");
@@ -196,6 +200,19 @@ describe("a HIGH call", () => {
     expect(await api("POST", "", { token: system.token, body })).toMatchObject({ status: 409 });
     const low = { server: "fixture", tool: "echo", arguments: {} };
     expect(await api("POST", "", { token: system.token, body: low })).toMatchObject({ status: 409 });
+  });
+
+  test("is nothing that another tenant's approver knows of", async () => {
+    const eve = system.tokenOf("eve");
+    const { approvalId } = (await call("tally", { n: 8 }, { why: "why" })).error.data;
+    expect(await say(approvalId, "approve", eve)).toMatchObject({ status: 404 });
+    expect(await api("GET", `/${approvalId}`, { token: eve })).toMatchObject({ status: 404 });
+    expect((await api("GET", "?tenant=acme", { token: eve })).body.items).toEqual([]);
+    // The permission admin is for all of them.
+    const rival = { token: `${system.token}_other`, why: "why" };
+    const theirs = (await call("tally", { n: 8 }, rival)).error.data.approvalId;
+    expect(await say(theirs, "approve", ANN())).toMatchObject({ status: 404 });
+    expect(await say(theirs, "approve", ADMIN())).toMatchObject({ body: { status: "approved" } });
   });
 
   test("pages of the inbox hold each request once", async () => {

@@ -13,7 +13,7 @@ export interface System {
   readonly gatewayUrl: string;
   readonly token: string;
   readonly adminToken: string;
-  /** The token of one of the given tenants. */
+  /** The token of one of the given tenants or colleagues. */
   tokenOf(tenant: string): string;
   /** Where the services listen for health and metrics. */
   readonly httpUrls: Readonly<Record<ServiceName, string>>;
@@ -37,6 +37,8 @@ export interface SystemOptions {
   readonly yaml: string;
   /** Each gets a token of its name. */
   readonly tenants?: readonly string[];
+  /** More tokens of the tenant acme, by name; each has the permission mcp. */
+  readonly colleagues?: readonly string[];
   readonly env?: Partial<Record<ServiceName, Record<string, string>>>;
 }
 
@@ -67,6 +69,9 @@ export function createSystem(
       `      - { name: caller, token: ${token}, tenant: acme, team: research, permissions: [mcp] }`,
       `      - { name: other, token: ${token}_other, tenant: rival, permissions: [mcp] }`,
       `      - { name: admin, token: ${adminToken}, tenant: acme, permissions: [mcp, admin] }`,
+      ...(options.colleagues ?? []).map(
+        (name) => `      - { name: ${name}, token: ${token}_${name}, tenant: acme, permissions: [mcp] }`,
+      ),
       ...(options.tenants ?? []).map(
         (tenant) => `      - { name: ${tenant}, token: ${token}_${tenant}, tenant: ${tenant}, permissions: [mcp] }`,
       ),

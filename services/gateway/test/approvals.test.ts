@@ -1,6 +1,6 @@
 import { createSealers } from "@tollgate/mcp";
 import type { registryV1 } from "@tollgate/contracts";
-import { eventually } from "@tollgate/testkit";
+import { eventually, modernClient } from "@tollgate/testkit";
 import { beforeEach, describe, expect, test } from "vitest";
 import { demandApprovals } from "./controlled-approvals.ts";
 import { principal } from "./controlled-policy.ts";
@@ -167,6 +167,26 @@ describe("a call that waits for approval", () => {
     expect(frames()).toHaveLength(1);
     expect(frames()[0].params).toEqual({ name: "drop", arguments: { n: 1 }, _meta: expect.anything() });
     expect(installation.runner.calls[0]!.envelope.facts.decision.approval).toBe(elicitationId);
+  });
+
+  test("is not let in when its client has gone meanwhile", async () => {
+    const elicitation = { url: {} };
+    const { result } = await call("one__drop", { n: 6 }, { elicitation, meta: WHY });
+    const { elicitationId } = result.inputRequests.approval.params;
+    const leaving = new AbortController();
+    const meta = { [CAPABILITIES]: { elicitation } };
+    const client = modernClient({ url: installation.url(), token: "token" });
+    const params = { name: "one__drop", arguments: { n: 6 }, _meta: meta, requestState: result.requestState };
+    const held = client.request("tools/call", params, { signal: leaving.signal });
+    const { decided } = installation.around.policy;
+    const asked = decided.length;
+    await eventually(() => expect(decided.length).toBeGreaterThan(asked));
+    leaving.abort();
+    await expect(held).rejects.toThrow();
+    await decide(elicitationId, "approve");
+    // The next one is let in, so the first would have been.
+    expect((await call("one__drop", { n: 6 })).result).toBeDefined();
+    expect(frames()).toHaveLength(1);
   });
 
   test("is asked for no form by a client that has none, nor for a page by one that opens none", async () => {

@@ -52,10 +52,15 @@ async function ask(fields: Partial<policyV1.RequestApprovalRequest> = {}) {
   return { ...answer, approval: answer.approval! };
 }
 
-async function say(id: string, decision: string, by: string, more: { reason?: string; tenant?: string } = {}) {
+async function say(
+  id: string,
+  decision: string,
+  by: string,
+  more: { reason?: string; tenant?: string; permissions?: string[] } = {},
+) {
   const { client } = policy;
-  const { reason = "", tenant = "acme" } = more;
-  const word = { id, decision, reason, by: principalOf(by, tenant) };
+  const { reason = "", tenant = "acme", permissions = ["mcp"] } = more;
+  const word = { id, decision, reason, by: { ...principalOf(by, tenant), permissions } };
   return callUnary(client.decideApproval.bind(client), word, unary());
 }
 
@@ -191,6 +196,13 @@ describe("a request", () => {
       votes: [{ by: "ann" }, { by: "bob" }],
     });
     expect(await mayCall(ARGUMENTS, resourceOf({ risk: "CRITICAL" }))).toMatchObject({ allow: true });
+  });
+
+  test("is decided within its tenant, or by whoever has the permission admin", async () => {
+    const { approval } = await ask();
+    await expect(say(approval.id, "approve", "eve", { tenant: "rival" })).rejects.toMatchObject({ code: "not_found" });
+    const admin = { tenant: "rival", permissions: ["admin"] };
+    expect((await say(approval.id, "approve", "root", admin)).approval?.status).toBe("approved");
   });
 
   test("lapses, which is written down", async () => {

@@ -2,6 +2,7 @@ import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { Principal } from "../clients/policy.ts";
 import { subjectOf } from "../domain/targets.ts";
 import { createInputSchemas } from "./input-schemas.ts";
 import { mayDo } from "./api-access.ts";
@@ -24,6 +25,14 @@ export function registerApprovals(app: FastifyInstance, options: ApiOptions): vo
   const mayRead = (request: FastifyRequest) => mayDo(policy, request, "admin/approvals/read");
   const summary = (text: string) => ({ tags, summary: text });
 
+  /** Which requests the caller sees of those that are asked for. */
+  async function whoseOf(request: FastifyRequest<{ Querystring: Query }>) {
+    const { tenant = "", principal = "" } = request.query;
+    const me = request.caller!.principal;
+    if (!(await mayRead(request))) return { tenant: me.tenant, principal: me.id };
+    return isOfTenant(me, tenant) ? { tenant, principal } : { tenant: me.tenant, principal };
+  }
+
   api.get(
     "/api/v1/approvals",
     {
@@ -35,10 +44,8 @@ export function registerApprovals(app: FastifyInstance, options: ApiOptions): vo
       },
     },
     async (request) => {
-      const { status = "", tenant = "", principal = "", limit, cursor = "" } = request.query;
-      const { tenant: ownTenant, id } = request.caller!.principal;
-      const whose = (await mayRead(request)) ? { tenant, principal } : { tenant: ownTenant, principal: id };
-      const asked = { ...whose, status, pageSize: limit, cursor };
+      const { status = "", limit, cursor = "" } = request.query;
+      const asked = { ...(await whoseOf(request)), status, pageSize: limit, cursor };
       const page = await callUnary(clients.policy.listApprovals.bind(clients.policy), asked, unary);
       const nextCursor = page.nextCursor === "" ? null : page.nextCursor;
       return { items: page.approvals.map(schema.toSummary), nextCursor };
@@ -57,11 +64,12 @@ export function registerApprovals(app: FastifyInstance, options: ApiOptions): vo
     async (request) => {
       const { id } = request.params;
       const answer = await callUnary(clients.policy.getApproval.bind(clients.policy), { id }, unary);
-      const { tenant, id: own } = request.caller!.principal;
+      const { principal: me } = request.caller!;
       const approval = answer.approval!;
+      const isOwn = approval.tenant === me.tenant && approval.principal === me.id;
+      const isSeen = isOwn || (isOfTenant(me, approval.tenant) && (await mayRead(request)));
       // Another's is not there at all.
-      if (!((approval.tenant === tenant && approval.principal === own) || (await mayRead(request))))
-        throw new AppError("not_found", "there is no such approval");
+      if (!isSeen) throw new AppError("not_found", "there is no such approval");
       return schema.toApproval(approval);
     },
   );
@@ -101,6 +109,12 @@ export function registerApprovals(app: FastifyInstance, options: ApiOptions): vo
   }
 }
 
+/** The permission `admin` is for all tenants; what a policy allows beside it ends at one's own. */
+function isOfTenant({ tenant, permissions }: Principal, wanted: string): boolean {
+  return tenant === wanted || permissions.includes("admin");
+}
+
+type Query = ReturnType<typeof schema.approvalQuery.parse>;
 type Body = ReturnType<typeof schema.approvalBody.parse>;
 
 /** Only for a call that nothing but the approval is missing of. */

@@ -14,6 +14,7 @@ import {
   waitingError,
 } from "../domain/approval-answers.ts";
 import type { Subject } from "../domain/targets.ts";
+import type { CallSink } from "./calls.ts";
 import type { McpAnswer } from "./mcp-exchange.ts";
 import type { AskedFacts, Refuse } from "./refusals.ts";
 import type { McpClient } from "./server-calls.ts";
@@ -40,6 +41,7 @@ export interface ApprovableCall {
 export interface HeldCall {
   readonly frame: RequestFrame;
   readonly client: McpClient;
+  readonly sink: Pick<CallSink, "onWaiting">;
   readonly principal: Principal;
   readonly subject: Subject;
   /** As the client calls the tool. */
@@ -60,7 +62,7 @@ export interface Approvals {
   request(call: ApprovableCall): Promise<policyV1.Approval>;
   /**
    * What the client is answered; undefined when something was decided meanwhile, and the call is to be looked at anew.
-   * @throws {AppError} permission_denied when it was denied
+   * @throws {AppError} permission_denied when it was denied; cancelled when its client does not wait any more
    */
   answer(call: HeldCall): Promise<McpAnswer | undefined>;
   /** From when it settles what was decided holds. */
@@ -143,7 +145,7 @@ export function createApprovals(options: {
       const asks = responses.declined ? undefined : inputRequestsOf(waiting, kindOf(call.client));
       if (asks === undefined) return told(call, waiting);
       // Its user has been asked: now it waits for others, without asking again and again.
-      if (isBack && !approval.justificationMissing && (await waits.until(id, WAIT_MAX_MS))) return undefined;
+      if (isBack && !approval.justificationMissing && (await waits.until(id, call.sink))) return undefined;
       return inputRequired(call, id, asks);
     },
     async decide(id, { decision, reason, by }) {
@@ -212,12 +214,13 @@ function createWaits(stopping: AbortSignal) {
   stopping.addEventListener("abort", () => waiting.forEach((each) => each.forEach((wake) => wake())), { once: true });
   return {
     /** True when it was decided; false when it is over, or too many wait already. */
-    async until(id: string, timeoutMs: number): Promise<boolean> {
+    async until(id: string, sink: Pick<CallSink, "onWaiting">): Promise<boolean> {
       if (count >= WAITING_MAX || stopping.aborted) return false;
       count += 1;
-      const { promise, resolve } = Promise.withResolvers<boolean>();
+      const { promise, resolve, reject } = Promise.withResolvers<boolean>();
       const wake = () => resolve(true);
-      const timer = setTimeout(() => resolve(false), timeoutMs);
+      const timer = setTimeout(() => resolve(false), WAIT_MAX_MS);
+      sink.onWaiting?.(() => reject(new AppError("cancelled", "the call was cancelled")));
       const others = waiting.get(id) ?? new Set();
       waiting.set(id, others.add(wake));
       try {

@@ -62,6 +62,7 @@ interface Asked {
   readonly frame: RequestFrame;
   readonly context: McpContext;
   readonly client: McpClient;
+  readonly sink: CallSink;
 }
 
 /** A call that may be let in. */
@@ -91,7 +92,7 @@ export function createServerCalls(options: {
 
   /** Checks all that has to hold when the call is let in. @throws {AppError} when it may not be */
   async function check(asked: Asked, looks = 1): Promise<Allowed | McpAnswer> {
-    const { frame, context, client } = asked;
+    const { frame, context, client, sink } = asked;
     const { catalogue } = registry;
     const found = findTarget({ catalogue, scope: context.scope, frame, sealers, principal: context.principal });
     if (!found.ok) return invalidParams(frame, found.reason);
@@ -127,7 +128,7 @@ export function createServerCalls(options: {
     if (misfit) return { kind: "error", id: frame.id, error: misfit };
     if (!decision.allow) {
       if (looks >= LOOKS_MAX) throw new AppError("unavailable", `${target.named}: ${decision.reason}`);
-      const held = { frame, client, principal, facts, subject: target.subject, named: target.named };
+      const held = { frame, client, sink, principal, facts, subject: target.subject, named: target.named };
       return (await approvals.answer({ ...held, callArguments: argumentsOf(frame) })) ?? check(asked, looks + 1);
     }
     const fallbacks = allowedOf(
@@ -190,7 +191,7 @@ export function createServerCalls(options: {
   }
 
   return async (frame, context, client, sink) => {
-    const asked = { frame, context, client };
+    const asked = { frame, context, client, sink };
     const checked = await check(asked);
     if (checked.kind !== "allowed") return checked;
     const { tenant } = checked.facts;

@@ -137,11 +137,22 @@ export interface ApprovalRecord extends WhichCall {
 export const CHOICES = ["approve", "deny", "revoke"] as const;
 export type Choice = (typeof CHOICES)[number];
 
+interface Approver {
+  readonly tenant: string;
+  readonly id: string;
+  readonly permissions: readonly string[];
+}
+
+/** The permission `admin` is for all tenants; what a policy allows beside it ends at one's own. */
+export function mayKnow({ tenant, permissions }: Approver, record: Pick<ApprovalRecord, "tenant">): boolean {
+  return tenant === record.tenant || permissions.includes("admin");
+}
+
 /** Somebody's word on a request. */
 export interface Word {
   readonly choice: Choice;
   readonly reason: string;
-  readonly by: { readonly tenant: string; readonly id: string };
+  readonly by: Pick<Approver, "tenant" | "id">;
 }
 
 /**

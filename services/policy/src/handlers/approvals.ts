@@ -10,6 +10,7 @@ import {
   demandOf,
   hear,
   lacksJustification,
+  mayKnow,
   statusAt,
   type WhichCall,
   withApproval,
@@ -159,6 +160,7 @@ async function decide(
   // Changes are made one after the other: nobody else decides meanwhile.
   const state = await authority.change(async (client) => {
     const record = await findKnown(client, id);
+    if (!mayKnow(by, record)) throw notThere();
     const nowMs = Date.now();
     const demand = demandOf(authority.current().settings.riskLevels, record.risk);
     const heard = hear(record, { choice, reason, by }, { demand, nowMs });
@@ -184,8 +186,12 @@ async function decide(
 /** @throws {AppError} not_found */
 async function findKnown(client: Parameters<typeof store.findApproval>[0], id: string): Promise<ApprovalRecord> {
   const record = isCallId(id) ? await store.findApproval(client, id) : undefined;
-  if (record === undefined) throw new AppError("not_found", "there is no such approval");
+  if (record === undefined) throw notThere();
   return record;
+}
+
+function notThere(): AppError {
+  return new AppError("not_found", "there is no such approval");
 }
 
 function opened({ sealed }: Dependencies, record: ApprovalRecord): string {
