@@ -26,6 +26,7 @@ const COMMANDS = {
   test: runTests,
   bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
   soak: (node) => run(node, ["tools/soak/src/main.ts", ...words]),
+  revocation: (node) => run(node, ["tools/revocation/src/main.ts", ...words]),
   conformance: runConformance,
 };
 
