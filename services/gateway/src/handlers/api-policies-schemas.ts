@@ -1,9 +1,8 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { z } from "zod";
+import { page } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
-const PAGE_MAX = 1_000;
-const PAGE_DEFAULT = 100;
 const LIST_MAX = 256;
 const TEXT_MAX_CHARS = 32_768;
 
@@ -29,11 +28,6 @@ export const policyBody = z
       .meta({ description: "The policy written in Cedar itself, in the place of effect to conditions" }),
   })
   .meta({ description: "A policy in the short form of tollgate.yaml, or in Cedar" });
-
-const page = {
-  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
-  cursor: z.string().max(256).default(""),
-};
 
 export const policyQuery = z.object({
   tenant: z.string().max(63).default("").meta({ description: "Those that can concern somebody of this tenant" }),

@@ -5,8 +5,9 @@ import { callUnary } from "@tollgate/service";
 import { unifiedDiff } from "../domain/line-diff.ts";
 import { changedFields, policyYaml } from "../domain/policy-text.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
+import { pageOf } from "./api-pages.ts";
 import * as schema from "./api-policies-schemas.ts";
-import { idParam, revision, tokens, toToken } from "./api-schemas.ts";
+import { idParam, revision } from "./api-schemas.ts";
 
 const tags = ["policies"];
 const params = idParam;
@@ -16,7 +17,6 @@ export function registerPolicies(app: FastifyInstance, options: ApiOptions): voi
   registerReading(app, options);
   registerChanges(app, options);
   registerVersions(app, options);
-  registerTokens(app, options);
 }
 
 function unaryOf({ metadata }: ApiOptions) {
@@ -63,18 +63,6 @@ function isMeant(policy: schema.ApiPolicy, { effect, source, q }: { effect: stri
   if (effect !== "" && policy.effect !== effect) return false;
   if (source !== "" && policy.source !== source) return false;
   return q === "" || policyYaml(policy).toLowerCase().includes(q.toLowerCase());
-}
-
-/** Lists that are at hand as a whole: a cursor is the key of a page's last item. */
-function pageOf<T>(items: readonly T[], options: { limit: number; cursor: string; keyOf: (item: T) => string }) {
-  const { limit, cursor, keyOf } = options;
-  const last = Buffer.from(cursor, "base64url").toString();
-  const before = cursor === "" ? 0 : items.findIndex((item) => keyOf(item) === last) + 1;
-  if (cursor !== "" && before === 0)
-    throw new AppError("invalid_argument", "cursor: what it named is not there any more");
-  const page = items.slice(before, before + limit);
-  const more = before + page.length < items.length;
-  return { items: page, nextCursor: more ? Buffer.from(keyOf(page.at(-1)!)).toString("base64url") : null };
 }
 
 function registerChanges(app: FastifyInstance, options: ApiOptions): void {
@@ -220,42 +208,4 @@ function diffOf(
       to: `version ${to}`,
     });
   return { from, to, fields: changedFields(before, after), yaml: text(policyYaml), cedar: text(({ cedar }) => cedar) };
-}
-
-function registerTokens(app: FastifyInstance, options: ApiOptions): void {
-  const api = app.withTypeProvider<ZodTypeProvider>();
-  const { policy } = options.clients;
-  const unary = unaryOf(options);
-  api.get(
-    "/api/v1/tokens",
-    {
-      config: { action: "admin/tokens/read" },
-      schema: { tags: ["tokens"], summary: "List the tokens, without their secrets", response: { 200: tokens } },
-    },
-    async () => {
-      const answer = await callUnary(policy.listTokens.bind(policy), {}, unary);
-      return { items: answer.tokens.map(toToken) };
-    },
-  );
-  api.delete(
-    "/api/v1/tokens/:id",
-    {
-      config: { action: "admin/tokens/write" },
-      schema: {
-        tags: ["tokens"],
-        summary: "Revoke a token",
-        description: "Returns when every live gateway refuses it.",
-        params: idParam,
-        response: { 200: revision },
-      },
-    },
-    async (request) => {
-      const answer = await callUnary(
-        policy.revokeToken.bind(policy),
-        { name: request.params.id, actor: actorOf(request) },
-        unary,
-      );
-      return { revision: Number(answer.revision) };
-    },
-  );
 }

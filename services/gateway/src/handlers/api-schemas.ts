@@ -1,4 +1,4 @@
-import type { meteringV1, policyV1 } from "@tollgate/contracts";
+import type { meteringV1 } from "@tollgate/contracts";
 import { z } from "zod";
 import type { Server } from "../domain/catalogue.ts";
 
@@ -84,30 +84,6 @@ export function toServer({ info, items }: Server): z.infer<typeof server> {
 export const tools = z.object({
   items: z.array(z.object({ name: z.string(), retrySafe: z.boolean(), definition: z.record(z.string(), z.unknown()) })),
 });
-
-const token = z.object({
-  name: z.string(),
-  tenant: z.string(),
-  team: z.string(),
-  roles: z.array(z.string()),
-  permissions: z.array(z.string()),
-  createdAt: z.string().nullable(),
-  revokedAt: z.string().nullable(),
-});
-export const tokens = z.object({ items: z.array(token) });
-
-export function toToken(from: policyV1.Token): z.infer<typeof token> {
-  const { name, tenant, team, roles, permissions } = from;
-  return {
-    name,
-    tenant,
-    team,
-    roles,
-    permissions,
-    createdAt: isoOrNull(from.createdAtMs),
-    revokedAt: isoOrNull(from.revokedAtMs),
-  };
-}
 
 const filter = z.string().max(128).default("");
 export const auditQuery = z.object({

@@ -14,6 +14,7 @@ import { registerApprovals } from "./api-approvals.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
 import { registerHealth } from "./api-health.ts";
+import { registerIdentity } from "./api-identity.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
@@ -43,6 +44,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerApprovals(guarded, options);
       registerHealth(guarded, options);
       registerPolicies(guarded, options);
+      registerIdentity(guarded, options);
       registerWhatIf(guarded, options);
       registerRecords(guarded, options);
       registerDeadLetters(guarded, options);

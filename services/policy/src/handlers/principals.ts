@@ -55,8 +55,7 @@ async function put(
   metrics.changes.inc({ kind: "put_principal" });
   const { tenant, id, disabled } = principal;
   log.info({ tenant, principal: id, disabled, actor, revision: state.revision }, "principal put");
-  const stored = state.principals.find(tenant, id);
-  return { principal: stored && toKnown(stored), revision: BigInt(state.revision) };
+  return { principal: toKnown(state.principals.find(tenant, id)!), revision: BigInt(state.revision) };
 }
 
 /** What the file says of an agent is changed there; what is taken from it is not the file's. */

@@ -4,6 +4,7 @@ import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { parseExpiry, parseToken } from "../domain/new-identity.ts";
+import type { PolicyState } from "../domain/state.ts";
 import { hashToken, type NewToken, tokenProblem, type TokenRecord } from "../domain/token.ts";
 import { findPrincipal } from "../store/principals.ts";
 import * as store from "../store/tokens.ts";
@@ -53,7 +54,7 @@ async function create(
   });
   metrics.changes.inc({ kind: "create_token" });
   log.info({ tokenName: token.name, actor, revision: state.revision }, "token created");
-  return { token: shown(state.tokens.byName, token.name), secret, revision: BigInt(state.revision) };
+  return { token: shown(state, token.name), secret, revision: BigInt(state.revision) };
 }
 
 /** The name of a token that was revoked may be given anew: the revocation belongs to the secret. */
@@ -94,7 +95,7 @@ async function rotate(
   });
   metrics.changes.inc({ kind: "rotate_token" });
   log.info({ tokenName: name, actor, revision: state.revision }, "token rotated");
-  return { token: shown(state.tokens.byName, name), secret, revision: BigInt(state.revision) };
+  return { token: shown(state, name), secret, revision: BigInt(state.revision) };
 }
 
 async function revoke(
@@ -136,10 +137,9 @@ function newSecret(): string {
   return `${SECRET_PREFIX}${randomBytes(SECRET_BYTES).toString("base64url")}`;
 }
 
-/** Undefined where another change has taken it away already. */
-function shown(tokens: ReadonlyMap<string, TokenRecord>, name: string): policyV1.Token | undefined {
-  const token = tokens.get(name);
-  return token && toToken(token, undefined);
+/** As the change has made it. */
+function shown(state: PolicyState, name: string): policyV1.Token {
+  return toToken(state.tokens.byName.get(name)!, undefined);
 }
 
 function toToken(token: TokenRecord, usedAtMs: number | undefined): policyV1.Token {
