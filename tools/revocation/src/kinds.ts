@@ -1,12 +1,12 @@
 import { legacyClient } from "@tollgate/testkit";
 import type { Stream } from "./load.ts";
-import { type Stage, TOOL } from "./stage.ts";
+import { CALLER_ROLE, type Stage, TOOL } from "./stage.ts";
 
 /** Who calls until it is taken back. */
 export interface Victim {
   readonly n: number;
   readonly name: string;
-  readonly token: string;
+  token: string;
   readonly tenant: string;
   /** As it is in the events. */
   principal: string;
@@ -26,6 +26,8 @@ export interface Kind {
   undo?(stage: Stage, victim: Victim): Promise<unknown>;
 }
 
+const AGENT = { team: "team", roles: [CALLER_ROLE] };
+
 export const KINDS: readonly Kind[] = [
   {
     name: "a token is revoked",
@@ -40,6 +42,26 @@ export const KINDS: readonly Kind[] = [
       return api("PUT", `/policies/stop-${n}`, rule);
     },
     undo: ({ api }, { n }) => api("DELETE", `/policies/stop-${n}`),
+  },
+  {
+    name: "an agent is disabled",
+    path: "/api/v1/principals/{id}",
+    async prepare({ api }, victim) {
+      const { n, tenant } = victim;
+      const agent = `agent:victim-${n}`;
+      await api("PUT", `/principals/${agent}?tenant=${tenant}`, AGENT);
+      const token = { name: `victim-${n}`, tenant, permissions: ["mcp"], agent };
+      victim.token = (await api<{ secret: string }>("POST", "/tokens", token)).secret;
+      victim.principal = agent;
+    },
+    takeBack: ({ api }, { tenant, principal }) =>
+      api("PUT", `/principals/${principal}?tenant=${tenant}`, { ...AGENT, disabled: true }),
+  },
+  {
+    name: "a role is withdrawn",
+    path: "/api/v1/roles/{name}",
+    takeBack: ({ api }, { tenant }) => api("PUT", `/roles/${CALLER_ROLE}?tenant=${tenant}`, { disabled: true }),
+    undo: ({ api }, { tenant }) => api("PUT", `/roles/${CALLER_ROLE}?tenant=${tenant}`, { disabled: false }),
   },
   {
     name: "a session is ended",

@@ -17,6 +17,8 @@ const GATEWAYS = 3;
 const READY_TIMEOUT_MS = 60_000;
 const LOG_LEVEL = { TOLLGATE_LOG_LEVEL: "warn" };
 export const TOOL = "fixture__echo";
+/** Whoever has it may call. */
+export const CALLER_ROLE = "caller";
 
 /** A whole system with three gateways, and as many tokens, policies and tenants as a large company has. */
 export interface Stage {
@@ -73,17 +75,17 @@ async function populate(adminUrl: string, secret: string): Promise<void> {
     await client.query("SELECT revision FROM policy.revision FOR UPDATE");
     await client.query(
       `INSERT INTO policy.tokens (name, tenant, team, roles, permissions, sha256, source)
-       SELECT 'caller-' || n, 't' || n % $1, 'team', ARRAY['caller'], ARRAY['mcp'],
+       SELECT 'caller-' || n, 't' || n % $1, 'team', ARRAY[$4], ARRAY['mcp'],
          sha256(convert_to($2 || n, 'UTF8')), 'api' FROM generate_series(0, $3 - 1) n`,
-      [TENANTS, secret, TOKENS],
+      [TENANTS, secret, TOKENS, CALLER_ROLE],
     );
     await client.query(
       `INSERT INTO policy.policies (id, tenant, effect, principals, actions, resources, source, version, updated_by)
        SELECT 'policy-' || n, 't' || n % $1, CASE WHEN n / $1 % 5 = 4 THEN 'deny' ELSE 'allow' END,
-         ARRAY[CASE WHEN n < $1 THEN 'role:caller' ELSE 'team:team' END], ARRAY['tools/call'],
+         ARRAY[CASE WHEN n < $1 THEN 'role:' || $3 ELSE 'team:team' END], ARRAY['tools/call'],
          ARRAY[CASE WHEN n < $1 THEN 'fixture:*' ELSE 'server-' || n || ':read_*' END], 'api', 1, 'revocation'
        FROM generate_series(0, $2 - 1) n`,
-      [TENANTS, POLICIES],
+      [TENANTS, POLICIES, CALLER_ROLE],
     );
     await client.query("UPDATE policy.revision SET revision = revision + 1");
     await client.query("COMMIT");

@@ -84,7 +84,9 @@ export function createReplicas(options: { readonly pool: Pool; readonly life: Li
   return {
     mayGrant,
     async taken(revision) {
-      await look();
+      await look().catch((cause: unknown) => {
+        throw new AppError("unavailable", "the change is made; whether other replicas know is not known", { cause });
+      });
       if (await waits.until(revision, TAKEN_WAIT_MAX_MS)) return;
       const places = peers.holding(revision).join(", ");
       throw new AppError(
