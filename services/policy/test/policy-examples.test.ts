@@ -67,10 +67,10 @@ test.each<[who: string, what: string, asked: Asked, answer: string]>([
   ["ann", "files:write_file", { args: { path: "/shared/a" } }, `allow ${TEAM}`],
   ["ann", "files:write_file", { args: { path: "/drafts/a" } }, `allow ${TEAM}`],
   ["ann", "files:write_file", { args: { path: "/shared/../etc/passwd" } }, `deny ${WRITES}`],
-  ["ann", "files:write_file", { args: { path: "/home/bob" } }, `deny ${WRITES}`],
+  ["ann", "files:write_file", { args: { path: "/private/bob" } }, `deny ${WRITES}`],
   ["ann", "files:write_file", { args: { path: ["/shared/a"] } }, `deny ${WRITES}`],
   ["ann", "files:write_file", { args: {} }, `deny ${WRITES}`],
-  ["ann", "files:read_file", { args: { path: "/home/bob" } }, `allow ${TEAM}`],
+  ["ann", "files:read_file", { args: { path: "/private/bob" } }, `allow ${TEAM}`],
 
   ["nightly", "deploy:deploy", { address: BUILDER }, "allow automation-deploys"],
   ["nightly", "deploy-test:deploy", { address: BUILDER }, "allow automation-deploys"],

@@ -2,11 +2,17 @@ import { policyV1 } from "@tollgate/contracts";
 import { callUnary } from "@tollgate/service";
 import { useInfrastructure } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runPolicy, type RunningPolicy } from "./running-policy.ts";
+import { FILE, runPolicy, type RunningPolicy } from "./running-policy.ts";
+
+const AGENTS = `    agents: [{ name: bot, tenant: acme, team: payments, roles: [developer] }]
+    tokens:
+      - { name: bot-1, token: bot-secret-0123456789, agent: bot }
+      - { name: gone, token: gone-secret-0123456789, tenant: acme, roles: [developer], expires_at: 2020-01-01T00:00:00Z }
+`;
 
 const infra = useInfrastructure();
 let policy: RunningPolicy;
-beforeAll(async () => (policy = await runPolicy(infra)));
+beforeAll(async () => (policy = await runPolicy(infra, { text: FILE.replace("    tokens:\n", AGENTS) })));
 afterAll(() => policy.close());
 
 type Policies = { readonly proposed?: readonly object[]; readonly removed?: string[] };
@@ -47,6 +53,37 @@ describe("a test of the policies", () => {
     expect((await asked([])).allow).toBe(false);
     expect((await asked(["developer"])).allow).toBe(true);
     expect((await asked(["tester"])).allow).toBe(false);
+  });
+
+  test("answers for agents and users by what is kept of them, without a credential", async () => {
+    const agent = { id: "agent:bot", tenant: "acme", permissions: ["mcp"] };
+    const user = { id: "user:ann", tenant: "acme", roles: ["developer"], permissions: ["mcp"] };
+    expect(await ask(questionOf(agent, {}))).toMatchObject({ allow: true, policyIds: ["allow-dev"] });
+    expect(await ask(questionOf({ ...agent, tenant: "rival" }, {}))).toMatchObject({ allow: false });
+    expect(await ask(questionOf({ id: "bot-1" }, {}))).toMatchObject({ allow: true });
+    expect(await ask(questionOf({ ...agent, roles: ["tester"] }, {}))).toMatchObject({ allow: false, policyIds: [] });
+    expect(await ask(questionOf(user, {}))).toMatchObject({ allow: true });
+    expect(await ask(questionOf({ ...user, roles: [] }, {}))).toMatchObject({ allow: false });
+    const given = { tenant: "acme", id: "user:ann", withdrawnRoles: ["developer"] };
+    const principal = policyV1.KnownPrincipal.fromPartial(given);
+    await callUnary(policy.client.putPrincipal.bind(policy.client), { principal, actor: "tester" }, unary());
+    expect(await ask(questionOf(user, {}))).toMatchObject({ allow: false, policyIds: [] });
+    expect(await ask(questionOf({ id: "gone" }, {}))).toMatchObject({
+      allow: false,
+      reason: expect.stringContaining("expired"),
+    });
+  });
+
+  test("says what is demanded beside policies", async () => {
+    const risky = { risk: "HIGH" };
+    const withArguments = { arguments: '{"a":1}' };
+    expect(await ask(questionOf({ id: "dev" }, risky, withArguments))).toMatchObject({
+      allow: false,
+      approvalsNeeded: 1,
+    });
+    expect(await ask(questionOf({ id: "dev" }, risky))).toMatchObject({ allow: true, variesByArguments: true });
+    const { limits } = await ask(questionOf({ id: "dev" }, { risk: "MEDIUM" }, withArguments));
+    expect(limits.length).toBeGreaterThan(0);
   });
 
   test("says what is not known, or not asked well", async () => {

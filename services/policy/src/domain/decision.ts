@@ -49,9 +49,15 @@ export interface Question {
 
 type DecisionState = Pick<PolicyState, "engine" | "tokens" | "principals" | "settings" | "policies">;
 
-/** Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins. */
-export function decider(state: DecisionState, question: Question): (target: Target) => Decision {
-  const caller = callerOf(state, question);
+/**
+ * Decides for one principal and action; the answer is asked resource by resource. Default deny; a deny wins.
+ * @param caller whom the principal stands for, where that is known already
+ */
+export function decider(
+  state: DecisionState,
+  question: Question,
+  caller: Parsed<DecisionCaller> = callerOf(state, question),
+): (target: Target) => Decision {
   return caller.ok ? deciderFor(state, caller.value, question) : () => refuse(caller.reason);
 }
 

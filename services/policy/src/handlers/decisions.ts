@@ -1,8 +1,9 @@
-import type { policyV1 } from "@tollgate/contracts";
+import type { Parsed, policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
 import { type Decision, decider } from "../domain/decision.ts";
 import type { ByApproval } from "../domain/approvals.ts";
+import { callerOf, type DecisionCaller } from "../domain/principal.ts";
 import type { PolicyState } from "../domain/state.ts";
 import type { SealedArguments } from "../store/sealed-arguments.ts";
 import { approvalCheck } from "./approvals.ts";
@@ -29,7 +30,10 @@ async function decide(
   const stop = metrics.decideSeconds.startTimer();
   for (let attempt = 1; attempt <= RESTARTS_MAX; attempt += 1) {
     const state = authority.current();
-    const decisions = await decideAll({ request, state, opa, sealed, isCurrent: () => authority.current() === state });
+    const nowMs = Date.now();
+    const caller = callerOf(state, { ...request, nowMs });
+    const isCurrent = (): boolean => authority.current() === state;
+    const decisions = await decideAll({ request, caller, state, nowMs, opa, sealed, isCurrent });
     // All of an answer is of one revision: a change in between starts it anew.
     if (decisions === undefined) continue;
     stop();
@@ -39,19 +43,22 @@ async function decide(
   throw new AppError("unavailable", "policies change too fast to decide on so many resources; try again");
 }
 
-async function decideAll(options: {
+/** @returns undefined when it is not current any more */
+export async function decideAll(options: {
   readonly request: policyV1.DecideRequest;
+  /** Whom its principal stands for. */
+  readonly caller: Parsed<DecisionCaller>;
   readonly state: PolicyState;
+  readonly nowMs: number;
   readonly opa: Opa;
   readonly sealed: SealedArguments;
   readonly isCurrent: () => boolean;
 }): Promise<(Decision & ByApproval)[] | undefined> {
-  const { request, state, opa, sealed, isCurrent } = options;
-  const nowMs = Date.now();
+  const { request, caller, state, nowMs, opa, sealed, isCurrent } = options;
   const approve = approvalCheck({ request, state, sealed, nowMs });
   const { resources } = request;
-  const decideOne = decider(state, { ...request, nowMs });
-  const judge = opa.judgeFor(state, { ...request, nowMs });
+  const decideOne = decider(state, { ...request, nowMs }, caller);
+  const judge = opa.judgeFor(state, caller, { ...request, nowMs });
   const limited = <D extends Decision>(decision: D, resource: policyV1.Resource): D => {
     if (!decision.allow || request.principal === undefined) return decision;
     return { ...decision, limits: state.limits.keysOf(request.principal, request.action, resource) };

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import type { Parsed } from "@tollgate/contracts";
 import type { DesiredOpa } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
@@ -10,7 +11,7 @@ import { openOpaRest } from "../clients/opa-rest.ts";
 import { openOpaWasm } from "../clients/opa-wasm.ts";
 import type { Target } from "../domain/cedar-question.ts";
 import type { Decision, Question } from "../domain/decision.ts";
-import { callerOf } from "../domain/principal.ts";
+import type { DecisionCaller } from "../domain/principal.ts";
 import {
   awaitsArguments,
   combineOpaAnswers,
@@ -38,7 +39,11 @@ export interface Opa {
   /** A text that changes with the file of the compiled policy. */
   fingerprint(): Promise<string>;
   /** What becomes of the policies' decisions, of which some may be asked about; undefined where none are. */
-  judgeFor(state: PolicyState, question: Question): Judge | undefined;
+  judgeFor(
+    state: PolicyState,
+    caller: Parsed<DecisionCaller>,
+    question: Omit<Question, "principal">,
+  ): Judge | undefined;
 }
 
 type Judge = (decision: Decision, target: Target) => Promise<Decision>;
@@ -123,11 +128,9 @@ export function createOpa(options: {
         return String((error as NodeJS.ErrnoException).code);
       }
     },
-    judgeFor(state, question) {
+    judgeFor(state, caller, question) {
       const { opa: settings } = state.settings;
-      if (settings === null || !settings.actions.includes(question.action)) return undefined;
-      const caller = callerOf(state, question);
-      if (!caller.ok) return undefined;
+      if (settings === null || !settings.actions.includes(question.action) || !caller.ok) return undefined;
       const { action, nowMs, address = "", arguments: callArguments } = question;
       const asked = { ...caller.value, action, nowMs, address, callArguments };
       return async (decision, target) => {

@@ -1,11 +1,12 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
-import { decider, deciderFor } from "../domain/decision.ts";
+import { deciderFor } from "../domain/decision.ts";
 import type { Proposal } from "../domain/proposal.ts";
 import { recordedCaller } from "../domain/recorded-caller.ts";
 import type { PolicyState } from "../domain/state.ts";
-import { toDecision } from "./decisions.ts";
+import { type SupposedCaller, supposedCaller } from "../domain/supposed-caller.ts";
+import { decideAll, toDecision } from "./decisions.ts";
 import type { Dependencies, Methods } from "./dependencies.ts";
 import { parse } from "./policies.ts";
 import { createProposals } from "./proposals.ts";
@@ -36,13 +37,15 @@ export function whatIfMethods(dependencies: Dependencies): Methods<"testPolicies
   return {
     testPolicies: unary(log, (request: policyV1.TestPoliciesRequest) => {
       const state = authority.current();
-      return proposals.use(state, toProposal(request), (compiled) => answer(state, compiled, request));
+      return proposals.use(state, toProposal(request), (compiled) =>
+        answer(dependencies, { ...state, ...compiled }, request),
+      );
     }),
     whatIf: unary(log, (request: policyV1.WhatIfRequest) => {
       if (request.calls.length > CALLS_MAX)
         throw new AppError("invalid_argument", `calls: has more than ${CALLS_MAX} entries`);
       return proposals.use(authority.current(), toProposal(request), async (compiled, answers) => ({
-        decisions: await decideAll(request.calls, compiled, answers),
+        decisions: await decideCalls(request.calls, compiled, answers),
       }));
     }),
   };
@@ -60,39 +63,31 @@ function toProposal(request: { proposed: readonly policyV1.Policy[]; removed: re
   };
 }
 
-/** Whoever is known here is judged by what is known, unless the question says what roles he might have. */
-function answer(
+/** As Decide answers, with all that is demanded beside policies, for a caller who shows no credential. */
+async function answer(
+  { opa, sealed }: Dependencies,
   state: PolicyState,
-  compiled: Compiled,
   { question, atMs }: policyV1.TestPoliciesRequest,
-): policyV1.TestPoliciesResponse {
-  const { principal, action, resources } = question ?? {};
-  if (principal === undefined || action === undefined || resources === undefined)
+): Promise<policyV1.TestPoliciesResponse> {
+  if (question?.principal === undefined)
     throw new AppError("invalid_argument", "question: has to name a principal, an action and resources");
-  if (resources.length > RESOURCES_MAX)
+  if (question.resources.length > RESOURCES_MAX)
     throw new AppError("invalid_argument", `question.resources: has more than ${RESOURCES_MAX} entries`);
-  const asked = {
-    ...question!,
-    principal: withTenant(state, principal),
-    nowMs: atMs === 0n ? Date.now() : Number(atMs),
-  };
-  const isSupposed = principal.roles.length > 0 && state.tokens.byName.has(principal.id);
-  const decideOne = isSupposed
-    ? deciderFor(compiled, recordedCaller(asked.principal), asked)
-    : decider({ ...state, ...compiled }, asked);
-  return {
-    decisions: resources.map((resource) => toDecision(decideOne(resource))),
-    revision: BigInt(state.revision),
-  };
+  const nowMs = atMs === 0n ? Date.now() : Number(atMs);
+  const supposed = supposedCaller(state, question.principal, nowMs);
+  const caller = supposed.ok ? { ok: true as const, value: supposed.value.caller } : supposed;
+  const request = supposed.ok
+    ? { ...question, principal: { ...question.principal, ...listsOf(supposed.value) } }
+    : question;
+  const decisions = await decideAll({ request, caller, state, nowMs, opa, sealed, isCurrent: () => true });
+  return { decisions: decisions!.map(toDecision), revision: BigInt(state.revision) };
 }
 
-/** A token's tenant need not be said. */
-function withTenant({ tokens }: PolicyState, principal: policyV1.Principal): policyV1.Principal {
-  if (principal.tenant !== "") return principal;
-  return { ...principal, tenant: tokens.byName.get(principal.id)?.tenant ?? "default" };
+function listsOf({ principal }: SupposedCaller): Partial<policyV1.Principal> {
+  return { ...principal, roles: [...principal.roles], permissions: [...principal.permissions] };
 }
 
-async function decideAll(
+async function decideCalls(
   calls: readonly policyV1.RecordedCall[],
   compiled: Compiled,
   answers: Answers,
