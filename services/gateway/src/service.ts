@@ -39,6 +39,8 @@ import { createCalls } from "./handlers/calls.ts";
 import { tellExpired } from "./handlers/expired-approvals.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
+import { createEntry } from "./handlers/entry.ts";
+import { createCallLimits } from "./handlers/limits.ts";
 import { createLists } from "./handlers/lists.ts";
 import { createMcp } from "./handlers/mcp.ts";
 import { registerMcp } from "./handlers/mcp-http.ts";
@@ -97,13 +99,15 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
     waitMs: config.admissionWaitMs,
     refuse,
   });
+  const limits = createCallLimits({ policy, client: clients.policy, metadata, gateway, life, log });
+  const entry = createEntry({ admission, limits, refuse });
   const calls = createCalls({
     gateway,
     bus,
     publisher: createCallPublisher(bus, { waitingMax: CALLS_WAITING_MAX, timeoutMs: CALL_PUBLISH_TIMEOUT_MS }),
     refuse,
     planOf,
-    admission,
+    entry,
     requestTimeoutMs: config.requestTimeoutMs,
     onEnded: observeCalls(metrics, admission),
     life,
@@ -121,7 +125,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const asking = { bus, client: clients.policy, metadata, events, refuse, sealers, life, log };
   const approvals = createApprovals({ ...asking, publicUrl: publicUrlOf(config), toSession, stopping: life.signal });
   tellExpired(asking);
-  const around = { bus, policy, registry, sessions, admission, calls, lists, channels, sealers, refuse, log };
+  const around = { bus, policy, registry, sessions, entry, calls, lists, channels, sealers, refuse, log };
   const mcp = createMcp({ ...around, affinities, approvals, newSessionId });
 
   const app = await openHttp(config, life, log);
@@ -174,6 +178,9 @@ function callersOf(
   return createCallers({ ...around, trustedProxies, certificateRequired: tlsClientCertificates === "required" });
 }
 
+/** A user's id with all of it escaped: `user:` and 190 characters. */
+const PARAM_MAX_CHARS = 600;
+
 /** A client that is slow to send is cut off, as is one that does not read its answer. */
 async function openHttp(config: GatewayConfig, life: Life, log: Log): Promise<FastifyInstance> {
   const { bodyMaxBytes, receiveTimeoutMs, admissionWaitMs, requestTimeoutMs } = config;
@@ -182,6 +189,7 @@ async function openHttp(config: GatewayConfig, life: Life, log: Log): Promise<Fa
   const options = {
     logger: false,
     bodyLimit: bodyMaxBytes,
+    routerOptions: { maxParamLength: PARAM_MAX_CHARS },
     requestTimeout: receiveTimeoutMs,
     connectionTimeout: admissionWaitMs + requestTimeoutMs + SILENCE_GRACE_MS,
     forceCloseConnections: "idle",

@@ -12,7 +12,7 @@ import {
 import { AppError, toAppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
 import type { Plan } from "../domain/plans.ts";
-import type { Admission } from "./admission.ts";
+import type { Entry } from "./entry.ts";
 import { overloadOf, type Refuse } from "./refusals.ts";
 
 const SWEEP_MS = 500;
@@ -35,8 +35,9 @@ export interface CallSink {
 
 export interface CallRequest {
   readonly facts: Omit<CallFacts, "acceptedAt">;
-  /** The tenant among whose calls under way it counts. */
+  /** The tenant among whose calls under way it counts, and the limits that it counts against. */
   readonly place: string;
+  readonly limits: readonly string[];
   readonly retrySafe: boolean;
   readonly prefixed: boolean;
   readonly client: ClientSide;
@@ -74,20 +75,20 @@ export function createCalls(options: {
   publisher: CallPublisher;
   refuse: Refuse;
   planOf: (tenant: string) => Plan;
-  admission: Admission;
+  entry: Pick<Entry, "leave">;
   requestTimeoutMs: number;
   onEnded: (facts: CallRequest["facts"], result: "answered" | "failed", ms: number) => void;
   life: Life;
   log: Log;
 }): Calls {
-  const { gateway, bus, publisher, refuse, planOf, admission, requestTimeoutMs, log } = options;
+  const { gateway, bus, publisher, refuse, planOf, entry, requestTimeoutMs, log } = options;
   const pending = new Map<string, Pending>();
 
   function end(id: string, result: "answered" | "failed"): CallSink | undefined {
     const call = pending.get(id);
     if (!call) return undefined;
     pending.delete(id);
-    admission.leave(call.request.place);
+    entry.leave(call.request.place, call.request.limits);
     options.onEnded(call.request.facts, result, Date.now() - call.acceptedAt);
     return call.request.sink;
   }

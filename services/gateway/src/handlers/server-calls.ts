@@ -19,11 +19,11 @@ import { checkParamHeaders, type Refusal } from "../domain/http-checks.ts";
 import { allowedOf, fallbacksOf, keepsResults } from "../domain/fallbacks.ts";
 import { createInputSchemas, type InputSchemas } from "./input-schemas.ts";
 import { findTarget, type Target } from "../domain/targets.ts";
-import type { Admission } from "./admission.ts";
 import type { Affinities } from "./affinities.ts";
 import type { Approvals } from "./approvals.ts";
 import type { Calls, CallSink } from "./calls.ts";
 import { decide } from "./decisions.ts";
+import type { Entry } from "./entry.ts";
 import { invalidParams, type McpAnswer, type McpContext } from "./mcp-exchange.ts";
 import type { AskedFacts, Refuse } from "./refusals.ts";
 import { startCallTrace } from "./tracing.ts";
@@ -74,20 +74,21 @@ interface Allowed {
   readonly fallbacks: readonly FallbackTool[];
   /** The runner that holds what the client's server keeps for it. */
   readonly home: string | undefined;
+  readonly limits: readonly string[];
 }
 
 /** A request for a server: whom it is for is found, the call is decided and let in. */
 export function createServerCalls(options: {
   policy: Policy;
   registry: Registry;
-  admission: Admission;
+  entry: Entry;
   calls: Calls;
   refuse: Refuse;
   sealers: Sealers;
   affinities: Affinities;
   approvals: Approvals;
 }): CallServer {
-  const { policy, registry, admission, calls, refuse, sealers, affinities, approvals } = options;
+  const { policy, registry, entry, calls, refuse, sealers, affinities, approvals } = options;
   const inputSchemas = createInputSchemas();
 
   /** Checks all that has to hold when the call is let in. @throws {AppError} when it may not be */
@@ -138,31 +139,22 @@ export function createServerCalls(options: {
     const { id: server, status, reason } = target.server.info;
     if (status !== "ready" && fallbacks.length === 0 && !keepsResults(target))
       throw new AppError("unavailable", `server ${server} is ${status}: ${reason}`);
-    return { kind: "allowed", target, ready, facts, fallbacks, home };
-  }
-
-  /** What was found when the call came may not hold any more at its turn: the policies, the catalogue (invariant 2). */
-  async function checkAtTurn(asked: Asked, turn: Promise<void>, place: string): Promise<Allowed | McpAnswer> {
-    await turn;
-    let checked: Allowed | McpAnswer | undefined;
-    try {
-      checked = await check(asked);
-      return checked;
-    } finally {
-      if (checked?.kind !== "allowed") admission.leave(place);
-    }
+    // Of a task that is under way anything may be asked.
+    const limits = frame.method.startsWith("tasks/") ? [] : rulings[0]!.limits;
+    return { kind: "allowed", target, ready, facts, fallbacks, home, limits };
   }
 
   /** Nothing may come between the check and this. */
-  function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink, place: string): McpAnswer {
-    const { target, ready, facts, fallbacks, home } = call;
-    const { server } = facts;
+  function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink): McpAnswer {
+    const { target, ready, facts, fallbacks, home, limits } = call;
+    const { server, tenant } = facts;
     approvals.noteLetIn(facts);
     const meta = frame.params?.["_meta"] as { traceparent?: unknown } | null | undefined;
     const tracing = startCallTrace(frame.method, facts.tool, context.headers["traceparent"] ?? meta?.traceparent);
     const callId = calls.start({
       frame: ready.text,
-      place,
+      place: tenant,
+      limits,
       retrySafe: target.retrySafe,
       prefixed: context.scope.server === undefined,
       client: client.side,
@@ -194,10 +186,9 @@ export function createServerCalls(options: {
     const asked = { frame, context, client, sink };
     const checked = await check(asked);
     if (checked.kind !== "allowed") return checked;
-    const { tenant } = checked.facts;
-    const turn = admission.enter(checked.facts, sink);
-    const call = turn === undefined ? checked : await checkAtTurn(asked, turn, tenant);
-    return call.kind === "allowed" ? start(call, asked, sink, tenant) : call;
+    const entered = entry.enter<Allowed, McpAnswer>(checked, () => check(asked), sink);
+    const call = entered instanceof Promise ? await entered : entered;
+    return call.kind === "allowed" ? start(call, asked, sink) : call;
   };
 }
 

@@ -126,7 +126,8 @@ export function createSlots({ beganAtMs, keysMax }: { readonly beganAtMs: number
       if (holders.size > 0) held.set(key, holders);
       else held.delete(key);
       const retryAfterMs = granted < wanted.waiting ? Math.max(SLOT_RETRY_MS, Math.ceil(knownFromMs - nowMs)) : 0;
-      return { granted, leaseMs: SLOT_LEASE_MS, retryAfterMs };
+      // Where there are more than there may be now, what becomes free is not used again.
+      return { granted, leaseMs: left < 0 ? 0 : SLOT_LEASE_MS, retryAfterMs };
     },
     sweep(nowMs: number): void {
       for (const [key, holders] of held)
