@@ -94,7 +94,7 @@ async function decideCalls(
 ): Promise<policyV1.Decision[]> {
   const decisions: policyV1.Decision[] = [];
   // In the order of time: what depends on it is remembered from a moment on.
-  const order = [...calls.keys()].sort((a, b) => Number(calls[a]!.atMs - calls[b]!.atMs));
+  const order = [...calls.keys()].toSorted((a, b) => Number(calls[a]!.atMs - calls[b]!.atMs));
   let sliceEnd = performance.now() + SLICE_MS;
   for (const index of order) {
     if (performance.now() > sliceEnd) {
