@@ -241,7 +241,7 @@ test("a watch answers whatever it is sent, or ends", async () => {
       stream.on("data", () => resolve("answered"));
       stream.on("error", (error) => resolve(error.message));
       stream.on("end", () => resolve("ended"));
-      for (const each of messages) stream.write(policyV1.WatchRequest.fromPartial(each as object));
+      for (const each of messages) stream.write(policyV1.WatchRequest.fromPartial(each));
       expect(await promise).not.toMatch(/internal|unknown/i);
       stream.cancel();
     }),
