@@ -18,7 +18,7 @@ export function pageOf<T>(items: readonly T[], options: { limit: number; cursor:
   const before = cursor === "" ? 0 : items.findIndex((item) => keyOf(item) === last) + 1;
   if (cursor !== "" && before === 0)
     throw new AppError("invalid_argument", "cursor: what it named is not there any more");
-  const page = items.slice(before, before + limit);
-  const more = before + page.length < items.length;
-  return { items: page, nextCursor: more ? Buffer.from(keyOf(page.at(-1)!)).toString("base64url") : null };
+  const shown = items.slice(before, before + limit);
+  const more = before + shown.length < items.length;
+  return { items: shown, nextCursor: more ? Buffer.from(keyOf(shown.at(-1)!)).toString("base64url") : null };
 }
