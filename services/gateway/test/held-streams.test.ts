@@ -10,6 +10,10 @@ cutStreamsAfterEach();
 
 const URI = "mcp+one+file:///a";
 const OTHER = "mcp+one+file:///b";
+/** Updated once only, so that what came before it is over when it is heard. */
+const MARK = "mcp+one+file:///mark";
+/** In this order: whoever hears of the last one hears of all. */
+const ALL = [MARK, OTHER, URI];
 const update = (uri: string) => installation.runner.update({ tenant: "acme", server: "one", uri });
 const urisIn = (messages: readonly any[]) =>
   messages.flatMap(({ method, params }) => (method === "notifications/resources/updated" ? [params.uri] : []));
@@ -25,6 +29,7 @@ function holdDecisions(): () => void {
 beforeEach(async () => {
   const { policy } = installation.around;
   policy.beforeDecide = () => undefined;
+  policy.more = {};
   policy.tokens.set("reader", principal({ id: "reader" }));
   // What the last test has taken away is forgotten.
   await policy.changeTaken();
@@ -37,14 +42,14 @@ const WAYS = [
     async () => {
       const session = await beginSession(installation, { token: "reader" });
       const reader = await session.listen();
-      for (const uri of [URI, OTHER]) await session.request("resources/subscribe", { uri });
+      for (const uri of ALL) await session.request("resources/subscribe", { uri });
       return { messages: () => reader.messages, isClosed: () => reader.ended, close: () => reader.cut() };
     },
   ],
   [
     "subscriptions/listen",
     async () => {
-      const notifications = { resourceSubscriptions: [URI, OTHER] };
+      const notifications = { resourceSubscriptions: ALL };
       const reader: EventReader = await streamModern(
         installation.url(),
         "subscriptions/listen",
@@ -59,7 +64,7 @@ const WAYS = [
     async () => {
       const socket = await connectWebSocket(installation, { token: "reader" });
       await socket.initialize();
-      for (const uri of [URI, OTHER]) await socket.request("resources/subscribe", { uri });
+      for (const uri of ALL) await socket.request("resources/subscribe", { uri });
       return {
         messages: () => socket.messages,
         isClosed: () => socket.closed !== undefined,
@@ -76,6 +81,8 @@ describe.each(WAYS)("%s", (_way, open) => {
       update("file:///a");
       expect(urisIn(stream.messages())).toContain(URI);
     });
+    update("file:///mark");
+    await eventually(() => expect(urisIn(stream.messages())).toContain(MARK));
     return stream;
   };
 
@@ -125,6 +132,29 @@ describe.each(WAYS)("%s", (_way, open) => {
   });
 });
 
+test("what may be read until a time is told until then", async () => {
+  const { policy } = installation.around;
+  const session = await beginSession(installation, { token: "reader" });
+  const reader = await session.listen();
+  for (const uri of ALL) await session.request("resources/subscribe", { uri });
+  const until = Date.now() + 1_000;
+  policy.more = { validUntilMs: BigInt(until) };
+  await policy.changeTaken();
+  await eventually(() => {
+    update("file:///a");
+    expect(urisIn(reader.messages)).toContain(URI);
+  });
+  update("file:///mark");
+  await eventually(() => expect(urisIn(reader.messages)).toContain(MARK));
+  policy.allow = (_request, { tool }) => tool !== "file:///a";
+  policy.more = {};
+  await eventually(() => expect(Date.now()).toBeGreaterThan(until));
+  const heard = urisIn(reader.messages).length;
+  update("file:///a");
+  update("file:///b");
+  await eventually(() => expect(urisIn(reader.messages).slice(heard)).toEqual([OTHER]));
+});
+
 test("what is said to a session, and the rest of a call's stream, wait as well", async () => {
   const { policy } = installation.around;
   const session = await beginSession(installation, { token: "reader" });
@@ -156,11 +186,13 @@ test("while policy is not heard from, nothing is told", async () => {
   const { policy } = installation.around;
   const session = await beginSession(installation, { token: "reader" });
   const reader = await session.listen();
-  await session.request("resources/subscribe", { uri: URI });
+  for (const uri of ALL) await session.request("resources/subscribe", { uri });
   await eventually(() => {
     update("file:///a");
     expect(urisIn(reader.messages)).toContain(URI);
   });
+  update("file:///mark");
+  await eventually(() => expect(urisIn(reader.messages)).toContain(MARK));
   policy.renewing = false;
   await eventually(async () => expect((await fetch(installation.url("/readyz"))).status).toBe(503));
   const heard = reader.messages.length;

@@ -72,6 +72,8 @@ interface Entry {
   seen: Map<string, string>;
   /** Policy's revision under which the caller was looked at last; -1 before that. */
   revision: number;
+  /** Unix milliseconds at which what was found ends by itself; 0: it does not. */
+  until: number;
   readonly hold: Hold;
 }
 
@@ -108,7 +110,8 @@ export function createChannels(options: {
     const { outlet, tag = same } = entry.options;
     const { revision } = policy;
     entry.context = { ...entry.context, principal: await entry.context.authenticate(), revision };
-    entry.uris = await readableUris(entry);
+    const { uris, until } = await readableUris(entry);
+    Object.assign(entry, { uris, until });
     // What was found is of this revision only if it still holds; otherwise the next look decides.
     if (policy.revision === revision) entry.revision = revision;
     entry.hold.release();
@@ -124,18 +127,21 @@ export function createChannels(options: {
   }
 
   /** Nothing is heard of what may not be read, or not any more. */
-  async function readableUris({ context, wants }: Entry): Promise<Entry["uris"]> {
+  async function readableUris({ context, wants }: Entry): Promise<Pick<Entry, "uris" | "until">> {
     const allowed = new Map<string, Map<string, string>>();
+    let until = 0;
     for (const [server, own] of urisOf(context, wants)) {
       const found = registry.catalogue.servers.get(server);
       if (found === undefined) continue;
       const names = [...own.keys()];
       const subjects = names.map((name) => subjectOf(found, name));
       const { rulings } = await decide(policy, context, "resources/read", { subjects });
+      const ends = rulings.map(({ validUntilMs }) => validUntilMs).filter((end) => end !== 0);
+      if (ends.length > 0) until = Math.min(until || Infinity, ...ends);
       const kept = names.filter((_name, i) => rulings[i]!.decision.allow);
       if (kept.length > 0) allowed.set(server, new Map(kept.map((name) => [name, own.get(name)!])));
     }
-    return allowed;
+    return { uris: allowed, until };
   }
 
   function cut(entry: Entry): void {
@@ -167,7 +173,13 @@ export function createChannels(options: {
   let looking = Promise.resolve();
   const timer = setInterval(() => {
     if (policy.problem() !== undefined) return;
-    for (const { hold } of entries) hold.release();
+    for (const entry of entries) {
+      if (entry.until === 0 || Date.now() < entry.until) entry.hold.release();
+      else if (entry.revision >= 0) {
+        entry.revision = -1;
+        void lookOrCut(entry);
+      }
+    }
     const now = `${registry.catalogue.revision}\n${policy.revision}`;
     if (now === lookedAt) return;
     lookedAt = now;
@@ -203,8 +215,10 @@ export function createChannels(options: {
     open(channel) {
       if (entries.size >= CHANNELS_MAX) return undefined;
       const { context, wants, outlet } = channel;
-      const hold = createHold({ isOpen: () => policy.holds(entry.revision), onOverflow: () => cut(entry) });
-      const entry: Entry = { context, options: channel, wants, uris: new Map(), seen: new Map(), revision: -1, hold };
+      const isOpen = () => policy.holds(entry.revision) && (entry.until === 0 || Date.now() < entry.until);
+      const hold = createHold({ isOpen, onOverflow: () => cut(entry) });
+      const nothing = { uris: new Map(), seen: new Map(), revision: -1, until: 0 };
+      const entry: Entry = { context, options: channel, wants, ...nothing, hold };
       const begin = () => void lookOrCut(entry).then(() => interestsOf(entry));
       entries.add(entry);
       begin();
