@@ -48,18 +48,17 @@ async function changes(work: Promise<void>): Promise<void> {
 
 async function decide(tool: string, callArguments: string | undefined = "{}", action = "tools/call") {
   const { principal } = await policy.authenticate(DEV_TOKEN);
-  const resources = [{ group: "disk", server: "files", tool, environment: "production", risk: "HIGH" }];
-  // The risk's own demands are not asked for here.
-  const question = { principal, action, resources: [{ ...resources[0]!, risk: "MEDIUM" }], address: "192.0.2.7" };
+  // A risk that demands nothing of its own.
+  const resources = [{ group: "disk", server: "files", tool, environment: "production", risk: "MEDIUM" }];
+  const question = { principal, action, resources, address: "192.0.2.7" };
   const { decisions } = await policy.decide({ ...question, arguments: callArguments });
   return decisions[0]!;
 }
 
 describe("over its REST data API", () => {
-  beforeEach(async () => {
+  beforeEach(() => {
     opa.asked.length = 0;
     opa.answers(document({ result: true }));
-    await Promise.resolve();
   });
 
   test("it is asked about what policies allow, and only that", async () => {
@@ -168,6 +167,22 @@ describe("over its REST data API", () => {
     expect((await decide("read", "{}", "prompts/get")).allow).toBe(true);
     await changes(policy.writeFile(fileWith(rest())));
     expect((await decide("read")).allow).toBe(false);
+  });
+
+  test("a replica whose own file says something else decides nothing in OPA's name", async () => {
+    const other = await runPolicy(infra, { text: fileWith(`${rest()}, actions: [tools/call]`) });
+    try {
+      await eventually(async () =>
+        expect((await decide("read")).reason).toBe("could not be decided, so it is denied: OPA is being set up"),
+      );
+      opa.asked.length = 0;
+      expect((await decide("read")).allow).toBe(false);
+      expect(opa.asked).toHaveLength(0);
+    } finally {
+      await other.close();
+    }
+    await changes(policy.writeFile(`${fileWith(rest())}# again`));
+    expect((await decide("read")).allow).toBe(true);
   });
 
   test("answers are remembered where the file says so", async () => {
