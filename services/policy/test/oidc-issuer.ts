@@ -1,13 +1,31 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { exportJWK } from "jose";
-import { Provider } from "oidc-provider";
 import { newKey, type SigningKey } from "./issuer.ts";
 
 const SECRET = "client-secret-0123456789";
 const REDIRECT_URI = "http://127.0.0.1:9/callback";
 const STEPS_MAX = 10;
+
+/** The package comes without types: here is what is used of it. */
+interface Provider {
+  callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  interactionDetails(
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<{ readonly params: { readonly client_id: string } }>;
+  interactionFinished(request: IncomingMessage, response: ServerResponse, result: object): Promise<void>;
+  readonly Grant: new (of: { accountId: string; clientId: string }) => {
+    addOIDCScope(scope: string): void;
+    addResourceScope(resource: string, scope: string): void;
+    save(): Promise<string>;
+  };
+}
+const { Provider } = createRequire(import.meta.url)("oidc-provider") as {
+  Provider: new (issuer: string, configuration: object) => Provider;
+};
 
 interface OidcOptions {
   /** What tokens are for. */
