@@ -5,6 +5,7 @@ import {
   connectBus,
   createCallPublisher,
   createEventPublisher,
+  type EventPublisher,
   openSessions,
   publishToSession,
   subscribeReplies,
@@ -31,7 +32,7 @@ import type { OwnLimits } from "./domain/plans.ts";
 import { type Admission, createAdmission } from "./handlers/admission.ts";
 import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
-import { type AuthenticationFailures, createAuthenticationFailures } from "./handlers/authentication-failures.ts";
+import { createAuthenticationFailures } from "./handlers/authentication-failures.ts";
 import { type Callers, createCallers } from "./handlers/callers.ts";
 import { registerApprovalPage } from "./handlers/approval-page.ts";
 import { createApprovals } from "./handlers/approvals.ts";
@@ -47,7 +48,7 @@ import { registerMcp } from "./handlers/mcp-http.ts";
 import type { McpTransportOptions } from "./handlers/mcp-request.ts";
 import { registerWebSocket } from "./handlers/mcp-websocket.ts";
 import { registerOauthMetadata } from "./handlers/oauth-metadata.ts";
-import { createRefusals } from "./handlers/refusals.ts";
+import { createRefusals, type Refuse } from "./handlers/refusals.ts";
 import { createSessionStreams } from "./handlers/session-streams.ts";
 import { followTls, readTls } from "./handlers/tls.ts";
 
@@ -99,8 +100,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
     waitMs: config.admissionWaitMs,
     refuse,
   });
-  const limits = createCallLimits({ policy, client: clients.policy, metadata, gateway, life, log });
-  const entry = createEntry({ admission, limits, refuse });
+  const limited = { policy, client: clients.policy, metadata, gateway, life, log };
+  const entry = createEntry({ admission, limits: createCallLimits(limited), refuse });
   const calls = createCalls({
     gateway,
     bus,
@@ -131,8 +132,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const app = await openHttp(config, life, log);
   app.decorateRequest("caller", null);
   registerOps(app, ops);
-  const failures = createAuthenticationFailures({ refuse, events, signal: life.signal, log });
-  const callers = callersOf(config, { policy, failures });
+  const callers = callersOf(config, { policy, refuse, events, signal: life.signal, log });
   const transport = { ...around, callers, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
   await registerApprovalPage(app);
@@ -173,9 +173,11 @@ async function registerTransports(app: FastifyInstance, transport: Transport, co
 
 function callersOf(
   { trustedProxies, tlsClientCertificates }: GatewayConfig,
-  around: { policy: Policy; failures: AuthenticationFailures },
+  around: { policy: Policy; refuse: Refuse; events: EventPublisher; signal: AbortSignal; log: Log },
 ): Callers {
-  return createCallers({ ...around, trustedProxies, certificateRequired: tlsClientCertificates === "required" });
+  const failures = createAuthenticationFailures(around);
+  const certificateRequired = tlsClientCertificates === "required";
+  return createCallers({ policy: around.policy, failures, trustedProxies, certificateRequired });
 }
 
 /** A user's id with all of it escaped: `user:` and 190 characters. */
