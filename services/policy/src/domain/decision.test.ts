@@ -273,8 +273,8 @@ describe("decisions about users", () => {
   });
 
   test("a token is never taken for a user, nor a user for a token", () => {
-    expect(askAs({ id: "alice" }, "y:a")).toMatchObject({ allow: true, policyIds: ["tokens"] });
-    expect(askAs({ id: "alice" }, "x:a")).toMatchObject({ allow: false });
+    expect(askAs({ id: "alice", credential: "alice" }, "y:a")).toMatchObject({ allow: true, policyIds: ["tokens"] });
+    expect(askAs({ id: "alice", credential: "alice" }, "x:a")).toMatchObject({ allow: false });
   });
 
   test("where access tokens are not taken, nobody is a user", () => {

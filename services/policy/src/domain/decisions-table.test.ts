@@ -72,37 +72,35 @@ function ask(compiled: ReturnType<typeof compilePolicies>, line: string) {
 }
 
 /** `→ allow by a, b`, `→ deny`, `→ allow by a, if the arguments are`, `→ deny, step up to mfa`, `→ … until TIME`. */
-function table(name: string, yaml: string, lines: string): void {
-  describe(name, () => {
-    const compiled = compilePolicies(policiesIn(yaml));
-    afterAll(() => compiled.engine.dispose());
-    const rows = lines.split("\n").flatMap((line) => line.trim() || []);
-    test.each(rows)("%s", (line) => {
-      const { effect, rest } = LINE.exec(line)!.groups as { effect: string; rest: string };
-      const decision = ask(compiled, line);
-      const { acrValues, maxAge } = decision.stepUp ?? { acrValues: undefined, maxAge: undefined };
-      const stepUp = acrValues && [...acrValues, ...(maxAge === 0 ? [] : [`${maxAge} s`])].join(" ");
-      expect({
-        allow: decision.allow,
-        by: decision.policyIds.join(", "),
-        varies: decision.variesByArguments,
-        stepUp,
-        until: rest.includes("until") ? new Date(decision.validUntilMs).toISOString().replace(/:00.000Z$/, "Z") : "",
-      }).toEqual({
-        allow: effect === "allow",
-        by: /by ([a-z, -]+?)(?:, if|, step| until|$)/.exec(rest)?.[1] ?? "",
-        varies: rest.includes("if the arguments are"),
-        stepUp: /step up to ([^,]+?)(?: until|$)/.exec(rest)?.[1],
-        until: /until (\S+)/.exec(rest)?.[1] ?? "",
-      });
+function table(yaml: string, lines: string): void {
+  const compiled = compilePolicies(policiesIn(yaml));
+  afterAll(() => compiled.engine.dispose());
+  const rows = lines.split("\n").flatMap((line) => line.trim() || []);
+  test.each(rows)("%s", (line) => {
+    const { effect, rest } = LINE.exec(line)!.groups as { effect: string; rest: string };
+    const decision = ask(compiled, line);
+    const { acrValues, maxAge } = decision.stepUp ?? { acrValues: undefined, maxAge: undefined };
+    const stepUp = acrValues && [...acrValues, ...(maxAge === 0 ? [] : [`${maxAge} s`])].join(" ");
+    expect({
+      allow: decision.allow,
+      by: decision.policyIds.join(", "),
+      varies: decision.variesByArguments,
+      stepUp,
+      until: rest.includes("until") ? new Date(decision.validUntilMs).toISOString().replace(/:00.000Z$/, "Z") : "",
+    }).toEqual({
+      allow: effect === "allow",
+      by: /by ([a-z, -]+?)(?:, if|, step| until|$)/.exec(rest)?.[1] ?? "",
+      varies: rest.includes("if the arguments are"),
+      stepUp: /step up to ([^,]+?)(?: until|$)/.exec(rest)?.[1],
+      until: /until (\S+)/.exec(rest)?.[1] ?? "",
     });
   });
 }
 
-table(
-  "default deny: without policies nothing is allowed",
-  "",
-  `
+describe("default deny: without policies nothing is allowed", () => {
+  table(
+    "",
+    `
   dev    tools/call      files:read_file  → deny
   dev    tools/list      files:read_file  → deny
   dev    resources/read  files:a://b      → deny
@@ -113,14 +111,15 @@ table(
   dev    admin/policies/write  -          → deny
   alice  tools/call      files:read_file  amr=mfa → deny
   `,
-);
+  );
+});
 
-table(
-  "a team has two servers",
-  `
+describe("a team has two servers", () => {
+  table(
+    `
   - { name: payments, effect: allow, principals: ["team:payments"], actions: ["*"], resources: ["files:*", "tickets:*"] }
   `,
-  `
+    `
   dev       tools/call      files:read_file    → allow by payments
   dev       tools/call      files:drop         → allow by payments
   dev       tools/list      files:read_file    → allow by payments
@@ -145,16 +144,17 @@ table(
   dev       mcp             files:read_file    → deny
   dev       admin/audit/read  -                → deny
   `,
-);
+  );
+});
 
-table(
-  "one server is closed in production",
-  `
+describe("one server is closed in production", () => {
+  table(
+    `
   - { name: office, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["group:office"] }
   - { name: no-prod-crm, effect: deny, principals: ["*"], actions: ["tools/call"], resources: ["crm:*"], conditions: { environment: production } }
   - { name: staging, effect: allow, principals: ["role:seller"], actions: ["tools/call"], resources: ["*:*"], conditions: { environment: [staging, test] } }
   `,
-  `
+    `
   dev    tools/call  crm:find      env=production  → deny by no-prod-crm
   dev    tools/call  crm:find      env=staging     → allow by office
   dev    tools/call  crm:find                      → allow by office
@@ -170,17 +170,18 @@ table(
   sales  tools/call  files:a                       → deny
   sales  tools/call  files:a       env=staging2    → deny
   `,
-);
+  );
+});
 
-table(
-  "tenants are apart",
-  `
+describe("tenants are apart", () => {
+  table(
+    `
   - { name: acme-only, tenant: acme, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["files:*"] }
   - { name: globex-ban, tenant: globex, effect: deny, principals: ["*"], actions: ["*"], resources: ["tickets:*"] }
   - { name: both, effect: allow, principals: ["tenant:acme", "tenant:globex"], actions: ["tools/call"], resources: ["tickets:*"] }
   - { name: cedar-acme, tenant: acme, cedar: 'permit (principal, action == Action::"tools/call", resource in Server::"crm");' }
   `,
-  `
+    `
   dev     tools/call  files:a    → allow by acme-only
   globex  tools/call  files:a    → deny
   dev     tools/call  tickets:a  → allow by both
@@ -189,18 +190,19 @@ table(
   dev     tools/call  crm        → allow by cedar-acme
   globex  tools/call  crm:a      → deny
   `,
-);
+  );
+});
 
-table(
-  "tokens, agents and users are told apart",
-  `
+describe("tokens, agents and users are told apart", () => {
+  table(
+    `
   - { name: a-token, effect: allow, principals: ["token:dev"], actions: ["*"], resources: ["files:*"] }
   - { name: an-agent, effect: allow, principals: ["agent:deployer"], actions: ["*"], resources: ["files:*"] }
   - { name: a-user, effect: allow, principals: ["user:alice"], actions: ["*"], resources: ["files:*"] }
   - { name: wrong-kinds, effect: allow, principals: ["agent:dev", "user:dev", "token:deployer", "token:alice"], actions: ["*"], resources: ["*"] }
   - { name: robots, effect: deny, principals: ["role:robot"], actions: ["*"], resources: ["files:drop*"] }
   `,
-  `
+    `
   dev       tools/call  files:a     → allow by a-token
   deployer  tools/call  files:a     → allow by an-agent
   alice     tools/call  files:a     → allow by a-user
@@ -210,11 +212,12 @@ table(
   deployer  tools/call  files:drop  → deny by robots
   dev       tools/call  files:drop  → allow by a-token
   `,
-);
+  );
+});
 
-table(
-  "in business hours",
-  `
+describe("in business hours", () => {
+  table(
+    `
   - name: office-hours
     effect: allow
     principals: ["role:developer"]
@@ -225,7 +228,7 @@ table(
   - { name: sundays, effect: allow, principals: ["role:seller"], actions: ["tools/call"], resources: ["crm:*"], conditions: { weekdays: sun } }
   - { name: freeze, effect: deny, principals: ["role:intern"], actions: ["tools/call"], resources: ["*"], conditions: { time: { from: "12:00", to: "13:00" } } }
   `,
-  `
+    `
   dev     tools/call  files:a    at=2027-01-04T12:00Z  → allow by office-hours until 2027-01-04T17:00Z
   dev     tools/call  files:a    at=2027-01-04T06:59Z  → deny until 2027-01-04T07:00Z
   dev     tools/call  files:a    at=2027-01-04T07:00Z  → allow by office-hours until 2027-01-04T17:00Z
@@ -249,16 +252,17 @@ table(
   intern  tools/call  files:a    at=2027-01-04T13:00Z  → allow by office-hours
   intern  tools/call  files:a    at=2027-01-04T11:59Z  → allow by office-hours until 2027-01-04T12:00Z
   `,
-);
+  );
+});
 
-table(
-  "from where",
-  `
+describe("from where", () => {
+  table(
+    `
   - { name: from-office, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["files:*"], conditions: { network: ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"] } }
   - { name: tickets, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["tickets:*"] }
   - { name: not-from-lab, effect: deny, principals: ["*"], actions: ["tools/call"], resources: ["tickets:*"], conditions: { network: 10.66.0.0/16 } }
   `,
-  `
+    `
   dev  tools/call  files:a    from=10.1.2.3         → allow by from-office
   dev  tools/call  files:a    from=10.255.255.255   → allow by from-office
   dev  tools/call  files:a    from=11.0.0.1         → deny
@@ -278,17 +282,18 @@ table(
   dev  tools/call  tickets:a                        → deny by not-from-lab
   dev  tools/call  tickets:a  from=unknown          → deny by not-from-lab
   `,
-);
+  );
+});
 
-table(
-  "by what it can do",
-  `
+describe("by what it can do", () => {
+  table(
+    `
   - { name: harmless, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["*"], conditions: { risk: [LOW, MEDIUM] } }
   - { name: operators, effect: allow, principals: ["role:operator"], actions: ["tools/call"], resources: ["*"], conditions: { risk: HIGH } }
   - { name: never, effect: deny, principals: ["*"], actions: ["tools/call"], resources: ["*"], conditions: { risk: CRITICAL } }
   - { name: all-crm, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["crm:*"] }
   `,
-  `
+    `
   dev  tools/call  files:a                → allow by harmless
   dev  tools/call  files:a  risk=LOW      → allow by harmless
   dev  tools/call  files:a  risk=MEDIUM   → allow by harmless
@@ -302,18 +307,19 @@ table(
   ops  tools/call  files:a  risk=HIGH     → allow by operators
   ops  tools/call  files:a  risk=CRITICAL → deny by never
   `,
-);
+  );
+});
 
-table(
-  "after which sign-in",
-  `
+describe("after which sign-in", () => {
+  table(
+    `
   - { name: strong, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["files:*"], conditions: { mfa: true } }
   - { name: gold, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["tickets:*"], conditions: { acr: [gold, platinum] } }
   - { name: fresh, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["crm:*"], conditions: { max_sign_in_age: 3600 } }
   - { name: open, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["wiki:*"] }
   - { name: weak, effect: deny, principals: ["*"], actions: ["tools/call"], resources: ["wiki:edit*"], conditions: { mfa: true, max_sign_in_age: 3600 } }
   `,
-  `
+    `
   alice     tools/call  files:a      amr=pwd,mfa             → allow by strong
   alice     tools/call  files:a      acr=mfa                 → allow by strong
   alice     tools/call  files:a      amr=pwd,otp             → deny, step up to mfa
@@ -338,11 +344,12 @@ table(
   alice     tools/call  wiki:edit                            → deny by weak, step up to mfa 3600 s
   dev       tools/call  wiki:edit                            → deny by weak
   `,
-);
+  );
+});
 
-table(
-  "with which arguments",
-  `
+describe("with which arguments", () => {
+  table(
+    `
   - { name: data, effect: allow, principals: ["*"], actions: ["tools/list", "tools/call"], resources: ["files:*"], conditions: { arguments: { path: { like: "/data/*" } } } }
   - { name: all-tickets, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["tickets:*"] }
   - { name: no-force, effect: deny, principals: ["*"], actions: ["tools/call"], resources: ["tickets:*"], conditions: { arguments: { force: { is: true } } } }
@@ -354,7 +361,7 @@ table(
   - { name: two, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["two:*"], conditions: { arguments: { n: { in: [1, 2.5] } } } }
   - { name: prompt, effect: allow, principals: ["*"], actions: ["prompts/get"], resources: ["files:*"], conditions: { arguments: { name: { is: bob } } } }
   `,
-  `
+    `
   dev  tools/call  files:read                                         → allow by data, if the arguments are
   dev  tools/call  files:read     args={"path":"/data/x"}             → allow by data
   dev  tools/call  files:read     args={"path":"/etc/passwd"}         → deny
@@ -415,34 +422,36 @@ table(
   dev  prompts/get files:greet    args={"name":"eve"}                 → deny
   dev  resources/read files:a     args={"name":"bob"}                 → deny
   `,
-);
+  );
+});
 
-table(
-  "in a sandbox",
-  `
+describe("in a sandbox", () => {
+  table(
+    `
   - { name: apart, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["files:*"], conditions: { require_sandbox: true } }
   - { name: tickets, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["tickets:*"] }
   - { name: no-bare-writes, effect: deny, principals: ["*"], actions: ["tools/call"], resources: ["*:write*"], conditions: { require_sandbox: true } }
   `,
-  `
+    `
   dev  tools/call  files:a        sandbox  → allow by apart
   dev  tools/call  files:a                 → deny
   dev  tools/call  tickets:a               → allow by tickets
   dev  tools/call  tickets:write           → deny by no-bare-writes
   dev  tools/call  tickets:write  sandbox  → allow by tickets
   `,
-);
+  );
+});
 
-table(
-  "administration",
-  `
+describe("administration", () => {
+  table(
+    `
   - { name: everything, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["*"] }
   - { name: auditors, effect: allow, principals: ["role:seller"], actions: ["admin/audit/read", "admin/usage/read"], resources: ["*"] }
   - { name: approvers, effect: allow, principals: ["role:operator"], actions: ["admin/approvals/decide"], resources: ["*"], conditions: { network: 10.0.0.0/8 } }
   - { name: robots, effect: deny, principals: ["agent:deployer"], actions: ["admin/*"], resources: ["*"] }
   - { name: no-revoking-at-noon, effect: deny, principals: ["*"], actions: ["admin/tokens/write"], resources: ["*"], conditions: { time: { from: "12:00", to: "13:00" } } }
   `,
-  `
+    `
   dev       admin/policies/read    -                → deny
   dev       admin/tokens/write     -  at=2027-01-04T14:00Z → deny
   dev       tools/call             files:a          → allow by everything
@@ -461,18 +470,19 @@ table(
   admin     admin/none             -                → deny
   admin     admin/*                -                → deny
   `,
-);
+  );
+});
 
-table(
-  "what is listed is what may be used, as far as it may be listed",
-  `
+describe("what is listed is what may be used, as far as it may be listed", () => {
+  table(
+    `
   - { name: calls, effect: allow, principals: ["role:developer"], actions: ["tools/call"], resources: ["files:*"] }
   - { name: lists, effect: allow, principals: ["role:developer"], actions: ["tools/list", "resources/list", "prompts/list"], resources: ["*"] }
   - { name: reads, effect: allow, principals: ["role:developer"], actions: ["resources/read"], resources: ["files:a*"] }
   - { name: only-calls, effect: allow, principals: ["role:seller"], actions: ["tools/call"], resources: ["*"] }
   - { name: hidden, effect: deny, principals: ["*"], actions: ["tools/list"], resources: ["files:secret*"] }
   `,
-  `
+    `
   dev    tools/list      files:a       → allow by lists
   dev    tools/list      crm:a         → deny
   dev    tools/call      files:secret  → allow by calls
@@ -485,11 +495,12 @@ table(
   sales  tools/call      crm:a         → allow by only-calls
   sales  tools/list      crm:a         → deny
   `,
-);
+  );
+});
 
-table(
-  "in Cedar",
-  `
+describe("in Cedar", () => {
+  table(
+    `
   - name: own-team
     cedar: |
       permit (principal, action in Action::"mcp", resource)
@@ -506,7 +517,7 @@ table(
   - { name: admins, cedar: 'permit (principal in Team::"sales", action in Action::"admin", resource);' }
   - { name: overflow, cedar: 'forbid (principal in Role::"robot", action == Action::"prompts/get", resource) when { 9223372036854775807 + 1 > 0 };' }
   `,
-  `
+    `
   dev       tools/call      tickets:a                      → allow by own-team, if the arguments are
   dev       resources/read  tickets:a                      → allow by own-team
   dev       tools/call      tickets:a  env=production      → deny
@@ -529,4 +540,5 @@ table(
   sales     admin/policies/write  -  at=2027-01-04T20:00Z  → allow by admins
   dev       admin/policies/write  -                        → deny
   `,
-);
+  );
+});
