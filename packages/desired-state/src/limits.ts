@@ -60,7 +60,8 @@ const budgetSchema = z.strictObject({
 
 const isTimezone = (value: string): boolean => {
   try {
-    return new Intl.DateTimeFormat("en", { timeZone: value }) !== undefined;
+    new Intl.DateTimeFormat("en", { timeZone: value }).format(0);
+    return true;
   } catch {
     return false;
   }

@@ -16,6 +16,7 @@ import { registerDeadLetters } from "./api-dead-letters.ts";
 import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
 import type { ApiOptions } from "./api-options.ts";
+import { registerLimits } from "./api-limits.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
 import { registerSessions } from "./api-sessions.ts";
@@ -45,6 +46,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerHealth(guarded, options);
       registerPolicies(guarded, options);
       registerIdentity(guarded, options);
+      registerLimits(guarded, options);
       registerWhatIf(guarded, options);
       registerRecords(guarded, options);
       registerDeadLetters(guarded, options);

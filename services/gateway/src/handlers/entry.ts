@@ -124,6 +124,6 @@ export function createEntry(options: { admission: Admission; limits: CallLimits;
   };
 }
 
-function isAllowed<A extends Allowed, Other extends { readonly kind: string }>(checked: A | Other): checked is A {
+function isAllowed<A extends Allowed>(checked: A | { readonly kind: string }): checked is A {
   return checked.kind === "allowed";
 }

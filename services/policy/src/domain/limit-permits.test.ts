@@ -110,7 +110,7 @@ describe("places", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
         const places = slots();
-        const held = new Map([..."abc"].map((name) => [name, 0]));
+        const held = new Map(["a", "b", "c"].map((name) => [name, 0]));
         let nowMs = 0;
         for (const { gateway, waiting, more, ended, afterMs } of steps) {
           nowMs += afterMs;

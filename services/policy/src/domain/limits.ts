@@ -3,7 +3,7 @@ import type { Risk } from "@tollgate/contracts";
 import type { DesiredLimit, LimitMatch, LimitScope } from "@tollgate/desired-state";
 
 /** What a call may count against. A key of a decision names one of these of one limit. */
-export const LIMIT_KINDS = ["rate", "slot", "day", "budget"] as const;
+const LIMIT_KINDS = ["rate", "slot", "day", "budget"] as const;
 export type LimitKind = (typeof LIMIT_KINDS)[number];
 
 export interface LimitRecord extends DesiredLimit {
@@ -86,7 +86,7 @@ function keysUnder(limit: DesiredLimit, caller: LimitedCaller, call: LimitedCall
   return kindsOf(limit).map((kind) => limitKey(kind, limit.name, values));
 }
 
-export function kindsOf({ rate, concurrent, perDay, budget }: DesiredLimit): LimitKind[] {
+function kindsOf({ rate, concurrent, perDay, budget }: DesiredLimit): LimitKind[] {
   const given = { rate, slot: concurrent, day: perDay, budget };
   return LIMIT_KINDS.filter((kind) => given[kind] !== undefined);
 }
