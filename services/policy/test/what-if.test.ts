@@ -169,6 +169,41 @@ describe("recorded calls, decided anew", () => {
     expect((await decide(calls))[0]!.allow).toBe(true);
   });
 
+  test("are told apart by their time, whichever is asked about first", async () => {
+    const ann = { id: "user:ann", ...DEVELOPER, authenticatedAtMs: 1_000n };
+    const proposal = (conditions: object) => ({
+      proposed: [{ id: "allow-dev", conditions: JSON.stringify(conditions) }],
+    });
+    const allowedAt = async (seconds: readonly number[], conditions: object) => {
+      const calls = seconds.map((each) => call(ann, {}, each * 1_000));
+      return (await decide(calls, proposal(conditions))).map(({ allow }) => allow);
+    };
+    for (const [seconds, allowed] of [
+      [
+        [100, 61, 62],
+        [false, true, false],
+      ],
+      [
+        [30, 99],
+        [true, false],
+      ],
+      [[10], [true]],
+    ] as const)
+      expect(await allowedAt(seconds, { max_sign_in_age: 60 })).toEqual(allowed);
+    const morning = { time: { from: "00:01", to: "00:02" } };
+    for (const [seconds, allowed] of [
+      [
+        [86_460, 130, 119, 60],
+        [true, false, true, true],
+      ],
+      [
+        [59, 60],
+        [false, true],
+      ],
+    ] as const)
+      expect(await allowedAt(seconds, morning)).toEqual(allowed);
+  });
+
   test("that say nothing of who or what are refused", async () => {
     await expect(decide([policyV1.RecordedCall.fromPartial({ id: "c" })])).rejects.toMatchObject({
       code: "invalid_argument",

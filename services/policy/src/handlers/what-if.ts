@@ -113,7 +113,8 @@ function decideRecorded({ question, atMs }: policyV1.RecordedCall, compiled: Com
   const nowMs = Number(atMs);
   const key = keyOf(question, question.principal, resource);
   const known = answers.get(key);
-  if (known !== undefined && holds(known, nowMs)) return known.decision;
+  const isTimeless = question.principal.authenticatedAtMs === 0n;
+  if (known !== undefined && holds(known, { nowMs, isTimeless })) return known.decision;
   const decideOne = deciderFor(compiled, recordedCaller(question.principal), { ...question, nowMs });
   const decision = toDecision(decideOne(resource));
   if (answers.size >= ANSWERS_MAX) answers.clear();
@@ -121,8 +122,11 @@ function decideRecorded({ question, atMs }: policyV1.RecordedCall, compiled: Com
   return decision;
 }
 
-function holds({ decision: { validUntilMs }, fromMs }: Answer, nowMs: number): boolean {
-  return validUntilMs === 0n || (fromMs <= nowMs && nowMs < Number(validUntilMs));
+/** Later calls are asked about first. A sign-in that is too old for those may have been new enough for earlier ones. */
+function holds({ decision, fromMs }: Answer, { nowMs, isTimeless }: { nowMs: number; isTimeless: boolean }): boolean {
+  const { validUntilMs } = decision;
+  if (validUntilMs === 0n && isTimeless) return true;
+  return fromMs <= nowMs && (validUntilMs === 0n || nowMs < Number(validUntilMs));
 }
 
 function keyOf(
