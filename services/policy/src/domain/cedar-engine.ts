@@ -12,8 +12,6 @@ import type { CompiledText } from "./compiled-policy.ts";
 import type { WrittenPolicy } from "./policy.ts";
 import { type OpenWindows, openWindows, parseWindow, type Window } from "./windows.ts";
 
-export type { Subject, Target } from "./cedar-question.ts";
-
 export interface Verdict {
   readonly allow: boolean;
   /** The policies that decided, sorted. */
