@@ -3,7 +3,8 @@ import type { Load } from "./load.ts";
 import type { Stage } from "./stage.ts";
 
 const LEASE_MS = 1_000;
-const WATCHED_MS = 1_500;
+/** Each waits a second for policy before it is refused. */
+const WATCHED_MS = 4_000;
 const BACK_TIMEOUT_MS = 30_000;
 
 export interface Silence {
