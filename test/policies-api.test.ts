@@ -83,6 +83,22 @@ describe("policies", () => {
     for (const { message } of answer.errors) expect(message).not.toBe("");
   });
 
+  test("may be written in Cedar, and a mistake in it comes with line and column", async () => {
+    const cedar = 'forbid (principal, action == Action::"tools/call", resource)\nwhen { resource.name == "echo" };';
+    const put = await api("PUT", "/policies/in-cedar", { cedar });
+    expect(put).toMatchObject({ status: 200, answer: { isCedar: true, cedar, effect: "", principals: [] } });
+    expect(await mayCall()).toBe(false);
+    const wrong = await api("PUT", "/policies/in-cedar", { cedar: cedar.replace("resource.name", "resource.nome") });
+    expect(wrong).toMatchObject({
+      status: 400,
+      answer: { errors: [{ path: expect.stringMatching(/^cedar:2:\d+$/), message: expect.stringContaining("nome") }] },
+    });
+    expect((await api("PUT", "/policies/in-cedar", { ...DENY, cedar })).status).toBe(400);
+    const { answer } = await api("GET", "/policies/in-cedar/diff");
+    expect(answer.yaml).toContain("+cedar: |\n+  forbid (principal");
+    await api("DELETE", "/policies/in-cedar");
+  });
+
   test("of the file are read and kept in history, and changed in the file only", async () => {
     expect((await api("GET", "/policies/from-file")).answer).toMatchObject({ source: "file" });
     for (const [method, path, body] of [
@@ -203,6 +219,44 @@ describe("a test of the policies", () => {
       allow: true,
     });
     expect(await ask({ caller: { token: "unknown" }, ...echo })).toMatchObject({ allow: false });
+  });
+
+  test("says it of agents, users and administrators too", async () => {
+    const bot = await api("PUT", "/principals/agent:bot?tenant=acme", { team: "ops", roles: ["robot"] });
+    expect(bot.status).toBe(200);
+    const robots = [{ id: "robots", ...DENY, effect: "allow", principals: ["role:robot"] }];
+    const maybe = async (caller: object) => (await ask({ caller, ...echo, proposed: robots })).allow;
+    expect(await maybe({ agent: "bot", tenant: "acme" })).toBe(true);
+    expect(await maybe({ agent: "bot", tenant: "rival" })).toBe(false);
+    expect(await maybe({ agent: "bot", tenant: "acme", roles: ["other"] })).toBe(false);
+    expect(await maybe({ user: "ann", tenant: "acme", roles: ["robot"] })).toBe(true);
+    expect(await maybe({ user: "ann", tenant: "acme" })).toBe(false);
+    const action = "admin/policies/write";
+    expect(await ask({ caller: { token: "admin" }, action })).toMatchObject({ allow: true, policies: [] });
+    expect(await ask({ caller: { token: "caller" }, action })).toMatchObject({ allow: false });
+  });
+
+  test("asks with all that is known of a call", async () => {
+    const conditions = {
+      environment: "production",
+      network: "10.0.0.0/8",
+      time: { from: "08:00", to: "09:00" },
+      mfa: true,
+      arguments: { message: { like: "hi*" } },
+    };
+    const proposed = [{ id: "narrow", ...DENY, effect: "allow", principals: ["role:x"], conditions }];
+    const caller = { user: "ann", roles: ["x"], address: "10.1.1.1", amr: ["mfa"] };
+    const asked = { caller, ...echo, arguments: { message: "hi there" }, at: "2026-09-07T08:30:00Z", proposed };
+    expect(await ask(asked)).toMatchObject({ allow: true, policies: ["narrow"], variesByArguments: false });
+    for (const other of [
+      { caller: { ...caller, address: "192.0.2.1" } },
+      { caller: { ...caller, amr: [] } },
+      { caller: { ...caller, roles: [] } },
+      { arguments: { message: "ho" } },
+      { at: "2026-09-07T09:30:00Z" },
+    ])
+      expect(await ask({ ...asked, ...other })).toMatchObject({ allow: false });
+    expect(await ask({ ...asked, arguments: undefined })).toMatchObject({ allow: true, variesByArguments: true });
   });
 
   test("tries out what is only proposed", async () => {

@@ -142,6 +142,18 @@ describe("a proposal", () => {
     }
   });
 
+  test("is compared with what was recorded, not with what is in force by now", async () => {
+    const now = { effect: "deny", principals: ["*"], actions: ["*"], resources: ["*"] };
+    const put = { method: "PUT", body: JSON.stringify(now) };
+    const headers = { authorization: `Bearer ${system.adminToken}`, "content-type": "application/json" };
+    const url = `${system.gatewayUrl}/api/v1/policies/since-then`;
+    expect((await fetch(url, { ...put, headers })).status).toBe(200);
+    expect(idsOf((await whatIf(ACME)).changed)).toEqual(idsOf(allowed));
+    expect((await whatIf({ ...ACME, removed: ["since-then"] })).changed).toEqual([]);
+    const { authorization } = headers;
+    expect((await fetch(url, { method: "DELETE", headers: { authorization } })).status).toBe(200);
+  });
+
   test("to deny a server in production lists its calls there", async () => {
     const stop = { id: "stop", effect: "deny", principals: ["*"], actions: ["tools/call"], resources: ["files:*"] };
     const { changed, undetermined } = await whatIf({
