@@ -142,7 +142,7 @@ async function list(
 function fromCursor(cursor: string): { changedAtMs: number; id: string } {
   const [time, id] = cursor.split(".");
   const changedAtMs = Number(time);
-  if (Number.isSafeInteger(changedAtMs) && isCallId(id)) return { changedAtMs, id };
+  if (!Number.isNaN(new Date(changedAtMs).getTime()) && isCallId(id)) return { changedAtMs, id };
   throw new AppError("invalid_argument", "cursor: is not one that was given");
 }
 

@@ -41,8 +41,10 @@ export function keepTokenUses({ pool, life, log }: { pool: Pool; life: Life; log
       const nowMs = Date.now();
       for (const { tenant, credential: name, atMs } of used) {
         if (noted.size >= NOTED_MAX && !noted.has(name)) return;
-        // No later than now, whatever a gateway's clock says; a certificate's or an issuer's name is not a token's.
-        if (!name.includes(":")) noted.set(name, { tenant, name, atMs: Math.min(Number(atMs), nowMs) });
+        // No later than now, whatever a gateway's clock says; what is no time would keep all the others from being stored.
+        const usedAtMs = Math.max(0, Math.min(Number(atMs), nowMs));
+        // A certificate's or an issuer's name is not a token's.
+        if (!name.includes(":")) noted.set(name, { tenant, name, atMs: usedAtMs });
       }
     },
     async read() {
