@@ -4,7 +4,7 @@ import { compile, type CompiledPolicy } from "./compiled-policy.ts";
 import { indexLimits, type LimitIndex, type LimitRecord } from "./limits.ts";
 import { type PolicyRecord, samePolicy } from "./policy.ts";
 import { indexPrincipals, type PrincipalIndex, type PrincipalRecords } from "./principal.ts";
-import type { Settings } from "./settings.ts";
+import { NO_SETTINGS, type Settings } from "./settings.ts";
 import { indexTokens, type TokenIndex, type TokenRecord } from "./token.ts";
 
 /** What a change may concern; the rest of the state stays as it is. */
@@ -38,7 +38,8 @@ export interface PolicyRecords {
   readonly tokens: readonly TokenRecord[];
   readonly principals: PrincipalRecords;
   readonly policies: readonly PolicyRecord[];
-  readonly settings: Settings;
+  /** What was never written is as NO_SETTINGS has it. */
+  readonly settings: Partial<Settings>;
   /** Those that give access now. */
   readonly approvals: readonly Grant[];
   readonly limits: readonly LimitRecord[];
@@ -61,7 +62,7 @@ export function buildState(revision: number, records: NewRecords, before?: Polic
     revision,
     tokens: tokensOf(records, before),
     principals: records.principals === undefined ? before!.principals : indexPrincipals(records.principals),
-    settings: records.settings ?? before!.settings,
+    settings: records.settings === undefined ? before!.settings : { ...NO_SETTINGS, ...records.settings },
     ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
     grants: records.approvals === undefined ? before!.grants : indexGrants(records.approvals),
     limits: records.limits === undefined ? before!.limits : indexLimits(records.limits),

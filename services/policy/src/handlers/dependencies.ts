@@ -35,8 +35,3 @@ export function checkActor(actor: string): string {
   }
   return actor;
 }
-
-// FIXME goes with the last method that uses it.
-export function notYet(): never {
-  throw new AppError("failed_precondition", "is not there yet");
-}

@@ -14,7 +14,7 @@ import { type Authority, changes } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
 import { describeMistakes, planPolicies, toWritten, type WrittenPolicy } from "../domain/policy.ts";
 import { agentId, planAgents, type WantedAgent } from "../domain/principal.ts";
-import type { SettingName, Settings } from "../domain/settings.ts";
+import { NO_SETTINGS, type SettingName, type Settings } from "../domain/settings.ts";
 import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
 import { putPrincipal, readPrincipals, removePrincipal } from "../store/principals.ts";
@@ -90,7 +90,7 @@ async function replaceAgents(client: ClientBase, wanted: readonly WantedAgent[],
 }
 
 async function replaceSettings(client: ClientBase, wanted: Settings): Promise<boolean> {
-  const stored = await readSettings(client);
+  const stored = { ...NO_SETTINGS, ...(await readSettings(client)) };
   const changed = (Object.keys(wanted) as SettingName[]).filter(
     (name) => !isDeepStrictEqual(stored[name], wanted[name]),
   );

@@ -1,9 +1,10 @@
 import type { ClientBase } from "pg";
-import { NO_SETTINGS, type SettingName, type Settings } from "../domain/settings.ts";
+import type { SettingName, Settings } from "../domain/settings.ts";
 
-export async function readSettings(client: ClientBase): Promise<Settings> {
+/** Those that were ever written. */
+export async function readSettings(client: ClientBase): Promise<Partial<Settings>> {
   const { rows } = await client.query<{ name: string; value: unknown }>("SELECT name, value FROM policy.settings");
-  return { ...NO_SETTINGS, ...Object.fromEntries(rows.map(({ name, value }) => [name, value])) };
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
 }
 
 export async function writeSetting<N extends SettingName>(
