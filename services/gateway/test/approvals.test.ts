@@ -182,7 +182,7 @@ describe("a call that waits for approval", () => {
     const asked = decided.length;
     await eventually(() => expect(decided.length).toBeGreaterThan(asked));
     leaving.abort();
-    await expect(held).rejects.toThrow();
+    await expect(held).rejects.toMatchObject({ name: "AbortError" });
     await decide(elicitationId, "approve");
     // The next one is let in, so the first would have been.
     expect((await call("one__drop", { n: 6 })).result).toBeDefined();

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Principal } from "../clients/policy.ts";
 import { subjectOf } from "../domain/targets.ts";
-import { createInputSchemas } from "./input-schemas.ts";
+import { createInputSchemas, type InputSchemas } from "./input-schemas.ts";
 import { mayDo } from "./api-access.ts";
 import { type ApiOptions, serverOf, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-approvals-schemas.ts";
@@ -21,6 +21,7 @@ const tags = ["approvals"];
 export function registerApprovals(app: FastifyInstance, options: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   const { clients, metadata, policy, approvals } = options;
+  const inputSchemas = createInputSchemas();
   const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
   const mayRead = (request: FastifyRequest) => mayDo(policy, request, "admin/approvals/read");
   const summary = (text: string) => ({ tags, summary: text });
@@ -84,7 +85,7 @@ export function registerApprovals(app: FastifyInstance, options: ApiOptions): vo
       },
     },
     async (request, reply) => {
-      const approval = await requestApproval(request, request.body, options);
+      const approval = await requestApproval(request, request.body, { ...options, inputSchemas });
       return reply.code(201).send(approval);
     },
   );
@@ -121,7 +122,7 @@ type Body = ReturnType<typeof schema.approvalBody.parse>;
 async function requestApproval(
   { caller }: FastifyRequest,
   { server: id, tool, arguments: given, justification }: Body,
-  { policy, registry, approvals, refuse }: ApiOptions,
+  { policy, registry, approvals, refuse, inputSchemas }: ApiOptions & { inputSchemas: InputSchemas },
 ): Promise<ReturnType<typeof schema.toApproval>> {
   const server = serverOf(registry, id);
   const item = server.items.tool.get(tool);
@@ -138,7 +139,7 @@ async function requestApproval(
     refuse({ principal: who, tenant, team, client: "", ...of, code: "denied", reason: decision.reason });
     throw new AppError("permission_denied", `${id}:${tool}: ${decision.reason}`);
   }
-  const problem = createInputSchemas().check(item.definition, given);
+  const problem = inputSchemas.check(item.definition, given);
   if (problem) throw new AppError("invalid_argument", problem.reason, { details: { errors: problem.errors } });
   const approval = await approvals.request({ principal, subject, callArguments, justification });
   return schema.toApproval({ ...approval, arguments: callArguments });

@@ -198,8 +198,9 @@ function createTeller({ events, log }: { events: EventPublisher; log: Log }) {
       const reason = `asked for: ${approval.justification || "without a justification yet"}`;
       alert({ ...aboutOf(approval), approval: approval.id, reason });
     },
-    criticalLetIn({ tenant, principal, group, server, tool, risk, address, decision }: AskedFacts): void {
-      if (risk !== "CRITICAL") return;
+    criticalLetIn({ tenant, principal, group, server, tool, risk, method, address, decision }: AskedFacts): void {
+      // What goes on with a task is no other call.
+      if (risk !== "CRITICAL" || method !== "tools/call") return;
       const from = address === undefined ? {} : { address };
       const by = decision.approval === undefined ? {} : { approval: decision.approval };
       alert({ tenant, principal, group, server, tool, ...from, ...by, reason: `let in: ${decision.reason}` });
