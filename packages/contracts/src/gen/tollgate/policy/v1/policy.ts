@@ -202,6 +202,7 @@ export interface ListPoliciesResponse {
 }
 
 export interface PutPolicyRequest {
+  /** Its `version`, where it is not 0, has to be the present one; else FAILED_PRECONDITION. */
   policy: Policy | undefined;
   actor: string;
 }
