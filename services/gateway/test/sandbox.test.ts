@@ -98,7 +98,7 @@ describe("the API", () => {
     installation.around.policy.put.length = 0;
   });
 
-  test.each([
+  test.each<[{ conditions?: object }, string]>([
     [{}, ""],
     [{ conditions: {} }, ""],
     [{ conditions: { require_sandbox: true } }, '{"require_sandbox":true}'],

@@ -11,6 +11,7 @@ const PURE_PACKAGES = new Set([
   "@tollgate/errors",
   "@tollgate/mcp",
   "@cedar-policy/cedar-wasm",
+  "ipaddr.js",
   "zod",
   "yaml",
 ]);
