@@ -8,8 +8,9 @@ const SCHEMA_MAX_CHARS = 262_144;
 const COMPILED_MAX = 1_000;
 const ERRORS_MAX = 20;
 const PLACE_MAX_CHARS = 200;
-const COMPILE_MAX_MS = 500;
-const CHECK_MAX_MS = 100;
+/** Wall-clock time: a busy machine takes its share of it. */
+const COMPILE_MAX_MS = 1_000;
+const CHECK_MAX_MS = 250;
 /** Below it a schema without references cannot take long: it looks at each place once for each of its parts. */
 const QUICK_MAX_CHARS_SQUARED = 4_000_000;
 /** What may look at the same place again and again. */
@@ -59,17 +60,24 @@ function prepare(definition: string): Check {
   const text = JSON.stringify(schema);
   if (text.length > SCHEMA_MAX_CHARS) return unusable(`it is longer than ${SCHEMA_MAX_CHARS} characters`);
   try {
-    const validate = within(COMPILE_MAX_MS, () => compile(schema as AnySchemaObject));
+    const dialect = dialectOf(schema as AnySchemaObject);
+    const validate = within(COMPILE_MAX_MS, () => compile(schema as AnySchemaObject, dialect));
     return (callArguments) => run(validate, callArguments, text);
   } catch (error) {
     return unusable(reasonOf(error, COMPILE_MAX_MS));
   }
 }
 
-const DIALECTS: Readonly<Record<string, typeof Ajv | typeof Ajv2020>> = {
-  "https://json-schema.org/draft/2020-12/schema": Ajv2020,
-  "http://json-schema.org/draft-07/schema": Ajv,
-};
+interface Dialect {
+  readonly make: typeof Ajv | typeof Ajv2020;
+  /** Knows the dialect's own schema, and never another one; compiling that takes a hundred times what others take. */
+  readonly checkSchema: (schema: AnySchemaObject) => void;
+}
+
+const DIALECTS: ReadonlyMap<string, () => Dialect> = new Map([
+  ["https://json-schema.org/draft/2020-12/schema", lazyDialect(Ajv2020)],
+  ["http://json-schema.org/draft-07/schema", lazyDialect(Ajv)],
+]);
 const DEFAULT_DIALECT = "https://json-schema.org/draft/2020-12/schema";
 
 /** ECMA-262's syntax as far as it can be matched in linear time. @throws where it cannot */
@@ -85,12 +93,28 @@ const regExp = Object.assign(
 /** `strict` off: keywords and formats that are not known mean nothing, as the specification has it. */
 const OPTIONS: Options = { strict: false, allErrors: true, logger: false, code: { regExp } };
 
+/** Made when it is needed first. */
+function lazyDialect(make: Dialect["make"]): () => Dialect {
+  let made: Dialect | undefined;
+  return () => {
+    if (made !== undefined) return made;
+    const own = new make({ strict: false, logger: false });
+    void own.validateSchema({});
+    made = { make, checkSchema: (schema) => void own.validateSchema(schema, true) };
+    return made;
+  };
+}
+
+function dialectOf({ $schema = DEFAULT_DIALECT }: AnySchemaObject): Dialect {
+  const found = typeof $schema === "string" ? DIALECTS.get($schema.replace(/#$/, "")) : undefined;
+  if (found) return found();
+  throw new Error("its $schema is neither JSON Schema 2020-12 nor draft-07");
+}
+
 /** An instance of its own: no schema can refer to another server's, nor take the place of a dialect's own. */
-function compile(schema: AnySchemaObject): ValidateFunction {
-  const named = (schema["$schema"] as unknown) ?? DEFAULT_DIALECT;
-  const Dialect = typeof named === "string" ? DIALECTS[named.replace(/#$/, "")] : undefined;
-  if (Dialect === undefined) throw new Error("its $schema is neither JSON Schema 2020-12 nor draft-07");
-  const ajv = new Dialect(OPTIONS);
+function compile(schema: AnySchemaObject, { make, checkSchema }: Dialect): ValidateFunction {
+  checkSchema(schema);
+  const ajv = new make({ ...OPTIONS, meta: false, validateSchema: false });
   formats.default(ajv);
   return ajv.compile(schema);
 }
