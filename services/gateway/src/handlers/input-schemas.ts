@@ -60,7 +60,7 @@ function prepare(definition: string): Check {
   const text = JSON.stringify(schema);
   if (text.length > SCHEMA_MAX_CHARS) return unusable(`it is longer than ${SCHEMA_MAX_CHARS} characters`);
   try {
-    const dialect = dialectOf(schema as AnySchemaObject);
+    const dialect = dialectOf(schema);
     const validate = within(COMPILE_MAX_MS, () => compile(schema as AnySchemaObject, dialect));
     return (callArguments) => run(validate, callArguments, text);
   } catch (error) {
