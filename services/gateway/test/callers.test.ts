@@ -113,6 +113,16 @@ describe("a failed authentication", () => {
     expect(event).toMatchObject({ tenant: "acme", credential: "leaver-1", transport: "websocket" });
   });
 
+  test("of whoever has sent nothing is an event, and not slowed", async () => {
+    const { replica } = await installation.startReplica();
+    const url = installation.url("/mcp", replica);
+    const statuses = await Promise.all(
+      Array.from({ length: 60 }, async () => (await postMcp({ url, token: undefined }, "{}")).status),
+    );
+    expect(new Set(statuses)).toEqual(new Set([401]));
+    await refusals(/no token was sent/);
+  });
+
   test("a flood is refused in the end, and a good token beside it is not", async () => {
     const { replica } = await installation.startReplica();
     const url = installation.url("/mcp", replica);

@@ -21,7 +21,7 @@ export interface Caller {
 
 export interface Callers {
   /**
-   * A failure is an event, and its answer is held back where failures keep coming.
+   * A failure is an event, and its answer is held back where they keep coming; not that to a request without any proof.
    * @param check refuses a principal that has no business there
    * @throws {AppError} `unauthenticated`, `overloaded`; `unavailable` without a lease; what `check` throws
    */
@@ -70,11 +70,19 @@ export function createCallers(options: {
         return { principal, revision, address, authenticate: () => again(resolve, attempt, failures) };
       } catch (error) {
         const reason = toAppError(error);
-        if (reason.code === "unauthenticated") await failures.hold({ address, transport, principal: known }, reason);
+        if (reason.code !== "unauthenticated") throw error;
+        const attempt = { address, transport, principal: known };
+        if (bringsNothing(request)) failures.record(attempt, reason);
+        else await failures.hold(attempt, reason);
         throw error;
       }
     },
   };
+}
+
+/** As clients do that ask where tokens come from: nothing is guessed. */
+function bringsNothing({ headers, socket }: IncomingMessage): boolean {
+  return headers.authorization === undefined && certificateOf(socket) === undefined;
 }
 
 const same = (principal: Principal) => principal;
