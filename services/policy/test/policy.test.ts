@@ -193,7 +193,7 @@ describe("policies through the API", () => {
       source: "api",
       version: 1n,
       updatedBy: "tester",
-      cedar: expect.stringContaining('@id("no-reads")\nforbid (principal, action in [Action::"tools/call"], resource)'),
+      cedar: expect.stringContaining('@id("no-reads")\nforbid (principal, action == Action::"tools/call", resource)'),
     });
     expect(await policy.mayCall(principal, "files", "read_a")).toMatchObject({
       allow: false,

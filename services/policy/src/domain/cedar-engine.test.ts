@@ -81,9 +81,11 @@ describe("a subject's set", () => {
       fc.property(fc.array(anyPolicy, { maxLength: 8 }), anySubject, anyAction, (list, subject, action) => {
         const policies = list.map((part, index) => enginePolicyOf({ ...part, id: `p${index}` }));
         const sliced = createCedarEngine(policies);
-        const all = { principals: new Set(["*"]), actions: ALL_ACTIONS };
         const whole = createCedarEngine(
-          policies.map((each) => ({ ...each, tenant: "", compiled: { ...each.compiled, ...all } })),
+          policies.map(({ compiled, ...each }) => {
+            const principals = new Set([...compiled.principals, "*"]);
+            return { ...each, tenant: "", compiled: { ...compiled, principals, actions: ALL_ACTIONS } };
+          }),
         );
         const on = { ...CALL, action };
         expect(decide(sliced, subject, on)).toEqual(decide(whole, subject, on));

@@ -6,7 +6,14 @@ import {
   validate,
 } from "@cedar-policy/cedar-wasm/nodejs";
 import { type CallArguments, unclearArguments } from "./call-arguments.ts";
-import { type Circumstances, type SignIn, type Subject, type Target, toQuestion } from "./cedar-question.ts";
+import {
+  type Circumstances,
+  type Looks,
+  type SignIn,
+  type Subject,
+  type Target,
+  toQuestion,
+} from "./cedar-question.ts";
 import { CEDAR_SCHEMA } from "./cedar-schema.ts";
 import type { CompiledText } from "./compiled-policy.ts";
 import type { WrittenPolicy } from "./policy.ts";
@@ -61,7 +68,7 @@ export interface CedarEngine {
 /** Policies that concern the same callers, parsed. */
 interface ParsedSet {
   readonly name: string;
-  readonly mentions: ReadonlySet<string>;
+  readonly looks: Looks;
   readonly windows: readonly Window[];
   readonly wanted: WantedSignIns;
   /** Of arguments that conditions test. */
@@ -124,6 +131,11 @@ export function createCedarEngine(
     return set;
   }
 
+  /** Users may have many roles, of which policies know few. */
+  function asNamed(subject: Subject): Subject {
+    return { ...subject, roles: subject.roles.filter((role) => mentioned.has(`role:${role}`)) };
+  }
+
   function releaseOldest(): void {
     const [content, set] = setByContent.entries().next().value!;
     setByContent.delete(content);
@@ -134,7 +146,8 @@ export function createCedarEngine(
     decide(subject, on, asked) {
       if (disposed) return { allow: false, policyIds: [], failure: "this set of policies is no longer in use" };
       try {
-        return decideBy(setFor(subject, on.action), subject, on, asked);
+        const set = setFor(subject, on.action);
+        return decideBy(set, set.looks.atPrincipal ? subject : asNamed(subject), on, asked);
       } catch (error) {
         return { allow: false, policyIds: [], failure: (error as Error).message };
       }
@@ -195,7 +208,10 @@ function parseSet(policies: readonly EnginePolicy[]): ParsedSet {
   const windows = new Set(policies.flatMap(({ compiled }) => compiled.windows));
   return {
     name,
-    mentions: new Set(policies.flatMap(({ compiled }) => [...compiled.mentions])),
+    looks: {
+      mentions: new Set(policies.flatMap(({ compiled }) => [...compiled.mentions])),
+      atPrincipal: written.length > 0,
+    },
     windows: [...windows].map(parseWindow).filter((window) => window !== undefined),
     wanted: {
       mfa: conditions.some(({ mfa }) => mfa),
@@ -222,13 +238,13 @@ function decideBy(set: ParsedSet, subject: Subject, on: On, asked: Asked): Verdi
   const windows = set.open.texts;
   const ask = (given: CallArguments, isAnyArguments: boolean): Verdict => {
     const circumstances: Circumstances = { nowMs, address, signIn, windows, callArguments: given, isAnyArguments };
-    const question = toQuestion(subject, on, { circumstances, mentions: set.mentions });
+    const question = toQuestion(subject, on, { circumstances, looks: set.looks });
     const verdict = toVerdict(statefulIsAuthorized({ ...question, preparsedPolicySetId: set.name }));
     return validUntilMs === undefined ? verdict : { ...verdict, validUntilMs };
   };
   if (callArguments !== undefined) return ask(callArguments, false);
   const unclear = unclearArguments(set.argumentNames);
-  if (!set.mentions.has("arguments")) return ask(unclear, false);
+  if (!set.looks.mentions.has("arguments")) return ask(unclear, false);
   const best = ask(unclearArguments([]), true);
   // What holds whatever the arguments are need not be asked again with them.
   const worst = best.allow && !set.isOpaque ? ask(unclear, false) : best;

@@ -63,14 +63,22 @@ const LAST_DATE_MS = 253_402_300_799_999;
 
 type Question = Omit<StatefulAuthorizationCall, "preparsedPolicySetId">;
 
-/** @param mentions attributes of the context that the policies look at */
+/** What the policies look at: each part that is left out makes a question cheaper. */
+export interface Looks {
+  /** Attributes of the context. */
+  readonly mentions: ReadonlySet<string>;
+  /** Attributes of the principal: only Cedar text of a user's own does. */
+  readonly atPrincipal: boolean;
+}
+
 export function toQuestion(
   subject: Subject,
   { action, target }: { readonly action: string; readonly target: Target },
-  { circumstances, mentions }: { readonly circumstances: Circumstances; readonly mentions: ReadonlySet<string> },
+  { circumstances, looks }: { readonly circumstances: Circumstances; readonly looks: Looks },
 ): Question {
+  const { mentions } = looks;
   const isAdmin = isAdminAction(action);
-  const principal = principalEntity(subject);
+  const principal = principalEntity(subject, looks);
   const resource = isAdmin ? { uid: INSTALLATION, attrs: {}, parents: [] } : resourceEntity(action, target);
   const asked = { type: "Action", id: action };
   const entities = [
@@ -90,10 +98,13 @@ export function toQuestion(
   return { principal: principal.uid, action: asked, resource: resource.uid, context, entities };
 }
 
-function principalEntity({ kind, id, tenant, team, roles }: Subject): EntityJson & { uid: EntityUidJson } {
+function principalEntity(
+  { kind, id, tenant, team, roles }: Subject,
+  { atPrincipal }: Looks,
+): EntityJson & { uid: EntityUidJson } {
   return {
     uid: { type: ENTITY_TYPES[kind], id },
-    attrs: { tenant, team, roles: [...roles] },
+    attrs: atPrincipal ? { tenant, team, roles: [...roles] } : {},
     parents: [
       { type: "Tenant", id: tenant },
       { type: "Team", id: team },

@@ -8,7 +8,7 @@ import { NO_SIGN_IN } from "./cedar-question.ts";
 import type { WrittenPolicy } from "./policy.ts";
 
 const ANY = policyOf();
-const MCP = 'action in [Action::"mcp"]';
+const MCP = 'action in Action::"mcp"';
 
 describe("the short form in Cedar", () => {
   test.each<[string, Partial<WrittenPolicy>, string]>([
@@ -25,6 +25,7 @@ describe("the short form in Cedar", () => {
       { actions: ["tools/list", "tools/call"] },
       `permit (principal, action in [Action::"tools/list", Action::"tools/call"], resource);`,
     ],
+    ["one action", { actions: ["tools/call"] }, `permit (principal, action == Action::"tools/call", resource);`],
     [
       "administration",
       { actions: ["*", "admin/*", "admin/audit/read"] },
@@ -39,7 +40,7 @@ describe("the short form in Cedar", () => {
     [
       "both",
       { principals: ["role:b"], resources: ["s:*"] },
-      `permit (principal, ${MCP}, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s")) };`,
+      `permit (principal, ${MCP}, resource)\nwhen { ((resource.server == "s")) && ((principal in Role::"b")) };`,
     ],
     [
       "a sandbox that an allow needs",
@@ -49,7 +50,7 @@ describe("the short form in Cedar", () => {
     [
       "a sandbox that keeps a deny away",
       { effect: "deny", conditions: { require_sandbox: true }, principals: ["role:b"], resources: ["s:t*"] },
-      `forbid (principal, ${MCP}, resource)\nwhen { ((principal in Role::"b")) && ((resource.server == "s" && resource.name like "t*")) && !resource.sandboxed };`,
+      `forbid (principal, ${MCP}, resource)\nwhen { ((resource.server == "s" && resource.name like "t*")) && ((principal in Role::"b")) && !resource.sandboxed };`,
     ],
     [
       "what Cedar would read otherwise",

@@ -26,10 +26,11 @@ const ENTITY_TYPES = {
  */
 export function toCedarText(policy: WrittenPolicy): string {
   if (policy.cedarText !== "") return policy.cedarText;
+  // Resources first: of those who are judged by it nearly all are among its principals.
   const conditions = [
+    anyOf(policy.resources.map((text) => resourceTest(valueOf(parseResource(text))))),
     policy.tenant === "" ? undefined : `principal in Tenant::${quote(policy.tenant)}`,
     anyOf(policy.principals.map((text) => principalTest(valueOf(parsePrincipal(text))))),
-    anyOf(policy.resources.map((text) => resourceTest(valueOf(parseResource(text))))),
     ...conditionTests(policy.effect, policy.conditions),
   ].filter((condition) => condition !== undefined);
   const effect = policy.effect === "allow" ? "permit" : "forbid";
@@ -40,7 +41,9 @@ export function toCedarText(policy: WrittenPolicy): string {
 
 function actionScope(actions: readonly ActionForm[]): string {
   const names = actions.map((action) => `Action::${quote(action.kind === "action" ? action.name : action.kind)}`);
-  return `action in [${[...new Set(names)].join(", ")}]`;
+  const [only, ...others] = new Set(names);
+  if (others.length > 0) return `action in [${[only, ...others].join(", ")}]`;
+  return `action ${actions[0]!.kind === "action" ? "==" : "in"} ${only}`;
 }
 
 /** Undefined means that everything passes. */
