@@ -165,12 +165,16 @@ describe("rotation", () => {
     expect(await who(fourth)).toMatchObject({ id: "ci" });
   });
 
-  test("both secrets are revoked together", async () => {
+  test("both secrets are revoked together, and the file cannot bring either back", async () => {
     const { secret: first } = await identity.createToken({ name: "ci" });
     const { secret: second } = await identity.rotateToken("ci", { overlapMs: 60_000 });
     await policy.revokeToken("ci");
     for (const gone of [first, second]) await expectRefused(policy.authenticate(gone), "unauthenticated", /revoked/);
     await expectRefused(identity.rotateToken("ci"), "failed_precondition", /^the token "ci" was revoked/);
+    await policy.close();
+    const again = [first, second].map((secret, i) => `      - { name: again-${i}, token: ${secret} }\n`).join("");
+    await start(FILE.replace("    certificates:\n", `${again}    certificates:\n`));
+    for (const gone of [first, second]) await expectRefused(policy.authenticate(gone), "unauthenticated", /revoked/);
   });
 
   test("may move the end", async () => {
