@@ -13,8 +13,8 @@ export type AskedFacts = Caller & DecisionFacts & Pick<CallFacts, "group" | "ser
 
 /** A call for which there was no room. */
 export function overloadOf(facts: AskedFacts, { message }: AppError): Refusal {
-  const { principal, tenant, team, client, group, server, tool, method, decision } = facts;
-  const of = { group, server, tool, method, decision };
+  const { principal, tenant, team, client, group, server, tool, method, decision, address } = facts;
+  const of = { group, server, tool, method, decision, ...(address === undefined ? {} : { address }) };
   return { principal, tenant, team, client, ...of, code: "overloaded", reason: message };
 }
 
