@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { policyV1 } from "@tollgate/contracts";
+import { limitsV1, policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Life, startGrpcServer, unary } from "@tollgate/service";
 import { testLog } from "@tollgate/testkit";
@@ -32,6 +32,11 @@ export interface ControlledPolicy {
   more: Partial<policyV1.Decision>;
   /** By id. */
   readonly approvals: Map<string, policyV1.Approval>;
+  /** What a gateway gets of what it asks for. */
+  grant: (lease: limitsV1.LimitLease) => Partial<limitsV1.LimitGrant>;
+  /** What permits wait for. */
+  beforeLease: (leases: readonly limitsV1.LimitLease[]) => Promise<unknown> | undefined;
+  readonly leased: limitsV1.LimitLease[];
   /** What a decision waits for. */
   beforeDecide: () => Promise<unknown> | undefined;
   /** What was put, in order. */
@@ -96,6 +101,9 @@ export async function startPolicy(options: {
     more: {},
     approvals: new Map(),
     beforeDecide: () => undefined,
+    grant: ({ wanted }) => ({ granted: wanted, leaseMs: 60_000 }),
+    beforeLease: () => undefined,
+    leased: [],
     put: [],
     asked: { authenticate: 0, decide: 0 },
     authenticated: [],
@@ -139,6 +147,14 @@ export async function startPolicy(options: {
         return policyV1.Decision.fromPartial({ allow, policyIds: [allow ? "all" : "none"], reason, ...policy.more });
       });
       return { decisions, revision: answered() };
+    }),
+    leaseLimits: unary(testLog, async ({ leases }: limitsV1.LeaseLimitsRequest) => {
+      policy.leased.push(...leases);
+      // As policy does: of the revision that was there when it was asked.
+      const asked = answered();
+      const grants = leases.map((lease) => limitsV1.LimitGrant.fromPartial(policy.grant(lease)));
+      await policy.beforeLease(leases);
+      return { grants, revision: asked };
     }),
     endSession: unary(testLog, async ({ session }: policyV1.EndSessionRequest) => {
       policy.endedSessions.unshift(session);
