@@ -8,7 +8,9 @@ import {
 } from "@tollgate/testkit";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 
-const CLIENTS = 8;
+const GATEWAYS = 3;
+/** Of each gateway. */
+const CLIENTS = 3;
 const TRIALS = 10;
 /** How many requests each client sends after the change. */
 const REQUESTS_AFTER = 3;
@@ -28,13 +30,19 @@ mcp_servers:
 policies:
   - { name: allow, effect: allow, principals: ["*"], actions: ["tools/call"], resources: ["fixture:*"] }
 `,
+  env: { gateway: { TOLLGATE_TRUSTED_PROXIES: "127.0.0.1" } },
 });
 
+const urls: string[] = [];
+let turn = 0;
+let addresses = 0;
+
+/** Asks one gateway after the other. */
 async function api(method: string, path: string, body?: object): Promise<any> {
   const headers = { authorization: `Bearer ${system.adminToken}` };
   const json = { headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify(body) };
   const init = { method, ...(body === undefined ? { headers } : json) };
-  const response = await fetch(`${system.gatewayUrl}/api/v1${path}`, init);
+  const response = await fetch(`${urls[(turn += 1) % GATEWAYS]}/api/v1${path}`, init);
   const answer = await response.json();
   expect([response.status, answer]).toEqual([200, expect.anything()]);
   return answer;
@@ -55,6 +63,8 @@ async function acceptedTimes(principal: string): Promise<number[]> {
 }
 
 interface Request {
+  /** Of its gateway. */
+  readonly url: string;
   readonly sentAt: number;
   readonly reply: McpReply;
 }
@@ -66,27 +76,33 @@ afterEach(() => {
   for (const stop of stops.splice(0)) stop();
 });
 
+/** Waits until it is enough at every gateway. */
+const untilEach = (countOf: (url: string) => number, enough: number) =>
+  eventually(() => urls.forEach((url) => expect(countOf(url)).toBeGreaterThanOrEqual(enough)));
+
 /** Clients that call without pause, each its next call when it has the answer to the one before. */
 function callWithoutPause(token: string) {
   const requests: Request[] = [];
   const stopping = new AbortController();
-  async function run(): Promise<void> {
-    const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token });
+  const clients = urls.flatMap((url) => Array.from({ length: CLIENTS }, () => run(url)));
+  async function run(url: string): Promise<void> {
+    // Of its own address: what is refused too often from one is slowed down.
+    const headers = { "x-forwarded-for": `10.0.${Math.floor((addresses += 1) / 256)}.${addresses % 256}` };
+    const client = modernClient({ url: `${url}/mcp`, token, headers });
     while (!stopping.signal.aborted) {
       const sentAt = Date.now();
-      requests.push({ sentAt, reply: await client.request("tools/call", { name: "fixture__echo" }) });
+      requests.push({ url, sentAt, reply: await client.request("tools/call", { name: "fixture__echo" }) });
     }
   }
-  const clients = Array.from({ length: CLIENTS }, run);
   stops.push(() => stopping.abort());
   return {
     requests,
-    flowing: () => eventually(() => expect(requests.filter(isLetIn).length).toBeGreaterThanOrEqual(CLIENTS)),
+    flowing: () => untilEach((url) => requests.filter((each) => isLetIn(each) && each.url === url).length, CLIENTS),
     sentAfter: (time: number) => requests.filter(({ sentAt }) => sentAt > time),
     /** Goes on until enough was sent after this time. */
     async stopAfter(time: number): Promise<void> {
-      const enough = CLIENTS * REQUESTS_AFTER;
-      await eventually(() => expect(this.sentAfter(time).length).toBeGreaterThanOrEqual(enough));
+      const sentTo = (url: string) => this.sentAfter(time).filter((each) => each.url === url).length;
+      await untilEach(sentTo, CLIENTS * REQUESTS_AFTER);
       stopping.abort();
       await Promise.all(clients);
     },
@@ -106,10 +122,14 @@ async function allAcceptedTimes(principal: string, requests: readonly Request[])
 }
 
 beforeAll(async () => {
-  const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token: tokenOf("caller_other") });
-  await eventually(async () =>
-    expect((await client.request("tools/call", { name: "fixture__echo" })).last.result).toBeDefined(),
-  );
+  urls.push(system.gatewayUrl);
+  while (urls.length < GATEWAYS) urls.push((await system.startGateway()).url);
+  for (const url of urls) {
+    const client = modernClient({ url: `${url}/mcp`, token: tokenOf("caller_other") });
+    await eventually(async () =>
+      expect((await client.request("tools/call", { name: "fixture__echo" })).last.result).toBeDefined(),
+    );
+  }
 });
 
 describe("once the request has returned, nothing that it forbids is let in any more", () => {
@@ -146,10 +166,11 @@ describe("once the request has returned, nothing that it forbids is let in any m
     expect(times.filter((time) => time > returnedAt)).toEqual([]);
     // For the next trial; what is allowed again works at once as well.
     await api("DELETE", path);
-    const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token: system.token });
-    const allowed = { sentAt: Date.now(), reply: await client.request("tools/call", { name: "fixture__echo" }) };
-    expect(isLetIn(allowed)).toBe(true);
-    letIn.set("caller", letIn.get("caller")! + 1);
+    for (const url of urls) {
+      const client = modernClient({ url: `${url}/mcp`, token: system.token });
+      expect((await client.request("tools/call", { name: "fixture__echo" })).last.result).toBeDefined();
+      letIn.set("caller", letIn.get("caller")! + 1);
+    }
   });
 });
 
@@ -169,7 +190,7 @@ test("with policy killed everything is refused within the lease, and let in agai
   letIn.set("other", earlier);
   await system.start("policy");
   // The audit is asked through the gateway, which has to hear from policy first.
-  await eventually(async () => expect((await fetch(`${system.gatewayUrl}/readyz`)).status).toBe(200));
+  for (const url of urls) await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200));
   const times = await allAcceptedTimes("other", calling.requests);
   expect(times.filter((time) => time > refusedFrom)).toEqual([]);
   const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token });

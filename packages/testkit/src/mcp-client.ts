@@ -14,11 +14,13 @@ const MODERN = "2026-07-28";
 export interface McpClientOptions {
   readonly url: string;
   readonly token: string | undefined;
+  /** Sent with each request, such as whom a proxy has it from. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Posts one text to an MCP endpoint, with the headers that both eras need. */
 export async function postMcp(
-  { url, token }: McpClientOptions,
+  { url, token, headers }: McpClientOptions,
   body: string,
   options: { headers?: Record<string, string>; signal?: AbortSignal } = {},
 ): Promise<McpReply> {
@@ -28,6 +30,7 @@ export async function postMcp(
       "content-type": "application/json",
       accept: "application/json, text/event-stream",
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...headers,
       ...options.headers,
     },
     body,

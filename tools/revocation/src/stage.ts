@@ -15,7 +15,8 @@ const TOKENS = 10_000;
 const POLICIES = 1_000;
 const GATEWAYS = 3;
 const READY_TIMEOUT_MS = 60_000;
-const LOG_LEVEL = { TOLLGATE_LOG_LEVEL: "warn" };
+/** The load is a proxy in front of many clients. */
+const ENV = { TOLLGATE_LOG_LEVEL: "warn", TOLLGATE_TRUSTED_PROXIES: "127.0.0.1" };
 export const TOOL = "fixture__echo";
 /** Whoever has it may call. */
 export const CALLER_ROLE = "caller";
@@ -33,7 +34,7 @@ export interface Stage {
 export async function onStage<T>(shared: SharedServers, play: (stage: Stage) => Promise<T>): Promise<T> {
   const infra = createInfrastructure(shared);
   const services = ["policy", "registry", "audit", "metering", "runner", "gateway"];
-  const env = Object.fromEntries(services.map((service) => [service, LOG_LEVEL]));
+  const env = Object.fromEntries(services.map((service) => [service, ENV]));
   const system = createSystem(infra, { yaml: YAML, env });
   await infra.createDatabase();
   try {
