@@ -85,9 +85,9 @@ function call(name: string, options: { gateway?: number; tool?: string; args?: o
 function startFlood(name: string, options: { clients: number; tool?: string; args?: object }) {
   const { clients, ...what } = options;
   const replies: McpReply[] = [];
-  let isStopped = false;
+  const stopping = new AbortController();
   const run = async (n: number): Promise<void> => {
-    while (!isStopped) {
+    while (!stopping.signal.aborted) {
       const reply = await call(name, { ...what, gateway: n % urls.length });
       replies.push(reply);
       // Else refusals alone take all that the machine has.
@@ -98,7 +98,7 @@ function startFlood(name: string, options: { clients: number; tool?: string; arg
   return {
     replies,
     async stop(): Promise<McpReply[]> {
-      isStopped = true;
+      stopping.abort();
       await running;
       return replies;
     },
