@@ -11,6 +11,8 @@ const PLACE_MAX_CHARS = 200;
 /** Wall-clock time: a busy machine takes its share of it. */
 const COMPILE_MAX_MS = 1_000;
 const CHECK_MAX_MS = 250;
+/** For so long a schema that took too long is not tried again: the machine may have been busy, or the schema is bad. */
+const RETRY_AFTER_MS = 60_000;
 /** Below it a schema without references cannot take long: it looks at each place once for each of its parts. */
 const QUICK_MAX_CHARS_SQUARED = 4_000_000;
 /** What may look at the same place again and again. */
@@ -29,32 +31,38 @@ export interface InputSchemas {
 
 type Check = (callArguments: unknown) => InputProblem | undefined;
 
+interface Prepared {
+  readonly check: Check;
+  /** Monotonic milliseconds. */
+  readonly until: number;
+}
+
 /**
  * Arguments against tools' own `inputSchema`, in JSON Schema 2020-12 (MCP's default) or draft-07. Schemas come from
  * servers, which nobody here trusts: nothing is fetched, patterns run in linear time, and what could take long is
  * stopped. A schema that cannot be used lets nothing pass.
  */
 export function createInputSchemas(): InputSchemas {
-  const checks = new Map<string, Check>();
+  const checks = new Map<string, Prepared>();
   return {
     check(definition, callArguments) {
-      let check = checks.get(definition);
-      if (check === undefined) {
-        check = prepare(definition);
+      let prepared = checks.get(definition);
+      if (prepared === undefined || prepared.until < performance.now()) {
+        prepared = prepare(definition);
         // The oldest goes; tools that are called come back.
         if (checks.size >= COMPILED_MAX) checks.delete(checks.keys().next().value!);
-        checks.set(definition, check);
+        checks.set(definition, prepared);
       }
-      return check(callArguments);
+      return prepared.check(callArguments);
     },
   };
 }
 
-function prepare(definition: string): Check {
+function prepare(definition: string): Prepared {
   const schema = (JSON.parse(definition) as { inputSchema?: unknown }).inputSchema ?? { type: "object" };
-  const unusable = (why: string): Check => {
+  const unusable = (why: string, until = Infinity): Prepared => {
     const problem = { reason: `the tool's input schema cannot be used, so its calls are refused: ${why}`, errors: [] };
-    return () => problem;
+    return { check: () => problem, until };
   };
   if (typeof schema !== "object" || Array.isArray(schema)) return unusable("it is no object");
   const text = JSON.stringify(schema);
@@ -62,9 +70,9 @@ function prepare(definition: string): Check {
   try {
     const dialect = dialectOf(schema);
     const validate = within(COMPILE_MAX_MS, () => compile(schema as AnySchemaObject, dialect));
-    return (callArguments) => run(validate, callArguments, text);
+    return { check: (callArguments) => run(validate, callArguments, text), until: Infinity };
   } catch (error) {
-    return unusable(reasonOf(error, COMPILE_MAX_MS));
+    return unusable(reasonOf(error, COMPILE_MAX_MS), isLate(error) ? performance.now() + RETRY_AFTER_MS : Infinity);
   }
 }
 
@@ -154,7 +162,10 @@ function within<T>(timeoutMs: number, work: () => T): T {
 }
 
 function reasonOf(error: unknown, limitMs: number): string {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  if (code === "ERR_SCRIPT_EXECUTION_TIMEOUT") return `it takes longer than ${limitMs} ms`;
-  return String(message).slice(0, PLACE_MAX_CHARS);
+  if (isLate(error)) return `it takes longer than ${limitMs} ms`;
+  return String((error as { message?: unknown }).message).slice(0, PLACE_MAX_CHARS);
+}
+
+function isLate(error: unknown): boolean {
+  return (error as { code?: unknown }).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
 }
