@@ -26,6 +26,9 @@ const call = (options: { replica?: number; token?: string; forwarded?: string } 
       headers: options.forwarded === undefined ? {} : { "x-forwarded-for": options.forwarded },
     },
   );
+const META = {
+  _meta: { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} },
+};
 const lastAddress = () => installation.around.policy.decided.at(-1)!.address;
 const refusals = (reason: RegExp) =>
   eventually(async () => {
@@ -111,6 +114,19 @@ describe("a failed authentication", () => {
     await eventually(() => expect(client.closed).toBe(4401));
     const [event] = await refusals(/not known/).then((all) => all.filter((each) => each.principal === "agent:leaver"));
     expect(event).toMatchObject({ tenant: "acme", credential: "leaver-1", transport: "websocket" });
+  });
+
+  test("ends a WebSocket whose token has expired, although nothing has changed", async () => {
+    const { policy } = installation.around;
+    await policy.changeTaken();
+    policy.expiresAtMs = Date.now() + 1_000;
+    const client = await connectWebSocket(installation, { token: "colleague-token" });
+    expect((await client.request("server/discover", META)).result).toBeDefined();
+    await eventually(() => expect(Date.now()).toBeGreaterThan(policy.expiresAtMs));
+    policy.expiresAtMs = 0;
+    policy.tokens.delete("colleague-token");
+    expect((await client.request("server/discover", META)).error.data.code).toBe("unauthenticated");
+    await eventually(() => expect(client.closed).toBe(4401));
   });
 
   test("of whoever has sent nothing is an event, and not slowed", async () => {

@@ -103,7 +103,8 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
 
   async function context(text: string): Promise<McpContext> {
     const { revision } = options.policy;
-    const principal = revision === caller.revision ? caller.principal : await caller.authenticate();
+    // For each message: what the connection was opened with may have expired, without a change of policy.
+    const principal = await caller.authenticate();
     const { headers } = request;
     return {
       ...caller,
@@ -147,6 +148,7 @@ function serve(socket: WebSocket, { request, caller, scope }: Opened, options: M
       if (answer.kind === "result" && answer.session !== undefined && !hasSession) await begin(about);
     } catch (error) {
       fail(error);
+      if (toAppError(error).code === "unauthenticated") socket.close(REVOKED, "the credentials are not good any more");
     }
   }
 
