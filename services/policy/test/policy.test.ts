@@ -420,6 +420,23 @@ describe("the file", () => {
     );
   });
 
+  test("with Cedar that does not fit keeps the service from starting, and says where", async () => {
+    const wrong = "permit (principal, action, resource) when { resource.owner == 1 };";
+    const text = `${FILE}  - { name: own, cedar: '${wrong}' }\n`;
+    await expect(runPolicy(infra, { text })).rejects.toThrow(
+      /policies "own" cedar:1:45: attribute `owner`.* not found/,
+    );
+  });
+
+  test("may close the management API, but not by its policies", async () => {
+    const lockOut = `  - { name: lock-out, effect: deny, principals: ["*"], actions: ["admin/*"], resources: ["*"] }\n`;
+    await expect(runPolicy(infra, { text: `${FILE}${lockOut}` })).rejects.toThrow("nobody could administer any more");
+    await policy.writeFile(FILE.replace(/.*name: admin,.*\n/, ""));
+    await eventually(() =>
+      expect(policy.authenticate(ADMIN_TOKEN)).rejects.toMatchObject({ message: "the token is not known" }),
+    );
+  });
+
   test("the same at every start changes nothing", async () => {
     const { revision } = await policy.listPolicies();
     await restart();
