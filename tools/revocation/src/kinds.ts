@@ -19,13 +19,16 @@ export interface Kind {
   /** The path of the management API that does it. */
   readonly path: string;
   /** Gives the victim what it is going to lose. */
-  prepare?(stage: Stage, victim: Victim): Promise<void>;
+  prepare?(stage: Stage, victim: Victim): Promise<unknown>;
   /** From when it has returned nothing of the victim is let in. */
   takeBack(stage: Stage, victim: Victim): Promise<unknown>;
   /** What would stand in the way of later trials. */
   undo?(stage: Stage, victim: Victim): Promise<unknown>;
 }
 
+const callsPerDay = (principal: string, calls: number): object => {
+  return { per: "principal", match: { principal }, per_day: calls };
+};
 const AGENT = { team: "team", roles: [CALLER_ROLE] };
 
 export const KINDS: readonly Kind[] = [
@@ -62,6 +65,14 @@ export const KINDS: readonly Kind[] = [
     path: "/api/v1/roles/{name}",
     takeBack: ({ api }, { tenant }) => api("PUT", `/roles/${CALLER_ROLE}?tenant=${tenant}`, { disabled: true }),
     undo: ({ api }, { tenant }) => api("PUT", `/roles/${CALLER_ROLE}?tenant=${tenant}`, { disabled: false }),
+  },
+  {
+    name: "a limit is lowered",
+    path: "/api/v1/limits/{id}",
+    prepare: ({ api }, { n, name }) => api("PUT", `/limits/victim-${n}`, callsPerDay(name, 1_000_000)),
+    // Below what it has used already.
+    takeBack: ({ api }, { n, name }) => api("PUT", `/limits/victim-${n}`, callsPerDay(name, 1)),
+    undo: ({ api }, { n }) => api("DELETE", `/limits/victim-${n}`),
   },
   {
     name: "a session is ended",

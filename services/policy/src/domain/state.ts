@@ -10,8 +10,11 @@ import { indexTokens, type TokenIndex, type TokenRecord } from "./token.ts";
 /** What a change may concern; the rest of the state stays as it is. */
 export const PARTS = ["tokens", "principals", "policies", "settings", "sessions", "approvals", "limits"] as const;
 export type Part = (typeof PARTS)[number];
-/** A part as a whole, or only the tokens of these names: with thousands of them, reading all is what takes long. */
-export type Changed = Part | { readonly tokens: readonly string[] };
+/**
+ * A part as a whole, or only the tokens of these names or the policies of these ids: with thousands of them, to read all
+ * is what takes long.
+ */
+export type Changed = Part | { readonly tokens: readonly string[] } | { readonly policies: readonly string[] };
 
 /** Everything decisions rest on, as of one revision. Never changed, only replaced. */
 export interface PolicyState {
@@ -48,6 +51,7 @@ export interface PolicyRecords {
 /** The parts that are read anew. */
 export interface NewRecords extends Partial<PolicyRecords> {
   readonly someTokens?: { readonly names: readonly string[]; readonly records: readonly TokenRecord[] };
+  readonly somePolicies?: { readonly ids: readonly string[]; readonly records: readonly PolicyRecord[] };
 }
 
 /**
@@ -63,7 +67,7 @@ export function buildState(revision: number, records: NewRecords, before?: Polic
     tokens: tokensOf(records, before),
     principals: records.principals === undefined ? before!.principals : indexPrincipals(records.principals),
     settings: records.settings === undefined ? before!.settings : { ...NO_SETTINGS, ...records.settings },
-    ...(records.policies === undefined ? policiesOf(before!) : compilePolicies(records.policies, before)),
+    ...policiesOf(records, before),
     grants: records.approvals === undefined ? before!.grants : indexGrants(records.approvals),
     limits: records.limits === undefined ? before!.limits : indexLimits(records.limits),
     endedSessions: records.sessions ?? before!.endedSessions,
@@ -77,8 +81,14 @@ function tokensOf({ tokens, someTokens }: NewRecords, before?: PolicyState): Tok
 
 type Policies = Pick<PolicyState, "policies" | "engine" | "addressMatters">;
 
-function policiesOf({ policies, engine, addressMatters }: PolicyState): Policies {
-  return { policies, engine, addressMatters };
+function policiesOf({ policies, somePolicies }: NewRecords, before?: PolicyState): Policies {
+  if (policies !== undefined) return compilePolicies(policies, before);
+  if (somePolicies === undefined)
+    return { policies: before!.policies, engine: before!.engine, addressMatters: before!.addressMatters };
+  const changed = new Set(somePolicies.ids);
+  const staying = before!.policies.filter(({ id }) => !changed.has(id));
+  const byId = (one: PolicyRecord, other: PolicyRecord): number => (one.id < other.id ? -1 : 1);
+  return compilePolicies([...staying, ...somePolicies.records].toSorted(byId), before);
 }
 
 /** @param before whose policies need neither be compiled nor checked again */
@@ -86,6 +96,7 @@ export function compilePolicies(records: readonly PolicyRecord[], before?: Pick<
   const known = new Map(before?.policies.map((policy) => [policy.id, policy]));
   const policies = records.map((record): CompiledPolicy => {
     const same = known.get(record.id);
+    if (same === record) return same;
     const compiled = same !== undefined && samePolicy(same, record) ? same.compiled : compile(record);
     return { ...record, cedar: compiled.cedar, compiled };
   });

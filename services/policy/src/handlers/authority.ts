@@ -14,7 +14,7 @@ import {
 import type { PolicyMetrics } from "../metrics.ts";
 import { readGrants } from "../store/approvals.ts";
 import { readLimits } from "../store/limits.ts";
-import { readPolicies } from "../store/policies.ts";
+import { readPolicies, readSomePolicies } from "../store/policies.ts";
 import { readPrincipals } from "../store/principals.ts";
 import { lockRevision, readChanges, writeRevision } from "../store/revision.ts";
 import { readEndedSessions } from "../store/sessions.ts";
@@ -159,8 +159,12 @@ async function readParts(client: ClientBase, parts: Iterable<Part>): Promise<Par
 
 async function readChanged(client: ClientBase, changed: readonly Changed[]): Promise<NewRecords> {
   const parts = new Set(changed.filter((each) => typeof each === "string"));
-  const names = [...new Set(changed.flatMap((each) => (typeof each === "string" ? [] : each.tokens)))];
-  const records = await readParts(client, parts);
-  if (names.length === 0 || parts.has("tokens")) return records;
-  return { ...records, someTokens: { names, records: await readSomeTokens(client, names) } };
+  const some = changed.filter((each) => typeof each !== "string");
+  const names = some.flatMap((each) => ("tokens" in each ? each.tokens : []));
+  const ids = some.flatMap((each) => ("policies" in each ? each.policies : []));
+  return {
+    ...(await readParts(client, parts)),
+    ...(names.length > 0 && { someTokens: { names, records: await readSomeTokens(client, names) } }),
+    ...(ids.length > 0 && { somePolicies: { ids, records: await readSomePolicies(client, ids) } }),
+  };
 }

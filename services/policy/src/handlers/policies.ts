@@ -104,7 +104,7 @@ async function replace(
     }
     if (before !== undefined && samePolicy(before, policy)) return [];
     await putPolicy(client, policy, { source: "api", actor });
-    return ["policies"];
+    return [{ policies: [id] }];
   });
   metrics.changes.inc({ kind: change });
   log.info({ policy: id, change, actor, revision: state.revision }, "policy changed");
@@ -123,7 +123,7 @@ async function remove(
     if (policy === undefined) throw unknown(id);
     if (policy.source === "file") throw fileOwned(id);
     await deletePolicy(client, policy, actor);
-    return ["policies"];
+    return [{ policies: [id] }];
   });
   metrics.changes.inc({ kind: "delete_policy" });
   log.info({ policy: id, actor, revision: state.revision }, "policy deleted");

@@ -23,9 +23,14 @@ export async function readPolicies(client: ClientBase): Promise<PolicyRecord[]> 
   return rows.map(toRecord);
 }
 
+/** Those of these ids that there are. */
+export async function readSomePolicies(client: ClientBase, ids: readonly string[]): Promise<PolicyRecord[]> {
+  const { rows } = await client.query<PolicyRow>("SELECT * FROM policy.policies WHERE id = ANY($1)", [ids]);
+  return rows.map(toRecord);
+}
+
 export async function findPolicy(client: ClientBase, id: string): Promise<PolicyRecord | undefined> {
-  const { rows } = await client.query<PolicyRow>("SELECT * FROM policy.policies WHERE id = $1", [id]);
-  return rows[0] && toRecord(rows[0]);
+  return (await readSomePolicies(client, [id]))[0];
 }
 
 export function toRecord(row: PolicyRow): PolicyRecord {
