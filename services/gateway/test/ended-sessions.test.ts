@@ -69,7 +69,29 @@ describe("a session that somebody else has ended", () => {
     const { policy } = installation.around;
     policy.endedSessions.unshift(session.id);
     await policy.changeTaken();
-    for (const replica of [0, 1]) expect((await call(session, replica)).status).toBe(404);
+    for (const replica of [0, 1]) {
+      expect((await call(session, replica)).status).toBe(404);
+      expect((await session.request("ping", {}, { replica })).status).toBe(404);
+      expect((await session.listen({ replica })).status).toBe(404);
+    }
+  });
+
+  test("lets no call in that was being decided when it ended", async () => {
+    const { policy } = installation.around;
+    const session = await beginSession(installation);
+    await policy.changeTaken();
+    let release = () => undefined as void;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    policy.beforeDecide = () => held;
+    const asked = policy.asked.decide;
+    const answer = call(session, 1);
+    await eventually(() => expect(policy.asked.decide).toBeGreaterThan(asked));
+    policy.endedSessions.unshift(session.id);
+    await policy.changeTaken();
+    release();
+    policy.beforeDecide = () => undefined;
+    expect((await answer).status).toBe(404);
+    expect(installation.runner.calls).toEqual([]);
   });
 
   test("has its streams closed, on whichever gateway they are, and others go on", async () => {
