@@ -15,11 +15,13 @@ const infra = useInfrastructure();
 const life = openLife(testLog);
 let port: number;
 let session: string;
+let sentCount = 0;
 
 beforeAll(async () => {
   const around = await startSurroundings(infra, life);
   await startRunner(infra, { group: "demo", life });
-  port = (await around.startGateway({ requestTimeoutMs: 2_000 })).httpPort;
+  // Whoever fails too often from one address is answered slowly: each request is from another.
+  port = (await around.startGateway({ requestTimeoutMs: 2_000, trustedProxies: "127.0.0.0/8" as never })).httpPort;
   await eventually(async () => expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200));
   session = (await legacyClient({ url: `http://127.0.0.1:${port}/mcp`, token: "token" })).session;
 });
@@ -45,6 +47,8 @@ function send({ method, path, headers, body }: Sent): Promise<number> {
     });
     for (const [name, value] of Object.entries(headers)) if (value !== undefined) sent.setHeader(name, value);
     sent.setHeader("content-length", Buffer.byteLength(body));
+    sent.setHeader("x-forwarded-for", `10.0.${Math.floor(sentCount / 250)}.${sentCount % 250}`);
+    sentCount += 1;
     sent.on("error", reject);
     sent.end(body);
   });
