@@ -4,8 +4,8 @@ import type { Item, Kind, Server } from "./catalogue.ts";
 /** Items in one answer; a client asks for the rest with the cursor. */
 const PAGE_ITEMS_MAX = 1_000;
 
-/** What a policy may allow on an item. Seeing something in a list needs what using it needs. */
-export type Action = "tools/call" | "prompts/get" | "resources/read";
+/** What a policy may allow on an item. What may be used is listed, unless a policy denies to list it. */
+export type Action = "tools/call" | "prompts/get" | "resources/read" | "tools/list" | "prompts/list" | "resources/list";
 
 export interface List {
   readonly kind: Kind;
@@ -16,14 +16,14 @@ export interface List {
 }
 
 export const LISTS: Readonly<Record<string, List>> = {
-  "tools/list": { kind: "tool", member: "tools", capability: "tools", action: "tools/call" },
-  "prompts/list": { kind: "prompt", member: "prompts", capability: "prompts", action: "prompts/get" },
-  "resources/list": { kind: "resource", member: "resources", capability: "resources", action: "resources/read" },
+  "tools/list": { kind: "tool", member: "tools", capability: "tools", action: "tools/list" },
+  "prompts/list": { kind: "prompt", member: "prompts", capability: "prompts", action: "prompts/list" },
+  "resources/list": { kind: "resource", member: "resources", capability: "resources", action: "resources/list" },
   "resources/templates/list": {
     kind: "template",
     member: "resourceTemplates",
     capability: "resources",
-    action: "resources/read",
+    action: "resources/list",
   },
 };
 

@@ -12,7 +12,7 @@ import { missingSignIn, type StepUp } from "./step-up.ts";
 
 const SHOWN_MAX_CHARS = 200;
 const KNOWN_RISKS: ReadonlySet<string> = new Set(RISKS);
-/** What is listed is what may be used. */
+/** What a list is of. */
 const USES: Readonly<Record<string, string>> = {
   "tools/list": "tools/call",
   "resources/list": "resources/read",
@@ -103,22 +103,26 @@ function askerOf(options: { engine: CedarEngine; subject: Subject; asked: Asked 
   };
 }
 
-/** A list shows what its caller may use, as far as that may be listed. A server as a whole is not used. */
+/** A list shows what its caller may use, unless a policy denies to list it. A server as a whole is not used. */
 function listed(decide: Decide, action: string, target: Target): Decision {
   const use = USES[action];
   const list = decide(action, target);
   if (use === undefined) return list;
-  const used = list.allow && target.tool !== "" ? decide(use, target) : list;
+  const used = target.tool !== "" && (list.allow || isSilent(list)) ? decide(use, target) : list;
   const ends = [list.validUntilMs, used.validUntilMs].filter((end) => end !== 0);
   const validUntilMs = ends.length === 0 ? 0 : Math.min(...ends);
   // It is shown if some arguments may be allowed, and there is nothing to ask again with.
-  return { ...(used.allow ? list : used), validUntilMs, variesByArguments: false };
+  return { ...used, validUntilMs, variesByArguments: false };
+}
+
+/** No policy says anything. */
+function isSilent({ allow, policyIds, reason }: Decision): boolean {
+  return !allow && policyIds.length === 0 && !reason.startsWith(UNDECIDED);
 }
 
 /** Who has the permission needs no policy; one that denies wins all the same. */
 function administer(permissions: readonly string[], decision: Decision): Decision {
-  const isSilent = !decision.allow && decision.policyIds.length === 0 && !decision.reason.startsWith(UNDECIDED);
-  if (!isSilent || !permissions.includes("admin")) return decision;
+  if (!isSilent(decision) || !permissions.includes("admin")) return decision;
   return { ...decision, allow: true, reason: "has the permission admin", stepUp: undefined };
 }
 

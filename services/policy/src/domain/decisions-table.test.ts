@@ -379,7 +379,7 @@ describe("administration", () => {
   );
 });
 
-describe("what is listed is what may be used, as far as it may be listed", () => {
+describe("what may be used is listed, unless a policy denies to list it", () => {
   table(
     `
   - { name: calls, effect: allow, principals: ["role:developer"], actions: ["tools/call"], resources: ["files:*"] }
@@ -389,17 +389,18 @@ describe("what is listed is what may be used, as far as it may be listed", () =>
   - { name: hidden, effect: deny, principals: ["*"], actions: ["tools/list"], resources: ["files:secret*"] }
   `,
     `
-  dev    tools/list      files:a       → allow by lists
+  dev    tools/list      files:a       → allow by calls
   dev    tools/list      crm:a         → deny
   dev    tools/call      files:secret  → allow by calls
   dev    tools/list      files:secret  → deny by hidden
   dev    tools/list      crm           → allow by lists
-  dev    resources/list  files:a://x   → allow by lists
+  dev    resources/list  files:a://x   → allow by reads
   dev    resources/list  files:b://x   → deny
   dev    resources/read  files:a://x   → allow by reads
   dev    prompts/list    files:greet   → deny
   sales  tools/call      crm:a         → allow by only-calls
-  sales  tools/list      crm:a         → deny
+  sales  tools/list      crm:a         → allow by only-calls
+  sales  tools/list      files:secret  → deny by hidden
   `,
   );
 });
