@@ -90,7 +90,7 @@ describe("lists", () => {
     ]);
   });
 
-  test("hold what policy lets the caller use, and ask it for using", async () => {
+  test("hold what policy lets the caller see", async () => {
     const { policy } = installation.around;
     const asked = new Set<string>();
     policy.allow = ({ action }, { tool }) => {
@@ -104,7 +104,7 @@ describe("lists", () => {
     );
     expect(await listed(session, "prompts/list", "prompts", "name")).toEqual(["greet"]);
     expect(await listed(session, "resources/list", "resources", "uri")).toEqual(["file:///a", "ui://app/view"]);
-    expect([...asked].toSorted()).toEqual(["prompts/get", "resources/read", "tools/call"]);
+    expect([...asked].toSorted()).toEqual(["prompts/list", "resources/list", "tools/list"]);
     policy.allow = () => true;
     policy.change();
   });
