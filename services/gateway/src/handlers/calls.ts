@@ -34,7 +34,7 @@ export interface CallSink {
 }
 
 export interface CallRequest {
-  readonly facts: Omit<CallFacts, "acceptedAt">;
+  readonly facts: CallFacts;
   /** The tenant among whose calls under way it counts, and the limits that it counts against. */
   readonly place: string;
   readonly limits: readonly string[];
@@ -63,7 +63,6 @@ export interface Calls {
 
 interface Pending {
   readonly request: CallRequest;
-  readonly acceptedAt: number;
   /** Unix milliseconds. Moves when the server asks its client something. */
   deadline: number;
 }
@@ -89,18 +88,17 @@ export function createCalls(options: {
     if (!call) return undefined;
     pending.delete(id);
     entry.leave(call.request.place, call.request.limits);
-    options.onEnded(call.request.facts, result, Date.now() - call.acceptedAt);
+    options.onEnded(call.request.facts, result, Date.now() - call.request.facts.acceptedAt);
     return call.request.sink;
   }
 
   function start(request: CallRequest): string {
     const { facts, frame } = request;
-    const acceptedAt = Date.now();
-    const id = newCallId(acceptedAt);
-    const deadline = acceptedAt + requestTimeoutMs;
-    pending.set(id, { request, acceptedAt, deadline });
+    const id = newCallId(facts.acceptedAt);
+    const deadline = facts.acceptedAt + requestTimeoutMs;
+    pending.set(id, { request, deadline });
     const { lane, weight } = planOf(facts.tenant);
-    const envelope = envelopeOf(request, { id, gateway, deadline, acceptedAt, lane, weight });
+    const envelope = envelopeOf(request, { id, gateway, deadline, lane, weight });
     const route = { group: facts.group, lane, tenant: facts.tenant, runner: request.runner };
     publisher.publish(route, { envelope, frame }).catch((error: unknown) => {
       const reason = toAppError(error);
@@ -154,10 +152,10 @@ export function parseStreamEventId(text: string): { callId: string; place: numbe
   return isCallId(callId) && /^\d{1,9}$/.test(place ?? "") ? { callId, place: Number(place) } : undefined;
 }
 
-type Sent = Pick<CallEnvelope, "id" | "gateway" | "deadline"> & Pick<Plan, "lane" | "weight"> & { acceptedAt: number };
+type Sent = Pick<CallEnvelope, "id" | "gateway" | "deadline"> & Pick<Plan, "lane" | "weight">;
 
 /** Without what is as most calls have it: there are many. */
-function envelopeOf(request: CallRequest, { id, gateway, deadline, acceptedAt, lane, weight }: Sent): CallEnvelope {
+function envelopeOf(request: CallRequest, { id, gateway, deadline, lane, weight }: Sent): CallEnvelope {
   const { facts, retrySafe, prefixed, client, sink, parked, fallbacks } = request;
   const of = { id, gateway, deadline, retrySafe, prefixed, client };
   return {
@@ -167,6 +165,6 @@ function envelopeOf(request: CallRequest, { id, gateway, deadline, acceptedAt, l
     ...(lane === "standard" ? {} : { lane }),
     ...(weight === 1 ? {} : { weight }),
     ...(parked === undefined ? {} : { parked }),
-    facts: { ...facts, acceptedAt },
+    facts,
   };
 }

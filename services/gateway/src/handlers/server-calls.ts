@@ -148,6 +148,14 @@ export function createServerCalls(options: {
   function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink): McpAnswer {
     const { target, ready, facts, fallbacks, home, limits } = call;
     const { server, tenant } = facts;
+    const acceptedAt = Date.now();
+    // Looked at after the clock, so that a machine that stood still meanwhile lets nothing in when the lease is over.
+    if (!policy.holds(facts.decision.revision)) {
+      entry.leave(tenant, limits);
+      throw new AppError("unavailable", "policy was not heard from while the call was let in; send it again", {
+        retryable: true,
+      });
+    }
     approvals.noteLetIn(facts);
     const meta = frame.params?.["_meta"] as { traceparent?: unknown } | null | undefined;
     const tracing = startCallTrace(frame.method, facts.tool, context.headers["traceparent"] ?? meta?.traceparent);
@@ -167,6 +175,7 @@ export function createServerCalls(options: {
       },
       facts: {
         ...facts,
+        acceptedAt,
         protocol: client.protocol,
         requestBytes: context.bytes,
         ...(tracing.traceparent === undefined ? {} : { traceparent: tracing.traceparent }),

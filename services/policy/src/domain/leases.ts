@@ -1,10 +1,7 @@
 /** How long a gateway may use decisions, counted from when it sent the request that the message echoes. */
 export const LEASE_MS = 1_000;
-/**
- * Two machines' clocks do not run at quite the same rate; and a busy machine may hold a gateway up between its look at
- * the lease and what it does then.
- */
-export const CLOCK_ALLOWANCE_MS = 250;
+/** Two machines' clocks do not run at quite the same rate. */
+export const CLOCK_ALLOWANCE_MS = 20;
 /** A gateway that leaves so many messages unanswered gets no further one until it answers, and so its lease ends. */
 export const UNANSWERED_MAX = 3;
 

@@ -90,11 +90,20 @@ export interface Rate {
 }
 
 function refill(bucket: Bucket, { perSecond, burst }: Rate, nowMs: number): void {
-  bucket.spare = bucket.spare.filter(({ untilMs }) => untilMs > nowMs);
-  const out = bucket.spare.reduce((sum, { count }) => sum + count, 0);
-  const more = (Math.max(0, nowMs - bucket.atMs) / 1_000) * perSecond;
-  bucket.tokens = Math.min(Math.max(0, burst - out), bucket.tokens + more);
-  bucket.atMs = nowMs;
+  let out = bucket.spare.reduce((sum, { count }) => sum + count, 0);
+  const fill = (untilMs: number): void => {
+    const more = (Math.max(0, untilMs - bucket.atMs) / 1_000) * perSecond;
+    bucket.tokens = Math.min(Math.max(0, burst - out), bucket.tokens + more);
+    bucket.atMs = Math.max(bucket.atMs, untilMs);
+  };
+  // From one end to the next: what was full while spare permits kept it low has not filled up meanwhile.
+  const voided = bucket.spare.filter(({ untilMs }) => untilMs <= nowMs);
+  for (const { count, untilMs } of voided) {
+    fill(untilMs);
+    out -= count;
+  }
+  bucket.spare = bucket.spare.slice(voided.length);
+  fill(nowMs);
 }
 
 /**
