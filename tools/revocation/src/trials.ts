@@ -20,6 +20,11 @@ interface Trial {
   readonly tookMs: number;
   /** When it had returned, Unix milliseconds. */
   readonly returnedAt: number;
+  /**
+   * When it began to be given back, for later trials: a call whose client had left by then may have waited in a gateway
+   * until it was allowed again.
+   */
+  readonly undoneFrom: number;
   readonly letIn: number;
   /** Calls that were sent afterwards and let in all the same. */
   readonly sentAfterAndLetIn: number;
@@ -65,12 +70,14 @@ async function playTrial(stage: Stage, load: Load, kind: Kind, n: number): Promi
     if (after < CALLS_EACH) throw new Error(`${kind.name}: only ${after} calls were sent afterwards`);
   });
   const made = await load.close(victim.name);
+  const undoneFrom = kind.undo === undefined ? Infinity : Date.now();
   await kind.undo?.(stage, victim);
   return {
     kind: kind.name,
     principal: victim.principal,
     tookMs,
     returnedAt,
+    undoneFrom,
     letIn: made.filter(isLetIn).length,
     sentAfterAndLetIn: made.filter((each) => isLetIn(each) && each.sentAt > returnedAt).length,
   };
@@ -115,8 +122,10 @@ export async function playTrials(stage: Stage, load: Load, trials: number): Prom
   for (let n = 0; n < trials; n += 1) played.push(await playTrial(stage, load, kinds[n % kinds.length]!, n));
   const results: Result[] = [];
   for (const trial of played) {
+    const { returnedAt, undoneFrom } = trial;
     const times = await acceptedTimes(stage, trial);
-    results.push({ ...trial, admittedAfter: times.filter((time) => time > trial.returnedAt).length });
+    const after = times.filter((time) => time > returnedAt && time < undoneFrom);
+    results.push({ ...trial, admittedAfter: after.length });
   }
   return results;
 }
