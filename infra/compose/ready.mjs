@@ -6,9 +6,10 @@ const place = `127.0.0.1:${process.argv[2]}/readyz`;
 /** A gateway with a certificate speaks TLS only. Whose it is does not matter here: nothing is sent. */
 const askSecurely = () =>
   new Promise((resolve, reject) => {
-    const asked = request(`https://${place}`, { rejectUnauthorized: false }, async (response) =>
-      resolve({ ok: response.statusCode === 200, text: (await response.toArray()).join("") }),
-    );
+    const asked = request(`https://${place}`, { rejectUnauthorized: false }, (response) => {
+      const ok = response.statusCode === 200;
+      response.toArray().then((parts) => resolve({ ok, text: parts.join("") }), reject);
+    });
     asked.on("error", reject).end();
   });
 
