@@ -105,6 +105,8 @@ test(`${RUNS} messages of anything to one stream of HTTP+SSE: protocol errors, a
   expect(
     (await post(JSON.stringify({ jsonrpc: "2.0", id: "i", method: "initialize", params: initialize }))).status,
   ).toBe(202);
+  // 202 says that it was taken; the session is there when it is answered.
+  await eventually(() => expect(reader.messages.some((each) => each.id === "i")).toBe(true));
   let asked = 0;
   await fc.assert(
     fc.asyncProperty(message, async (text) => {
