@@ -86,6 +86,7 @@ export async function openWay(infra: Infrastructure, life: Life) {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
+  url.hostname = "127.0.0.1";
   url.port = String((server.address() as AddressInfo).port);
   return {
     url: url.toString(),
