@@ -1,3 +1,4 @@
+import type { AccessEvent, BudgetEvent, ChangeEvent, SecretEvent, ServerEvent } from "./administration-events.ts";
 import { isCallId, timeOfId } from "./ids.ts";
 
 /** Names of groups, servers and tenants: they become subject tokens, URL segments and tool prefixes. */
@@ -92,6 +93,15 @@ export interface CallEvent extends CallFacts {
   readonly responseBytes: number;
   readonly runner: string;
   readonly coldStart: boolean;
+  /** With `coldStart`: how many calls waited for that start, this one among them. They share its price. */
+  readonly coldStartCalls?: number;
+  /** CPU milliseconds, with three decimals, of the server's processes while they had this call; absent for remote servers. */
+  readonly cpuMs?: number;
+  /** HMAC-SHA256 of the arguments and of the result, each as it was written: `<key id>:<hexadecimal>`. */
+  readonly argumentsHash?: string;
+  readonly resultHash?: string;
+  /** What a policy or the risk level has asked to keep. */
+  readonly recorded?: Recording;
   /** How often it was handed to a server, where that was more than once. */
   readonly attempts?: number;
   /** Who answered in the place of `server`, which could not. */
@@ -102,6 +112,22 @@ export interface CallEvent extends CallFacts {
 export type CallFallback =
   | { readonly server: string; readonly tool: string; readonly decision: Decision }
   | { readonly cachedAt: number };
+
+/** What of a call may be kept whole. */
+export const RECORDABLE = ["arguments", "result"] as const;
+export type Recordable = (typeof RECORDABLE)[number];
+
+/**
+ * Encrypted with AES-256-GCM: base64 of nonce (12 bytes), ciphertext and tag (16 bytes). The additional data is
+ * `<call id>.arguments` or `<call id>.result`.
+ */
+export interface Recording {
+  readonly keyId: string;
+  readonly arguments?: string;
+  readonly result?: string;
+  /** Asked for, and too large for an event. */
+  readonly omitted?: readonly Recordable[];
+}
 
 /** `audit.v1.<tenant>.refusal`: a request that was not let in. */
 export interface RefusalEvent extends Partial<Caller>, DecisionFacts {
@@ -165,7 +191,28 @@ export interface AlertEvent {
   readonly reason: string;
 }
 
-export type AuditEvent = CallEvent | RefusalEvent | ApprovalEvent | AlertEvent;
+export type AuditEvent =
+  | CallEvent
+  | RefusalEvent
+  | ApprovalEvent
+  | AlertEvent
+  | ChangeEvent
+  | SecretEvent
+  | ServerEvent
+  | AccessEvent
+  | BudgetEvent;
+
+export const KINDS = [
+  "call",
+  "refusal",
+  "approval",
+  "alert",
+  "change",
+  "secret",
+  "server",
+  "access",
+  "budget",
+] as const satisfies readonly AuditEvent["kind"][];
 
 /** What a server may learn of the client beside its request. */
 export interface ClientSide {
@@ -210,6 +257,8 @@ export interface CallEnvelope {
   readonly weight?: number;
   /** The call that waits in a runner and goes on with the answers in this frame. */
   readonly parked?: string;
+  /** What of it has to be kept whole. */
+  readonly record?: readonly Recordable[];
   readonly facts: CallFacts;
 }
 
@@ -309,13 +358,23 @@ export function parseAuditEvent(line: string): Parsed<AuditEvent> {
     return { ok: true, value: event as RefusalEvent };
   }
   if (event.kind === "call") return checkCall(event);
-  const other = event as { readonly kind?: unknown; readonly change?: unknown; readonly code?: unknown };
-  if (other.kind === "approval" && typeof other.change === "string")
-    return { ok: true, value: event as unknown as ApprovalEvent };
-  if (other.kind === "alert" && typeof other.code === "string")
-    return { ok: true, value: event as unknown as AlertEvent };
+  const other = event as Readonly<Record<string, unknown>>;
+  // Of each kind the field that says what happened.
+  const telling = TELLING_FIELDS.get(String(other["kind"]));
+  if (telling !== undefined && typeof other[telling] === "string")
+    return { ok: true, value: event as unknown as AuditEvent };
   return refuse(`unknown kind ${shown((event as { kind?: unknown }).kind)}`);
 }
+
+const TELLING_FIELDS: ReadonlyMap<string, string> = new Map<AuditEvent["kind"], string>([
+  ["approval", "change"],
+  ["alert", "code"],
+  ["change", "change"],
+  ["secret", "secret"],
+  ["server", "state"],
+  ["access", "action"],
+  ["budget", "budget"],
+]);
 
 const CALL_TEXTS = ["principal", "team", "client", "group", "server", "tool", "method", "runner"] as const;
 const CALL_NUMBERS = ["acceptedAt", "queueMs", "durationMs", "requestBytes", "responseBytes"] as const;

@@ -1,3 +1,13 @@
+export {
+  type AccessEvent,
+  type BudgetEvent,
+  CHANGED_RESOURCES,
+  type ChangedResource,
+  type ChangeEvent,
+  INSTALLATION_TENANT,
+  type SecretEvent,
+  type ServerEvent,
+} from "./administration-events.ts";
 export { isCallId, newCallId, timeOfId } from "./ids.ts";
 export {
   type AlertEvent,
@@ -14,6 +24,7 @@ export {
   type CallFallback,
   type FallbackTool,
   type Interest,
+  KINDS,
   type Lane,
   LANES,
   NAME_PATTERN,
@@ -23,6 +34,9 @@ export {
   type Parsed,
   QUESTION_TIMEOUT_MS,
   questionId,
+  type Recordable,
+  RECORDABLE,
+  type Recording,
   type RefusalEvent,
   type ReplyEnvelope,
   type ResourceUpdate,

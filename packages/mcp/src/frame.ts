@@ -1,3 +1,4 @@
+import { parseJson } from "./json.ts";
 import { RPC } from "./protocol.ts";
 import { elementSpans, findMembers, type Members } from "./spans.ts";
 
@@ -45,7 +46,7 @@ const WANTED = ["jsonrpc", "id", "method", "params", "result", "error"] as const
 export function parseFrame(text: string): { readonly ok: true; readonly frame: Frame } | FrameFailure {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     return fail(RPC.parseError, `the body is not JSON: ${(error as Error).message}`, null);
   }

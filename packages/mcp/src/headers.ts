@@ -1,5 +1,7 @@
 /** Header values that repeat a request's body (MCP 2026-07-28, Streamable HTTP: Request Metadata). */
 
+import { parseJson } from "./json.ts";
+
 const MARK = "=?base64?";
 const PLAIN = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -32,7 +34,7 @@ export interface ParamHeader {
 export function findParamHeaders(definition: string): readonly ParamHeader[] {
   if (!definition.includes("x-mcp-header")) return [];
   const found: ParamHeader[] = [];
-  const { inputSchema } = JSON.parse(definition) as { inputSchema?: unknown };
+  const { inputSchema } = parseJson(definition) as { inputSchema?: unknown };
   collect(inputSchema, [], found);
   return found;
 }
@@ -55,7 +57,7 @@ const DATA = new Set(["default", "const", "enum", "examples"]);
 /** Why a client on HTTP has to leave this tool out of its lists: it has marks that the specification does not allow. */
 export function paramHeaderProblem(definition: string): string | undefined {
   if (!definition.includes("x-mcp-header")) return undefined;
-  const { inputSchema } = JSON.parse(definition) as { inputSchema?: unknown };
+  const { inputSchema } = parseJson(definition) as { inputSchema?: unknown };
   const allowed = findParamHeaders(definition).map(({ header }) => header);
   if (countMarks(inputSchema) !== allowed.length) return "x-mcp-header stands where it may not, or is no header name";
   return new Set(allowed).size === allowed.length ? undefined : "two arguments have the same x-mcp-header";

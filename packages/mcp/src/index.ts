@@ -15,6 +15,7 @@ export {
   paramHeaderProblem,
   paramValue,
 } from "./headers.ts";
+export { parseJson } from "./json.ts";
 export { prefixedName, prefixedUri, splitName, splitUri } from "./names.ts";
 export {
   CLIENT_CAPABILITIES_KEY,

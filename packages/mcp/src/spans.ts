@@ -100,7 +100,7 @@ function keyOf(text: string, start: number, end: number): string {
   return raw.includes("\\") ? (JSON.parse(text.slice(start, end)) as string) : raw;
 }
 
-function skipBlanks(text: string, at: number): number {
+export function skipBlanks(text: string, at: number): number {
   let i = at;
   for (;;) {
     const c = text.charCodeAt(i);
@@ -110,7 +110,7 @@ function skipBlanks(text: string, at: number): number {
 }
 
 /** From the opening quote to the place after the closing one. */
-function skipString(text: string, at: number): number {
+export function skipString(text: string, at: number): number {
   let i = at + 1;
   for (;;) {
     const quote = text.indexOf('"', i);
@@ -137,7 +137,7 @@ function skipValue(text: string, at: number): number {
 }
 
 /** A number, true, false or null: up to what cannot be part of it. */
-function skipScalar(text: string, at: number): number {
+export function skipScalar(text: string, at: number): number {
   let i = at;
   while (i < text.length) {
     const c = text.charCodeAt(i);

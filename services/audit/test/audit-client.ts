@@ -1,7 +1,7 @@
 import { auditV1 } from "@tollgate/contracts";
 import { callUnary, type Life, openGrpcClient, serviceMetadata } from "@tollgate/service";
 
-type Fields = Partial<auditV1.ListEventsRequest>;
+type Fields = Partial<Omit<auditV1.ListEventsRequest, "filter"> & auditV1.EventFilter>;
 
 /** ListEvents of an audit service, as the gateway calls it. */
 export function openAuditClient(options: { port: number; serviceKey: string; life: Life }) {
@@ -12,8 +12,16 @@ export function openAuditClient(options: { port: number; serviceKey: string; lif
   const list = (fields: Fields): Promise<auditV1.ListEventsResponse> =>
     callUnary(
       client.listEvents.bind(client),
-      { ...auditV1.ListEventsRequest.fromPartial({}), ...fields },
-      { metadata, timeoutMs: 10_000, service: "audit" },
+      {
+        ...auditV1.ListEventsRequest.create(),
+        ...fields,
+        filter: { ...auditV1.EventFilter.create(), ...fields },
+      },
+      {
+        metadata,
+        timeoutMs: 10_000,
+        service: "audit",
+      },
     );
 
   /** Follows the cursors to the end. */

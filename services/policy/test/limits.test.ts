@@ -44,7 +44,7 @@ const remove = (id: string) =>
 const list = () => callUnary(policy.client.listLimits.bind(policy.client), {}, options());
 
 async function startMetering(): Promise<string> {
-  const implementation: meteringV1.MeteringServiceServer = {
+  const implementation = {
     getUsage: unary(testLog, (request: meteringV1.GetUsageRequest) => {
       meteringAsked.push(request);
       const rows = costs.map((cost) =>
@@ -52,7 +52,7 @@ async function startMetering(): Promise<string> {
       );
       return meteringV1.GetUsageResponse.fromPartial({ rows, currency: "EUR" });
     }),
-  };
+  } as Partial<meteringV1.MeteringServiceServer> as meteringV1.MeteringServiceServer;
   const services = [{ definition: meteringV1.MeteringServiceService, implementation }];
   const { serviceKey } = infra;
   return `127.0.0.1:${(await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life })).port}`;

@@ -5,10 +5,14 @@ import { describe, expect, it } from "vitest";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { parseQuery } from "./query.ts";
 
-type Fields = Partial<auditV1.ListEventsRequest>;
+type Fields = Partial<Omit<auditV1.ListEventsRequest, "filter"> & auditV1.EventFilter>;
 
 function parse(fields: Fields) {
-  return parseQuery({ ...auditV1.ListEventsRequest.fromPartial({}), ...fields });
+  return parseQuery({
+    ...auditV1.ListEventsRequest.create(),
+    ...fields,
+    filter: { ...auditV1.EventFilter.create(), ...fields },
+  });
 }
 
 describe("a query", () => {

@@ -1,4 +1,4 @@
-import { type auditV1, isCallId, NAME_PATTERN } from "@tollgate/contracts";
+import { auditV1, isCallId, NAME_PATTERN } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { decodeCursor } from "./cursor.ts";
 import { searchable } from "./record.ts";
@@ -28,12 +28,14 @@ export type Filter = (typeof FILTERS)[number];
 
 /** @throws {AppError} invalid_argument, naming the field */
 export function parseQuery(request: auditV1.ListEventsRequest): EventQuery {
-  const { tenant, id, cursor, pageSize } = request;
+  const { id, cursor, pageSize } = request;
+  const filter = request.filter ?? auditV1.EventFilter.create();
+  const { tenant } = filter;
   if (tenant !== "" && !NAME_PATTERN.test(tenant)) throw invalid("tenant", "not a tenant's name");
   if (id !== "" && !isCallId(id)) throw invalid("id", "not a call's id");
   if (pageSize > PAGE_MAX) throw invalid("page_size", `has to be from 1 to ${PAGE_MAX}`);
-  const fromMs = parseTime("from_ms", request.fromMs);
-  const toMs = parseTime("to_ms", request.toMs);
+  const fromMs = parseTime("from_ms", filter.fromMs);
+  const toMs = parseTime("to_ms", filter.toMs);
   if (fromMs !== undefined && toMs !== undefined && fromMs >= toMs) throw invalid("to_ms", "has to be after from_ms");
   return {
     ...(tenant === "" ? {} : { tenant }),
@@ -41,15 +43,15 @@ export function parseQuery(request: auditV1.ListEventsRequest): EventQuery {
     ...(toMs === undefined ? {} : { toMs }),
     ...(id === "" ? {} : { id }),
     ...(cursor === "" ? {} : { before: decodeCursor(cursor) }),
-    filters: parseFilters(request),
+    filters: parseFilters(filter),
     pageSize: pageSize === 0 ? PAGE_DEFAULT : pageSize,
   };
 }
 
-function parseFilters(request: auditV1.ListEventsRequest): Map<Filter, string> {
+function parseFilters(given: auditV1.EventFilter): Map<Filter, string> {
   const filters = new Map<Filter, string>();
   for (const field of FILTERS) {
-    const value = request[field];
+    const value = given[field];
     if (value.length > FILTER_CHARS_MAX) throw invalid(field, `longer than ${FILTER_CHARS_MAX} characters`);
     if (value !== "") filters.set(field, searchable(value)!);
   }

@@ -7,7 +7,7 @@ export interface AuditRecord {
   readonly id: string;
   readonly tenant: string;
   readonly kind: string;
-  /** A call's outcome, a refusal's or an alert's code, what became of an approval. */
+  /** What came of it: a call's outcome, a refusal's or an alert's code, and so on. */
   readonly outcome: string;
   readonly principal: string | null;
   readonly group: string | null;
@@ -19,24 +19,40 @@ export interface AuditRecord {
 
 export function toRecord(streamed: { event: AuditEvent; line: string; sequence: number }): AuditRecord {
   const { event, line, sequence } = streamed;
+  const fields: Readonly<Record<string, unknown>> = { ...event };
   return {
     timeMs: timeOfId(event.id),
     id: event.id,
     tenant: event.tenant,
     kind: event.kind,
     outcome: searchable(outcomeOf(event)) ?? "",
-    principal: searchable(event.principal),
-    group: searchable(event.group),
-    server: searchable(event.server),
-    tool: searchable(event.tool),
+    principal: searchable(fields["principal"]),
+    group: searchable(fields["group"]),
+    server: searchable(fields["server"]),
+    tool: searchable(fields["tool"]),
     sequence,
     line,
   };
 }
 
 function outcomeOf(event: AuditEvent): string {
-  if (event.kind === "call") return event.outcome;
-  return event.kind === "approval" ? event.change : event.code;
+  switch (event.kind) {
+    case "call":
+      return event.outcome;
+    case "approval":
+    case "change":
+      return event.change;
+    case "server":
+      return event.state;
+    case "access":
+      return event.action;
+    case "secret":
+      return event.purpose;
+    case "budget":
+      return `${event.threshold}%`;
+    default:
+      return event.code;
+  }
 }
 
 /**

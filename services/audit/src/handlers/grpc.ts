@@ -1,4 +1,5 @@
-import type { auditV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { auditV1 } from "@tollgate/contracts";
 import { type Log, type Pool, unary } from "@tollgate/service";
 import { encodeCursor } from "../domain/cursor.ts";
 import { parseQuery } from "../domain/query.ts";
@@ -7,6 +8,7 @@ import { listEvents } from "../store/events.ts";
 export function createAuditHandlers(options: { pool: Pool; log: Log }): auditV1.AuditServiceServer {
   const { pool, log } = options;
   return {
+    ...notYet(),
     listEvents: unary(log, async (request: auditV1.ListEventsRequest): Promise<auditV1.ListEventsResponse> => {
       const { events, more } = await listEvents(pool, parseQuery(request));
       return {
@@ -15,4 +17,16 @@ export function createAuditHandlers(options: { pool: Pool; log: Log }): auditV1.
       };
     }),
   };
+}
+
+/** Methods that nobody answers yet. */
+function notYet(): auditV1.AuditServiceServer {
+  const refuse = (call: unknown, callback?: unknown): void => {
+    const error = Object.assign(new AppError("failed_precondition", "not yet"), { code: 12 });
+    if (typeof callback === "function") callback(error);
+    else (call as { destroy(error: Error): void }).destroy(error);
+  };
+  return Object.fromEntries(
+    Object.keys(auditV1.AuditServiceService).map((name) => [name, refuse]),
+  ) as unknown as auditV1.AuditServiceServer;
 }

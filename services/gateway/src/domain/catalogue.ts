@@ -3,6 +3,7 @@ import {
   changeStrings,
   findParamHeaders,
   type ParamHeader,
+  parseJson,
   type Path,
   prefixedName,
   prefixedUri,
@@ -130,7 +131,7 @@ function riskOf(given: string | undefined, other: Risk): Risk {
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {
   if (text === "") return {};
-  const value: unknown = JSON.parse(text);
+  const value: unknown = parseJson(text);
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 

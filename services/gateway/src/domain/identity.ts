@@ -1,4 +1,4 @@
-import { type Era, MODERN_REVISION, SERVER_INFO_KEY } from "@tollgate/mcp";
+import { type Era, MODERN_REVISION, parseJson, SERVER_INFO_KEY } from "@tollgate/mcp";
 import type { Scope, Server } from "./catalogue.ts";
 
 const GATEWAY_INFO = { name: "tollgate", title: "Tollgate", version: "0.1.0" };
@@ -68,7 +68,7 @@ function isObject(value: unknown): value is Capabilities {
 }
 
 function parseInfo(text: string): object | undefined {
-  const info: unknown = text === "" ? undefined : JSON.parse(text);
+  const info: unknown = text === "" ? undefined : parseJson(text);
   return isObject(info) && typeof info["name"] === "string" ? info : undefined;
 }
 

@@ -1,4 +1,5 @@
 import type { policyV1 } from "@tollgate/contracts";
+import { parseJson } from "@tollgate/mcp";
 import { z } from "zod";
 
 const PAGE_MAX = 500;
@@ -58,7 +59,7 @@ export function toSummary(given: policyV1.Approval): z.infer<typeof summary> {
 }
 
 export function toApproval(given: policyV1.Approval): z.infer<typeof approval> {
-  return { ...toSummary(given), arguments: JSON.parse(given.arguments) as Record<string, unknown> };
+  return { ...toSummary(given), arguments: parseJson(given.arguments) as Record<string, unknown> };
 }
 
 function toTime(ms: bigint): string {

@@ -1,3 +1,4 @@
+import { parseJson } from "@tollgate/mcp";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { type ApiOptions, serverOf } from "./api-options.ts";
@@ -48,7 +49,7 @@ export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions
       items: [...serverOf(registry, request.params.id).items.tool.values()].map((tool) => ({
         name: tool.name,
         retrySafe: tool.retrySafe,
-        definition: JSON.parse(tool.definition) as Record<string, unknown>,
+        definition: parseJson(tool.definition) as Record<string, unknown>,
       })),
     }),
   );

@@ -1,6 +1,7 @@
 import type { limitsV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
+import { parseJson } from "@tollgate/mcp";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -108,6 +109,6 @@ export function registerLimits(app: FastifyInstance, { clients: { policy }, meta
 }
 
 function toLimit({ id, definition, source, updatedAtMs, updatedBy }: limitsV1.Limit): z.infer<typeof limit> {
-  const written = JSON.parse(definition) as z.infer<typeof body>;
+  const written = parseJson(definition) as z.infer<typeof body>;
   return { id, ...written, source, updatedAt: isoOrNull(updatedAtMs), updatedBy };
 }

@@ -1,4 +1,5 @@
 import type { policyV1 } from "@tollgate/contracts";
+import { parseJson } from "@tollgate/mcp";
 import { z } from "zod";
 import { page } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
@@ -107,7 +108,7 @@ export function toPolicy(from: policyV1.Policy): ApiPolicy {
   const { conditions: given, updatedAtMs, ...rest } = from;
   return {
     ...rest,
-    conditions: given === "" ? {} : (JSON.parse(given) as Record<string, unknown>),
+    conditions: given === "" ? {} : (parseJson(given) as Record<string, unknown>),
     version: Number(from.version),
     updatedAt: isoOrNull(updatedAtMs),
   };

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { auditV1 } from "@tollgate/contracts";
 import { callUnary } from "@tollgate/service";
 import { type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-schemas.ts";
@@ -19,8 +20,9 @@ export function registerRecords(app: FastifyInstance, { clients, metadata }: Api
       },
     },
     async (request) => {
-      const { from, to, limit, ...filters } = request.query;
-      const asked = { ...filters, fromMs: BigInt(from ?? 0), toMs: BigInt(to ?? 0), pageSize: limit ?? 0 };
+      const { from, to, limit, id, cursor, ...filters } = request.query;
+      const filter = { ...auditV1.EventFilter.create(), ...filters, fromMs: BigInt(from ?? 0), toMs: BigInt(to ?? 0) };
+      const asked = { filter, id, cursor, pageSize: limit ?? 0 };
       const answer = await callUnary(audit.listEvents.bind(audit), asked, {
         metadata,
         timeoutMs: TIMEOUT_MS,
@@ -44,7 +46,16 @@ export function registerRecords(app: FastifyInstance, { clients, metadata }: Api
       },
       async (request) => {
         const { from, to, groupBy, limit, tenant } = request.query;
-        const asked = { tenant, fromMs: BigInt(from ?? 0), toMs: BigInt(to ?? 0), groupBy, limit: limit ?? 0 };
+        const asked = {
+          tenant,
+          fromMs: BigInt(from ?? 0),
+          toMs: BigInt(to ?? 0),
+          groupBy,
+          limit: limit ?? 0,
+          step: "",
+          filter: {},
+          rating: 0,
+        };
         const answer = await callUnary(metering.getUsage.bind(metering), asked, {
           metadata,
           timeoutMs: TIMEOUT_MS,

@@ -1,4 +1,5 @@
 import type { meteringV1 } from "@tollgate/contracts";
+import { parseJson } from "@tollgate/mcp";
 import { z } from "zod";
 import type { Server } from "../domain/catalogue.ts";
 
@@ -66,7 +67,7 @@ export function toServer({ info, items }: Server): z.infer<typeof server> {
     reason,
     era,
     protocol,
-    serverInfo: serverInfo === "" ? {} : (JSON.parse(serverInfo) as Record<string, unknown>),
+    serverInfo: serverInfo === "" ? {} : (parseJson(serverInfo) as Record<string, unknown>),
     tools: items.tool.size,
     prompts: items.prompt.size,
     resources: items.resource.size,

@@ -7,6 +7,7 @@ import {
   type ZodTypeProvider,
 } from "fastify-type-provider-zod";
 import { AppError, httpStatus, toAppError, toProblem } from "@tollgate/errors";
+import { parseJson } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
@@ -38,6 +39,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       },
     });
     setErrors(api, options.log);
+    readBodies(plain);
     api.get("/api/v1/openapi.json", { schema: { hide: true } }, () => api.swagger());
     await api.register((guarded, _options, done) => {
       guardApi(guarded, options);
@@ -53,6 +55,14 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerSessions(guarded, options);
       done();
     });
+  });
+}
+
+/** As fastify does, which refuses `__proto__`, but for how keys are read. */
+function readBodies(api: FastifyInstance): void {
+  const check = api.getDefaultJsonParser("error", "error");
+  api.addContentTypeParser("application/json", { parseAs: "string" }, (request, body: string, done) => {
+    void check(request, body, (error) => (error ? done(error) : done(null, parseJson(body))));
   });
 }
 

@@ -1,6 +1,6 @@
 import { STREAM_AFTER_MS } from "@tollgate/contracts";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
+import { parseJson, type RequestFrame, type RequestId, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { prefersStream, type Refusal } from "../domain/http-checks.ts";
 import { type CallSink, streamEventId } from "./calls.ts";
@@ -143,6 +143,6 @@ export function openResponse(
 
 function modernStatus(text: string): number {
   if (text.length > ERROR_MAX_CHARS || !text.includes('"error"')) return 200;
-  const { error } = JSON.parse(text) as { error?: { code?: unknown } };
+  const { error } = parseJson(text) as { error?: { code?: unknown } };
   return (typeof error?.code === "number" ? MODERN_STATUS[error.code] : undefined) ?? 200;
 }

@@ -5,6 +5,7 @@ import {
   changeStrings,
   findMembers,
   parseFrame,
+  parseJson,
   prefixedUri,
   splice,
   splitUri,
@@ -246,7 +247,7 @@ function unmarked(frame: string): string {
   const params = findMembers(frame, 0, ["params"])?.spans["params"];
   const meta = params && findMembers(frame, params.start, ["_meta"])?.spans["_meta"];
   if (!meta || !findMembers(frame, meta.start, [SUBSCRIPTION_ID_KEY])?.spans[SUBSCRIPTION_ID_KEY]) return frame;
-  const others = JSON.parse(frame.slice(meta.start, meta.end)) as Record<string, unknown>;
+  const others = parseJson(frame.slice(meta.start, meta.end)) as Record<string, unknown>;
   delete others[SUBSCRIPTION_ID_KEY];
   return splice(frame, [{ ...meta, text: JSON.stringify(others) }]);
 }

@@ -1,4 +1,5 @@
 import { createContext, Script } from "node:vm";
+import { parseJson } from "@tollgate/mcp";
 import { Ajv, type AnySchemaObject, type ErrorObject, type Options, type ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import formats from "ajv-formats";
@@ -59,7 +60,7 @@ export function createInputSchemas(): InputSchemas {
 }
 
 function prepare(definition: string): Prepared {
-  const schema = (JSON.parse(definition) as { inputSchema?: unknown }).inputSchema ?? { type: "object" };
+  const schema = (parseJson(definition) as { inputSchema?: unknown }).inputSchema ?? { type: "object" };
   const unusable = (why: string, until = Infinity): Prepared => {
     const problem = { reason: `the tool's input schema cannot be used, so its calls are refused: ${why}`, errors: [] };
     return { check: () => problem, until };

@@ -11,6 +11,7 @@ import {
   LATEST_LEGACY_REVISION,
   LEGACY_REVISIONS,
   type NotificationFrame,
+  parseJson,
   type RequestFrame,
   type RequestId,
   type ResponseFrame,
@@ -113,7 +114,7 @@ export function createLegacySessions(options: {
     const uri = frame.params?.["uri"];
     const subscribing = frame.method === "resources/subscribe";
     if (!subscribing && frame.method !== "resources/unsubscribe") return undefined;
-    if (typeof uri !== "string" || (JSON.parse(answer) as { error?: unknown }).error !== undefined) return undefined;
+    if (typeof uri !== "string" || (parseJson(answer) as { error?: unknown }).error !== undefined) return undefined;
     if (session.subscriptions.includes(uri) === subscribing) return undefined;
     return remember(id, (current) => {
       const others = current.subscriptions.filter((each) => each !== uri);

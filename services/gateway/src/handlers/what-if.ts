@@ -1,4 +1,4 @@
-import { parseAuditEvent, type policyV1 } from "@tollgate/contracts";
+import { auditV1, parseAuditEvent, type policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
 import {
@@ -93,12 +93,11 @@ function readPage(
   cursor: string,
 ) {
   const { tenant, fromMs, toMs } = query;
-  const page = { fromMs: BigInt(fromMs), toMs: BigInt(toMs), cursor, pageSize: PAGE_EVENTS };
   // Of all kinds: calls and refusals, in one order, are nearly all that there is.
-  const filters = { tenant, kind: "", outcome: "", principal: "", group: "", server: "", tool: "", id: "" };
+  const filter = auditV1.EventFilter.create({ tenant, fromMs: BigInt(fromMs), toMs: BigInt(toMs) });
   return callUnary(
     audit.listEvents.bind(audit),
-    { ...page, ...filters },
+    { filter, cursor, pageSize: PAGE_EVENTS, id: "" },
     { metadata, timeoutMs: TIMEOUT_MS, service: "audit" },
   );
 }

@@ -54,7 +54,16 @@ export function openSpending(options: {
     const period = periodOf(limit.budget!.period, limit.timezone, Date.now());
     const askedAtMs = performance.now();
     const fromMs = BigInt(period.beginsAtMs);
-    const asked = { tenant: "", fromMs, toMs: 0n, groupBy: meteredBy(limit), limit: ROWS_MAX };
+    const asked = {
+      tenant: "",
+      fromMs,
+      toMs: 0n,
+      groupBy: meteredBy(limit),
+      limit: ROWS_MAX,
+      step: "",
+      filter: {},
+      rating: 0,
+    };
     const { rows, total } = await callUnary(client.getUsage.bind(client), asked, unary);
     const byKey = new Map<string, number>();
     // Without anything to group by the total is the only row.

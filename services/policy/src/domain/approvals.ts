@@ -1,5 +1,6 @@
 import type { DesiredRiskLevel, DesiredRiskLevels } from "@tollgate/desired-state";
 import type { ErrorCode } from "@tollgate/errors";
+import { parseJson } from "@tollgate/mcp";
 
 const SHOWN_MAX_CHARS = 200;
 
@@ -42,7 +43,7 @@ function keyOf({ tenant, principal, server, tool, digest }: WhichCall): string {
  * @throws {SyntaxError} when it is not JSON
  */
 export function canonicalJson(text: string): string {
-  return JSON.stringify(sorted(JSON.parse(text)));
+  return JSON.stringify(sorted(parseJson(text)));
 }
 
 function sorted(value: unknown): unknown {

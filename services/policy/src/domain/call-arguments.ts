@@ -1,4 +1,5 @@
 import type { Parsed } from "@tollgate/contracts";
+import { parseJson } from "@tollgate/mcp";
 
 // A call's arguments, as policies see them; cedar-schema.ts says what they are there.
 
@@ -27,7 +28,7 @@ export function unclearArguments(names: readonly string[]): CallArguments {
 export function parseArguments(text: string): Parsed<CallArguments> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch {
     return { ok: false, reason: "its arguments are not JSON" };
   }

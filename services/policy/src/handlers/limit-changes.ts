@@ -2,6 +2,7 @@ import type { limitsV1 } from "@tollgate/contracts";
 import { type DesiredLimit, limitSchema } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
+import { parseJson } from "@tollgate/mcp";
 import type { ClientBase } from "pg";
 import { isDeepStrictEqual } from "node:util";
 import { DEFAULT_RISK_LIMIT, type LimitRecord } from "../domain/limits.ts";
@@ -67,7 +68,7 @@ async function removeOne(
 
 /** @throws {AppError} invalid_argument with the places of the mistakes; never with a value */
 function parse({ id, definition }: limitsV1.Limit): DesiredLimit {
-  const written = parseJson(definition);
+  const written = parseWritten(definition);
   const isObject = typeof written === "object" && written !== null && !Array.isArray(written);
   const parsed = limitSchema.safeParse(isObject ? { ...written, name: id } : written);
   if (parsed.success && id === DEFAULT_RISK_LIMIT.name)
@@ -81,9 +82,9 @@ function parse({ id, definition }: limitsV1.Limit): DesiredLimit {
   throw new AppError("invalid_argument", joined, { details: { errors } });
 }
 
-function parseJson(text: string): unknown {
+function parseWritten(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

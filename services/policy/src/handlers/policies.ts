@@ -1,6 +1,7 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { unary, withTransaction } from "@tollgate/service";
+import { parseJson } from "@tollgate/mcp";
 import type { ClientBase } from "pg";
 import { compile, type CompiledPolicy } from "../domain/compiled-policy.ts";
 import {
@@ -149,15 +150,15 @@ function fromPolicy(policy: policyV1.Policy) {
     ...(tenant === "" ? {} : { tenant }),
     ...(isCedar && effect === "" ? {} : { effect }),
     ...Object.fromEntries(written),
-    ...(policy.conditions === "" ? {} : { conditions: parseJson(policy.conditions) }),
+    ...(policy.conditions === "" ? {} : { conditions: parseWritten(policy.conditions) }),
     ...(isCedar ? { cedar } : {}),
   };
 }
 
 /** What is no JSON is told as any other mistake: it is no object. */
-function parseJson(text: string): unknown {
+function parseWritten(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return text;
   }

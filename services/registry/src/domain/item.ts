@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Parsed } from "@tollgate/contracts";
+import { parseJson } from "@tollgate/mcp";
 
 export const KINDS = ["tool", "prompt", "resource", "resource_template"] as const;
 export type Kind = (typeof KINDS)[number];
@@ -57,7 +58,7 @@ function parseItem(kind: Kind, definition: string): Parsed<Item> {
     return refuse(`: its definition has ${bytes} bytes; at most ${ITEM_MAX_BYTES} are allowed`);
   let item: unknown;
   try {
-    item = JSON.parse(definition);
+    item = parseJson(definition);
   } catch {
     return refuse(": its definition is not JSON");
   }

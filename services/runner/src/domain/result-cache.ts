@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { CallFacts } from "@tollgate/contracts";
-import type { Era } from "@tollgate/mcp";
+import { type Era, parseJson } from "@tollgate/mcp";
 
 /** A tool's result, as its server wrote it. */
 export interface KeptResult {
@@ -70,10 +70,8 @@ export function resultKey(
 
 /** Numbers as they were written: two that a server tells apart may be one here. */
 function canonical(json: string): string {
-  const value: unknown = JSON.parse(json, (_key, each: unknown, context?: { source?: string }) => {
-    if (typeof each === "number") return { number: context?.source };
-    if (typeof each !== "object" || each === null || Array.isArray(each)) return each;
-    return { members: Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)) };
+  return JSON.stringify(parseJson(json, JSON.rawJSON), (_key, each: unknown) => {
+    if (typeof each !== "object" || each === null || Array.isArray(each) || JSON.isRawJSON(each)) return each;
+    return Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   });
-  return JSON.stringify(value);
 }

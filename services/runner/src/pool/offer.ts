@@ -1,4 +1,4 @@
-import { findParamHeaders, type ParamHeader, paramValue } from "@tollgate/mcp";
+import { findParamHeaders, type ParamHeader, paramValue, parseJson } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
 import type { Offer } from "../upstream/discovery.ts";
@@ -48,7 +48,7 @@ export function createKnownOffer(options: { spec: ServerSpec; onOffer: (offer: O
   };
 }
 
-const nameOf = (tool: string) => String((JSON.parse(tool) as { name?: unknown } | null)?.name);
+const nameOf = (tool: string) => String((parseJson(tool) as { name?: unknown } | null)?.name);
 
 function headersOf(tools: readonly string[]): ReadonlyMap<string, readonly ParamHeader[]> {
   const marked = tools.map((tool) => [nameOf(tool), findParamHeaders(tool)] as const);

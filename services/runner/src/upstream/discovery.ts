@@ -1,5 +1,5 @@
 import { AppError } from "@tollgate/errors";
-import { type Era, paramHeaderProblem, resultItems, RPC } from "@tollgate/mcp";
+import { type Era, paramHeaderProblem, parseJson, resultItems, RPC } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { type Handshake, MODERN_META } from "./handshake.ts";
 import type { Wire } from "./wire.ts";
@@ -29,7 +29,7 @@ export async function listOffer(
   options: { timeoutMs: number; log: Log },
 ): Promise<Offer> {
   const listing = { wire, era: handshake.era, ...options };
-  const capabilities = JSON.parse(handshake.capabilities) as { prompts?: unknown; resources?: unknown } | null;
+  const capabilities = parseJson(handshake.capabilities) as { prompts?: unknown; resources?: unknown } | null;
   const has = (name: "prompts" | "resources") => capabilities?.[name] !== undefined;
   const [tools, prompts, resources, resourceTemplates] = await Promise.all([
     list(listing, "tools/list", "tools"),
@@ -52,7 +52,7 @@ function usableTools({ wire, log }: Listing, tools: readonly string[]): readonly
   return tools.filter((tool) => {
     const problem = paramHeaderProblem(tool);
     if (problem === undefined) return true;
-    const { name } = JSON.parse(tool) as { name?: unknown };
+    const { name } = parseJson(tool) as { name?: unknown };
     log.warn({ tool: name, reason: problem }, "a tool of the server is left out");
     return false;
   });

@@ -1,3 +1,4 @@
+import { parseJson } from "@tollgate/mcp";
 import { levelToTell } from "../domain/log-levels.ts";
 import type { Handshake } from "./handshake.ts";
 import type { Wire } from "./wire.ts";
@@ -9,7 +10,7 @@ export function createLogLevel(
   wire: Wire,
   { handshake, shared }: { handshake: Handshake; shared: boolean },
 ): (wanted: string) => Promise<unknown> | undefined {
-  const capabilities = JSON.parse(handshake.capabilities) as { logging?: unknown } | null;
+  const capabilities = parseJson(handshake.capabilities) as { logging?: unknown } | null;
   const hasLevel = handshake.era === "legacy" && capabilities?.logging !== undefined;
   let told: string | undefined;
   return (wanted) => {

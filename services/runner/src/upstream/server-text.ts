@@ -1,4 +1,4 @@
-import { findMembers } from "@tollgate/mcp";
+import { findMembers, parseJson } from "@tollgate/mcp";
 
 /**
  * What a text that came for one of our requests is to it:
@@ -13,7 +13,7 @@ export type Relation = "answer" | "anonymous" | "message" | "foreign" | "garbage
 export function relationOf(text: string, id: number): Relation {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch {
     return "garbage";
   }
@@ -55,7 +55,7 @@ export interface RpcError {
 /** The error of a text that is a JSON-RPC error response. */
 export function errorOf(text: string): RpcError | undefined {
   try {
-    const { error } = JSON.parse(text) as { error?: { code?: unknown; message?: unknown } };
+    const { error } = parseJson(text) as { error?: { code?: unknown; message?: unknown } };
     return isError(error) ? { code: error?.code, message: String(error?.message) } : undefined;
   } catch {
     return undefined;

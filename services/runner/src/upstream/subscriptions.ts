@@ -1,5 +1,6 @@
 import { MODERN_META, type Handshake } from "./handshake.ts";
 import type { Log } from "@tollgate/service";
+import { parseJson } from "@tollgate/mcp";
 import type { Wire } from "./wire.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -19,7 +20,7 @@ interface Capabilities {
 
 export function createSubscriptions(wire: Wire, options: { handshake: Handshake; log: Log }): Subscriptions {
   const { era, capabilities } = options.handshake;
-  const offered = (JSON.parse(capabilities) ?? {}) as Capabilities;
+  const offered = (parseJson(capabilities) ?? {}) as Capabilities;
   return era === "legacy" ? subscribeEach(wire, offered, options.log) : listenToAll(wire, offered, options.log);
 }
 

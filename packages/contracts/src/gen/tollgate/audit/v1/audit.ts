@@ -11,7 +11,9 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -23,35 +25,285 @@ export const protobufPackage = "tollgate.audit.v1";
 
 export const protobufFileName = "tollgate/audit/v1/audit.proto";
 
-export interface ListEventsRequest {
+export interface EventFilter {
   /** Empty means every tenant; the caller has checked that its principal may see that. */
   tenant: string;
   /** Unix milliseconds, inclusive; 0 means no bound. */
   fromMs: bigint;
   /** Unix milliseconds, exclusive; 0 means no bound. */
   toMs: bigint;
+  /** Empty means any, in all that follow. */
   kind: string;
   outcome: string;
   principal: string;
   group: string;
   server: string;
   tool: string;
-  /** A call's id. */
+  team: string;
+  /** A policy that decided. */
+  policy: string;
+  /** `allow` or `deny`. */
+  decision: string;
+  /** A W3C trace id: 32 hexadecimal digits. */
+  trace: string;
+  /** Words that the reason holds, as a web search takes them. */
+  text: string;
+}
+
+export interface ListEventsRequest {
+  /** An event's id; empty means any. */
   id: string;
   /** 1 to 1,000; 0 means 100. */
   pageSize: number;
   /** next_cursor of the page before. */
   cursor: string;
+  filter: EventFilter | undefined;
 }
 
 export interface ListEventsResponse {
   /** Each event as it is on the stream: JSON (docs/events.md). */
   events: string[];
-  /** Empty on the last page. */
+  /**
+   * Empty on the last page. A page may be short, even empty, and yet not be the last one: a search looks at a bounded
+   * number of events at a time.
+   */
   nextCursor: string;
 }
 
-function createBaseListEventsRequest(): ListEventsRequest {
+export interface GetEventRequest {
+  /** Empty means any tenant. */
+  tenant: string;
+  id: string;
+}
+
+export interface GetEventResponse {
+  event: string;
+  /** JSON: packages/evidence's InclusionProof; empty while no checkpoint covers the event yet. */
+  proof: string;
+}
+
+export interface ExportEventsRequest {
+  filter:
+    | EventFilter
+    | undefined;
+  /** 0 means all of them. */
+  limit: bigint;
+}
+
+export interface ExportEventsResponse {
+  events: string[];
+}
+
+export interface ExportEvidenceRequest {
+  /** Empty means every tenant. */
+  tenant: string;
+  /** Empty means every kind. */
+  kind: string;
+  /** Of each chain the numbers from the first to the last event of this time; 0 means no bound. */
+  fromMs: bigint;
+  toMs: bigint;
+}
+
+export interface ExportEvidenceResponse {
+  /** Lines of an evidence file (docs/evidence.md). */
+  lines: string[];
+}
+
+export interface VerifyRecordRequest {
+  /** Empty means every tenant. */
+  tenant: string;
+  kind: string;
+}
+
+export interface VerifyRecordResponse {
+  eventsVerified: bigint;
+  chainsVerified: number;
+  findings: Finding[];
+  done: boolean;
+}
+
+/** Something that is not as it was recorded. */
+export interface Finding {
+  tenant: string;
+  kind: string;
+  /** The event's number in its chain; 0 where the chain as a whole is meant. */
+  number: bigint;
+  /** Empty where it is not known. */
+  eventId: string;
+  /** `changed`, `removed`, `inserted`, `moved`, `signature`, `checkpoint`. */
+  what: string;
+  detail: string;
+}
+
+export interface ListChainsRequest {
+  tenant: string;
+}
+
+export interface Chain {
+  tenant: string;
+  kind: string;
+  /** Of the first event that is still kept. */
+  firstNumber: bigint;
+  lastNumber: bigint;
+  /** Of the last event; hexadecimal. */
+  hash: string;
+  /** The last number that a signed checkpoint covers. */
+  checkpointNumber: bigint;
+  checkpointAtMs: bigint;
+}
+
+export interface ListChainsResponse {
+  chains: Chain[];
+}
+
+export interface SigningKey {
+  id: string;
+  /** PEM, SPKI. */
+  publicKey: string;
+  createdAtMs: bigint;
+  /** 0 while it signs. */
+  retiredAtMs: bigint;
+}
+
+export interface ListSigningKeysRequest {
+}
+
+export interface ListSigningKeysResponse {
+  keys: SigningKey[];
+}
+
+export interface RotateSigningKeyRequest {
+  /** Who does it. */
+  by: string;
+}
+
+export interface RotateSigningKeyResponse {
+  key: SigningKey | undefined;
+}
+
+/** Keeps events that retention would let go. */
+export interface Hold {
+  id: string;
+  /** Empty means every tenant. */
+  tenant: string;
+  /** Empty means every kind. */
+  kind: string;
+  /** Unix milliseconds; 0 means no bound. */
+  fromMs: bigint;
+  toMs: bigint;
+  reason: string;
+  createdBy: string;
+  createdAtMs: bigint;
+  releasedBy: string;
+  releasedAtMs: bigint;
+}
+
+export interface ListHoldsRequest {
+  tenant: string;
+}
+
+export interface ListHoldsResponse {
+  holds: Hold[];
+}
+
+export interface PutHoldRequest {
+  /** id, created_at_ms and what follows are set here. */
+  hold: Hold | undefined;
+}
+
+export interface PutHoldResponse {
+  hold: Hold | undefined;
+}
+
+export interface ReleaseHoldRequest {
+  id: string;
+  /** Empty means any tenant. */
+  tenant: string;
+  by: string;
+}
+
+export interface ReleaseHoldResponse {
+  hold: Hold | undefined;
+}
+
+export interface ListRetentionRequest {
+  tenant: string;
+}
+
+export interface Retention {
+  tenant: string;
+  kind: string;
+  days: number;
+  oldestKeptMs: bigint;
+  /** Empty, or the hold that keeps more than that. */
+  heldBy: string;
+}
+
+export interface ListRetentionResponse {
+  retention: Retention[];
+}
+
+export interface ListExportsRequest {
+}
+
+export interface Export {
+  id: string;
+  /** `syslog`, `cef`, `otlp` or `http`. */
+  type: string;
+  /** Events of the stream that it does not have yet. */
+  lag: bigint;
+  sent: bigint;
+  /** Why the last batch could not be sent; empty while all is well. */
+  problem: string;
+  lastSentAtMs: bigint;
+}
+
+export interface ListExportsResponse {
+  exports: Export[];
+}
+
+export interface Replay {
+  id: string;
+  export: string;
+  filter:
+    | EventFilter
+    | undefined;
+  /** `running`, `done`, `failed` or `cancelled`. */
+  status: string;
+  sent: bigint;
+  total: bigint;
+  problem: string;
+  by: string;
+  startedAtMs: bigint;
+  endedAtMs: bigint;
+}
+
+export interface StartReplayRequest {
+  export: string;
+  filter: EventFilter | undefined;
+  by: string;
+}
+
+export interface StartReplayResponse {
+  replay: Replay | undefined;
+}
+
+export interface ListReplaysRequest {
+}
+
+export interface ListReplaysResponse {
+  replays: Replay[];
+}
+
+export interface CancelReplayRequest {
+  id: string;
+}
+
+export interface CancelReplayResponse {
+  replay: Replay | undefined;
+}
+
+function createBaseEventFilter(): EventFilter {
   return {
     tenant: "",
     fromMs: 0n,
@@ -62,14 +314,16 @@ function createBaseListEventsRequest(): ListEventsRequest {
     group: "",
     server: "",
     tool: "",
-    id: "",
-    pageSize: 0,
-    cursor: "",
+    team: "",
+    policy: "",
+    decision: "",
+    trace: "",
+    text: "",
   };
 }
 
-export const ListEventsRequest: MessageFns<ListEventsRequest> = {
-  encode(message: ListEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const EventFilter: MessageFns<EventFilter> = {
+  encode(message: EventFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.tenant !== "") {
       writer.uint32(10).string(message.tenant);
     }
@@ -103,19 +357,25 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     if (message.tool !== "") {
       writer.uint32(74).string(message.tool);
     }
-    if (message.id !== "") {
-      writer.uint32(82).string(message.id);
+    if (message.team !== "") {
+      writer.uint32(82).string(message.team);
     }
-    if (message.pageSize !== 0) {
-      writer.uint32(88).uint32(message.pageSize);
+    if (message.policy !== "") {
+      writer.uint32(90).string(message.policy);
     }
-    if (message.cursor !== "") {
-      writer.uint32(98).string(message.cursor);
+    if (message.decision !== "") {
+      writer.uint32(98).string(message.decision);
+    }
+    if (message.trace !== "") {
+      writer.uint32(106).string(message.trace);
+    }
+    if (message.text !== "") {
+      writer.uint32(114).string(message.text);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ListEventsRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): EventFilter {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -124,7 +384,7 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListEventsRequest();
+      const message = createBaseEventFilter();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -205,6 +465,115 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
               break;
             }
 
+            message.team = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.policy = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.decision = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.trace = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<EventFilter>, I>>(base?: I): EventFilter {
+    return EventFilter.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<EventFilter>, I>>(object: I): EventFilter {
+    const message = createBaseEventFilter();
+    message.tenant = object.tenant ?? "";
+    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
+    message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
+    message.kind = object.kind ?? "";
+    message.outcome = object.outcome ?? "";
+    message.principal = object.principal ?? "";
+    message.group = object.group ?? "";
+    message.server = object.server ?? "";
+    message.tool = object.tool ?? "";
+    message.team = object.team ?? "";
+    message.policy = object.policy ?? "";
+    message.decision = object.decision ?? "";
+    message.trace = object.trace ?? "";
+    message.text = object.text ?? "";
+    return message;
+  },
+};
+
+function createBaseListEventsRequest(): ListEventsRequest {
+  return { id: "", pageSize: 0, cursor: "", filter: undefined };
+}
+
+export const ListEventsRequest: MessageFns<ListEventsRequest> = {
+  encode(message: ListEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(82).string(message.id);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(88).uint32(message.pageSize);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(98).string(message.cursor);
+    }
+    if (message.filter !== undefined) {
+      EventFilter.encode(message.filter, writer.uint32(106).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
             message.id = reader.string();
             continue;
           }
@@ -224,6 +593,14 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
             message.cursor = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.filter = EventFilter.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -241,18 +618,12 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
   },
   fromPartial<I extends Exact<DeepPartial<ListEventsRequest>, I>>(object: I): ListEventsRequest {
     const message = createBaseListEventsRequest();
-    message.tenant = object.tenant ?? "";
-    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
-    message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
-    message.kind = object.kind ?? "";
-    message.outcome = object.outcome ?? "";
-    message.principal = object.principal ?? "";
-    message.group = object.group ?? "";
-    message.server = object.server ?? "";
-    message.tool = object.tool ?? "";
     message.id = object.id ?? "";
     message.pageSize = object.pageSize ?? 0;
     message.cursor = object.cursor ?? "";
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? EventFilter.fromPartial(object.filter)
+      : undefined;
     return message;
   },
 };
@@ -324,6 +695,2791 @@ export const ListEventsResponse: MessageFns<ListEventsResponse> = {
   },
 };
 
+function createBaseGetEventRequest(): GetEventRequest {
+  return { tenant: "", id: "" };
+}
+
+export const GetEventRequest: MessageFns<GetEventRequest> = {
+  encode(message: GetEventRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetEventRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetEventRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetEventRequest>, I>>(base?: I): GetEventRequest {
+    return GetEventRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetEventRequest>, I>>(object: I): GetEventRequest {
+    const message = createBaseGetEventRequest();
+    message.tenant = object.tenant ?? "";
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGetEventResponse(): GetEventResponse {
+  return { event: "", proof: "" };
+}
+
+export const GetEventResponse: MessageFns<GetEventResponse> = {
+  encode(message: GetEventResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.event !== "") {
+      writer.uint32(10).string(message.event);
+    }
+    if (message.proof !== "") {
+      writer.uint32(18).string(message.proof);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetEventResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetEventResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.proof = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetEventResponse>, I>>(base?: I): GetEventResponse {
+    return GetEventResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetEventResponse>, I>>(object: I): GetEventResponse {
+    const message = createBaseGetEventResponse();
+    message.event = object.event ?? "";
+    message.proof = object.proof ?? "";
+    return message;
+  },
+};
+
+function createBaseExportEventsRequest(): ExportEventsRequest {
+  return { filter: undefined, limit: 0n };
+}
+
+export const ExportEventsRequest: MessageFns<ExportEventsRequest> = {
+  encode(message: ExportEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== undefined) {
+      EventFilter.encode(message.filter, writer.uint32(10).fork()).join();
+    }
+    if (message.limit !== 0n) {
+      if (BigInt.asUintN(64, message.limit) !== message.limit) {
+        throw new globalThis.Error("value provided for field message.limit of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = EventFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExportEventsRequest>, I>>(base?: I): ExportEventsRequest {
+    return ExportEventsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExportEventsRequest>, I>>(object: I): ExportEventsRequest {
+    const message = createBaseExportEventsRequest();
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? EventFilter.fromPartial(object.filter)
+      : undefined;
+    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
+    return message;
+  },
+};
+
+function createBaseExportEventsResponse(): ExportEventsResponse {
+  return { events: [] };
+}
+
+export const ExportEventsResponse: MessageFns<ExportEventsResponse> = {
+  encode(message: ExportEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportEventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExportEventsResponse>, I>>(base?: I): ExportEventsResponse {
+    return ExportEventsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExportEventsResponse>, I>>(object: I): ExportEventsResponse {
+    const message = createBaseExportEventsResponse();
+    message.events = object.events?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseExportEvidenceRequest(): ExportEvidenceRequest {
+  return { tenant: "", kind: "", fromMs: 0n, toMs: 0n };
+}
+
+export const ExportEvidenceRequest: MessageFns<ExportEvidenceRequest> = {
+  encode(message: ExportEvidenceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.fromMs !== 0n) {
+      if (BigInt.asIntN(64, message.fromMs) !== message.fromMs) {
+        throw new globalThis.Error("value provided for field message.fromMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.fromMs);
+    }
+    if (message.toMs !== 0n) {
+      if (BigInt.asIntN(64, message.toMs) !== message.toMs) {
+        throw new globalThis.Error("value provided for field message.toMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.toMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportEvidenceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportEvidenceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fromMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.toMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExportEvidenceRequest>, I>>(base?: I): ExportEvidenceRequest {
+    return ExportEvidenceRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExportEvidenceRequest>, I>>(object: I): ExportEvidenceRequest {
+    const message = createBaseExportEvidenceRequest();
+    message.tenant = object.tenant ?? "";
+    message.kind = object.kind ?? "";
+    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
+    message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
+    return message;
+  },
+};
+
+function createBaseExportEvidenceResponse(): ExportEvidenceResponse {
+  return { lines: [] };
+}
+
+export const ExportEvidenceResponse: MessageFns<ExportEvidenceResponse> = {
+  encode(message: ExportEvidenceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lines) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportEvidenceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportEvidenceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lines.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ExportEvidenceResponse>, I>>(base?: I): ExportEvidenceResponse {
+    return ExportEvidenceResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ExportEvidenceResponse>, I>>(object: I): ExportEvidenceResponse {
+    const message = createBaseExportEvidenceResponse();
+    message.lines = object.lines?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseVerifyRecordRequest(): VerifyRecordRequest {
+  return { tenant: "", kind: "" };
+}
+
+export const VerifyRecordRequest: MessageFns<VerifyRecordRequest> = {
+  encode(message: VerifyRecordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyRecordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyRecordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<VerifyRecordRequest>, I>>(base?: I): VerifyRecordRequest {
+    return VerifyRecordRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<VerifyRecordRequest>, I>>(object: I): VerifyRecordRequest {
+    const message = createBaseVerifyRecordRequest();
+    message.tenant = object.tenant ?? "";
+    message.kind = object.kind ?? "";
+    return message;
+  },
+};
+
+function createBaseVerifyRecordResponse(): VerifyRecordResponse {
+  return { eventsVerified: 0n, chainsVerified: 0, findings: [], done: false };
+}
+
+export const VerifyRecordResponse: MessageFns<VerifyRecordResponse> = {
+  encode(message: VerifyRecordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventsVerified !== 0n) {
+      if (BigInt.asUintN(64, message.eventsVerified) !== message.eventsVerified) {
+        throw new globalThis.Error("value provided for field message.eventsVerified of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.eventsVerified);
+    }
+    if (message.chainsVerified !== 0) {
+      writer.uint32(16).uint32(message.chainsVerified);
+    }
+    for (const v of message.findings) {
+      Finding.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.done !== false) {
+      writer.uint32(32).bool(message.done);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyRecordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyRecordResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.eventsVerified = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.chainsVerified = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.findings.push(Finding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.done = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<VerifyRecordResponse>, I>>(base?: I): VerifyRecordResponse {
+    return VerifyRecordResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<VerifyRecordResponse>, I>>(object: I): VerifyRecordResponse {
+    const message = createBaseVerifyRecordResponse();
+    message.eventsVerified = (object.eventsVerified !== undefined && object.eventsVerified !== null)
+      ? BigInt(object.eventsVerified)
+      : 0n;
+    message.chainsVerified = object.chainsVerified ?? 0;
+    message.findings = object.findings?.map((e) => Finding.fromPartial(e)) || [];
+    message.done = object.done ?? false;
+    return message;
+  },
+};
+
+function createBaseFinding(): Finding {
+  return { tenant: "", kind: "", number: 0n, eventId: "", what: "", detail: "" };
+}
+
+export const Finding: MessageFns<Finding> = {
+  encode(message: Finding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.number);
+    }
+    if (message.eventId !== "") {
+      writer.uint32(34).string(message.eventId);
+    }
+    if (message.what !== "") {
+      writer.uint32(42).string(message.what);
+    }
+    if (message.detail !== "") {
+      writer.uint32(50).string(message.detail);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Finding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.what = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.detail = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Finding>, I>>(base?: I): Finding {
+    return Finding.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Finding>, I>>(object: I): Finding {
+    const message = createBaseFinding();
+    message.tenant = object.tenant ?? "";
+    message.kind = object.kind ?? "";
+    message.number = (object.number !== undefined && object.number !== null) ? BigInt(object.number) : 0n;
+    message.eventId = object.eventId ?? "";
+    message.what = object.what ?? "";
+    message.detail = object.detail ?? "";
+    return message;
+  },
+};
+
+function createBaseListChainsRequest(): ListChainsRequest {
+  return { tenant: "" };
+}
+
+export const ListChainsRequest: MessageFns<ListChainsRequest> = {
+  encode(message: ListChainsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListChainsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListChainsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListChainsRequest>, I>>(base?: I): ListChainsRequest {
+    return ListChainsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListChainsRequest>, I>>(object: I): ListChainsRequest {
+    const message = createBaseListChainsRequest();
+    message.tenant = object.tenant ?? "";
+    return message;
+  },
+};
+
+function createBaseChain(): Chain {
+  return { tenant: "", kind: "", firstNumber: 0n, lastNumber: 0n, hash: "", checkpointNumber: 0n, checkpointAtMs: 0n };
+}
+
+export const Chain: MessageFns<Chain> = {
+  encode(message: Chain, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.firstNumber !== 0n) {
+      if (BigInt.asUintN(64, message.firstNumber) !== message.firstNumber) {
+        throw new globalThis.Error("value provided for field message.firstNumber of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.firstNumber);
+    }
+    if (message.lastNumber !== 0n) {
+      if (BigInt.asUintN(64, message.lastNumber) !== message.lastNumber) {
+        throw new globalThis.Error("value provided for field message.lastNumber of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.lastNumber);
+    }
+    if (message.hash !== "") {
+      writer.uint32(42).string(message.hash);
+    }
+    if (message.checkpointNumber !== 0n) {
+      if (BigInt.asUintN(64, message.checkpointNumber) !== message.checkpointNumber) {
+        throw new globalThis.Error("value provided for field message.checkpointNumber of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.checkpointNumber);
+    }
+    if (message.checkpointAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.checkpointAtMs) !== message.checkpointAtMs) {
+        throw new globalThis.Error("value provided for field message.checkpointAtMs of type int64 too large");
+      }
+      writer.uint32(56).int64(message.checkpointAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Chain {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChain();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.firstNumber = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.lastNumber = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.hash = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.checkpointNumber = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.checkpointAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Chain>, I>>(base?: I): Chain {
+    return Chain.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Chain>, I>>(object: I): Chain {
+    const message = createBaseChain();
+    message.tenant = object.tenant ?? "";
+    message.kind = object.kind ?? "";
+    message.firstNumber = (object.firstNumber !== undefined && object.firstNumber !== null)
+      ? BigInt(object.firstNumber)
+      : 0n;
+    message.lastNumber = (object.lastNumber !== undefined && object.lastNumber !== null)
+      ? BigInt(object.lastNumber)
+      : 0n;
+    message.hash = object.hash ?? "";
+    message.checkpointNumber = (object.checkpointNumber !== undefined && object.checkpointNumber !== null)
+      ? BigInt(object.checkpointNumber)
+      : 0n;
+    message.checkpointAtMs = (object.checkpointAtMs !== undefined && object.checkpointAtMs !== null)
+      ? BigInt(object.checkpointAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseListChainsResponse(): ListChainsResponse {
+  return { chains: [] };
+}
+
+export const ListChainsResponse: MessageFns<ListChainsResponse> = {
+  encode(message: ListChainsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.chains) {
+      Chain.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListChainsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListChainsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chains.push(Chain.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListChainsResponse>, I>>(base?: I): ListChainsResponse {
+    return ListChainsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListChainsResponse>, I>>(object: I): ListChainsResponse {
+    const message = createBaseListChainsResponse();
+    message.chains = object.chains?.map((e) => Chain.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSigningKey(): SigningKey {
+  return { id: "", publicKey: "", createdAtMs: 0n, retiredAtMs: 0n };
+}
+
+export const SigningKey: MessageFns<SigningKey> = {
+  encode(message: SigningKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.publicKey !== "") {
+      writer.uint32(18).string(message.publicKey);
+    }
+    if (message.createdAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.createdAtMs) !== message.createdAtMs) {
+        throw new globalThis.Error("value provided for field message.createdAtMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.createdAtMs);
+    }
+    if (message.retiredAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.retiredAtMs) !== message.retiredAtMs) {
+        throw new globalThis.Error("value provided for field message.retiredAtMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.retiredAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SigningKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSigningKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.publicKey = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.createdAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.retiredAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SigningKey>, I>>(base?: I): SigningKey {
+    return SigningKey.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SigningKey>, I>>(object: I): SigningKey {
+    const message = createBaseSigningKey();
+    message.id = object.id ?? "";
+    message.publicKey = object.publicKey ?? "";
+    message.createdAtMs = (object.createdAtMs !== undefined && object.createdAtMs !== null)
+      ? BigInt(object.createdAtMs)
+      : 0n;
+    message.retiredAtMs = (object.retiredAtMs !== undefined && object.retiredAtMs !== null)
+      ? BigInt(object.retiredAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseListSigningKeysRequest(): ListSigningKeysRequest {
+  return {};
+}
+
+export const ListSigningKeysRequest: MessageFns<ListSigningKeysRequest> = {
+  encode(_: ListSigningKeysRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSigningKeysRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSigningKeysRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListSigningKeysRequest>, I>>(base?: I): ListSigningKeysRequest {
+    return ListSigningKeysRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListSigningKeysRequest>, I>>(_: I): ListSigningKeysRequest {
+    const message = createBaseListSigningKeysRequest();
+    return message;
+  },
+};
+
+function createBaseListSigningKeysResponse(): ListSigningKeysResponse {
+  return { keys: [] };
+}
+
+export const ListSigningKeysResponse: MessageFns<ListSigningKeysResponse> = {
+  encode(message: ListSigningKeysResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.keys) {
+      SigningKey.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSigningKeysResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSigningKeysResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keys.push(SigningKey.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListSigningKeysResponse>, I>>(base?: I): ListSigningKeysResponse {
+    return ListSigningKeysResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListSigningKeysResponse>, I>>(object: I): ListSigningKeysResponse {
+    const message = createBaseListSigningKeysResponse();
+    message.keys = object.keys?.map((e) => SigningKey.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRotateSigningKeyRequest(): RotateSigningKeyRequest {
+  return { by: "" };
+}
+
+export const RotateSigningKeyRequest: MessageFns<RotateSigningKeyRequest> = {
+  encode(message: RotateSigningKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.by !== "") {
+      writer.uint32(10).string(message.by);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateSigningKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateSigningKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RotateSigningKeyRequest>, I>>(base?: I): RotateSigningKeyRequest {
+    return RotateSigningKeyRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RotateSigningKeyRequest>, I>>(object: I): RotateSigningKeyRequest {
+    const message = createBaseRotateSigningKeyRequest();
+    message.by = object.by ?? "";
+    return message;
+  },
+};
+
+function createBaseRotateSigningKeyResponse(): RotateSigningKeyResponse {
+  return { key: undefined };
+}
+
+export const RotateSigningKeyResponse: MessageFns<RotateSigningKeyResponse> = {
+  encode(message: RotateSigningKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== undefined) {
+      SigningKey.encode(message.key, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateSigningKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateSigningKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = SigningKey.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RotateSigningKeyResponse>, I>>(base?: I): RotateSigningKeyResponse {
+    return RotateSigningKeyResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RotateSigningKeyResponse>, I>>(object: I): RotateSigningKeyResponse {
+    const message = createBaseRotateSigningKeyResponse();
+    message.key = (object.key !== undefined && object.key !== null) ? SigningKey.fromPartial(object.key) : undefined;
+    return message;
+  },
+};
+
+function createBaseHold(): Hold {
+  return {
+    id: "",
+    tenant: "",
+    kind: "",
+    fromMs: 0n,
+    toMs: 0n,
+    reason: "",
+    createdBy: "",
+    createdAtMs: 0n,
+    releasedBy: "",
+    releasedAtMs: 0n,
+  };
+}
+
+export const Hold: MessageFns<Hold> = {
+  encode(message: Hold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(18).string(message.tenant);
+    }
+    if (message.kind !== "") {
+      writer.uint32(26).string(message.kind);
+    }
+    if (message.fromMs !== 0n) {
+      if (BigInt.asIntN(64, message.fromMs) !== message.fromMs) {
+        throw new globalThis.Error("value provided for field message.fromMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.fromMs);
+    }
+    if (message.toMs !== 0n) {
+      if (BigInt.asIntN(64, message.toMs) !== message.toMs) {
+        throw new globalThis.Error("value provided for field message.toMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.toMs);
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(58).string(message.createdBy);
+    }
+    if (message.createdAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.createdAtMs) !== message.createdAtMs) {
+        throw new globalThis.Error("value provided for field message.createdAtMs of type int64 too large");
+      }
+      writer.uint32(64).int64(message.createdAtMs);
+    }
+    if (message.releasedBy !== "") {
+      writer.uint32(74).string(message.releasedBy);
+    }
+    if (message.releasedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.releasedAtMs) !== message.releasedAtMs) {
+        throw new globalThis.Error("value provided for field message.releasedAtMs of type int64 too large");
+      }
+      writer.uint32(80).int64(message.releasedAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Hold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.fromMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.toMs = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.createdAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.releasedBy = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.releasedAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Hold>, I>>(base?: I): Hold {
+    return Hold.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Hold>, I>>(object: I): Hold {
+    const message = createBaseHold();
+    message.id = object.id ?? "";
+    message.tenant = object.tenant ?? "";
+    message.kind = object.kind ?? "";
+    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
+    message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
+    message.reason = object.reason ?? "";
+    message.createdBy = object.createdBy ?? "";
+    message.createdAtMs = (object.createdAtMs !== undefined && object.createdAtMs !== null)
+      ? BigInt(object.createdAtMs)
+      : 0n;
+    message.releasedBy = object.releasedBy ?? "";
+    message.releasedAtMs = (object.releasedAtMs !== undefined && object.releasedAtMs !== null)
+      ? BigInt(object.releasedAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseListHoldsRequest(): ListHoldsRequest {
+  return { tenant: "" };
+}
+
+export const ListHoldsRequest: MessageFns<ListHoldsRequest> = {
+  encode(message: ListHoldsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListHoldsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListHoldsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListHoldsRequest>, I>>(base?: I): ListHoldsRequest {
+    return ListHoldsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListHoldsRequest>, I>>(object: I): ListHoldsRequest {
+    const message = createBaseListHoldsRequest();
+    message.tenant = object.tenant ?? "";
+    return message;
+  },
+};
+
+function createBaseListHoldsResponse(): ListHoldsResponse {
+  return { holds: [] };
+}
+
+export const ListHoldsResponse: MessageFns<ListHoldsResponse> = {
+  encode(message: ListHoldsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.holds) {
+      Hold.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListHoldsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListHoldsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.holds.push(Hold.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListHoldsResponse>, I>>(base?: I): ListHoldsResponse {
+    return ListHoldsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListHoldsResponse>, I>>(object: I): ListHoldsResponse {
+    const message = createBaseListHoldsResponse();
+    message.holds = object.holds?.map((e) => Hold.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePutHoldRequest(): PutHoldRequest {
+  return { hold: undefined };
+}
+
+export const PutHoldRequest: MessageFns<PutHoldRequest> = {
+  encode(message: PutHoldRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hold !== undefined) {
+      Hold.encode(message.hold, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutHoldRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutHoldRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hold = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutHoldRequest>, I>>(base?: I): PutHoldRequest {
+    return PutHoldRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutHoldRequest>, I>>(object: I): PutHoldRequest {
+    const message = createBasePutHoldRequest();
+    message.hold = (object.hold !== undefined && object.hold !== null) ? Hold.fromPartial(object.hold) : undefined;
+    return message;
+  },
+};
+
+function createBasePutHoldResponse(): PutHoldResponse {
+  return { hold: undefined };
+}
+
+export const PutHoldResponse: MessageFns<PutHoldResponse> = {
+  encode(message: PutHoldResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hold !== undefined) {
+      Hold.encode(message.hold, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutHoldResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutHoldResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hold = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutHoldResponse>, I>>(base?: I): PutHoldResponse {
+    return PutHoldResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutHoldResponse>, I>>(object: I): PutHoldResponse {
+    const message = createBasePutHoldResponse();
+    message.hold = (object.hold !== undefined && object.hold !== null) ? Hold.fromPartial(object.hold) : undefined;
+    return message;
+  },
+};
+
+function createBaseReleaseHoldRequest(): ReleaseHoldRequest {
+  return { id: "", tenant: "", by: "" };
+}
+
+export const ReleaseHoldRequest: MessageFns<ReleaseHoldRequest> = {
+  encode(message: ReleaseHoldRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(18).string(message.tenant);
+    }
+    if (message.by !== "") {
+      writer.uint32(26).string(message.by);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseHoldRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseHoldRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReleaseHoldRequest>, I>>(base?: I): ReleaseHoldRequest {
+    return ReleaseHoldRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReleaseHoldRequest>, I>>(object: I): ReleaseHoldRequest {
+    const message = createBaseReleaseHoldRequest();
+    message.id = object.id ?? "";
+    message.tenant = object.tenant ?? "";
+    message.by = object.by ?? "";
+    return message;
+  },
+};
+
+function createBaseReleaseHoldResponse(): ReleaseHoldResponse {
+  return { hold: undefined };
+}
+
+export const ReleaseHoldResponse: MessageFns<ReleaseHoldResponse> = {
+  encode(message: ReleaseHoldResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hold !== undefined) {
+      Hold.encode(message.hold, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseHoldResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleaseHoldResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hold = Hold.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReleaseHoldResponse>, I>>(base?: I): ReleaseHoldResponse {
+    return ReleaseHoldResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReleaseHoldResponse>, I>>(object: I): ReleaseHoldResponse {
+    const message = createBaseReleaseHoldResponse();
+    message.hold = (object.hold !== undefined && object.hold !== null) ? Hold.fromPartial(object.hold) : undefined;
+    return message;
+  },
+};
+
+function createBaseListRetentionRequest(): ListRetentionRequest {
+  return { tenant: "" };
+}
+
+export const ListRetentionRequest: MessageFns<ListRetentionRequest> = {
+  encode(message: ListRetentionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRetentionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRetentionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRetentionRequest>, I>>(base?: I): ListRetentionRequest {
+    return ListRetentionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRetentionRequest>, I>>(object: I): ListRetentionRequest {
+    const message = createBaseListRetentionRequest();
+    message.tenant = object.tenant ?? "";
+    return message;
+  },
+};
+
+function createBaseRetention(): Retention {
+  return { tenant: "", kind: "", days: 0, oldestKeptMs: 0n, heldBy: "" };
+}
+
+export const Retention: MessageFns<Retention> = {
+  encode(message: Retention, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.days !== 0) {
+      writer.uint32(24).uint32(message.days);
+    }
+    if (message.oldestKeptMs !== 0n) {
+      if (BigInt.asIntN(64, message.oldestKeptMs) !== message.oldestKeptMs) {
+        throw new globalThis.Error("value provided for field message.oldestKeptMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.oldestKeptMs);
+    }
+    if (message.heldBy !== "") {
+      writer.uint32(42).string(message.heldBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Retention {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetention();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.days = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.oldestKeptMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.heldBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Retention>, I>>(base?: I): Retention {
+    return Retention.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Retention>, I>>(object: I): Retention {
+    const message = createBaseRetention();
+    message.tenant = object.tenant ?? "";
+    message.kind = object.kind ?? "";
+    message.days = object.days ?? 0;
+    message.oldestKeptMs = (object.oldestKeptMs !== undefined && object.oldestKeptMs !== null)
+      ? BigInt(object.oldestKeptMs)
+      : 0n;
+    message.heldBy = object.heldBy ?? "";
+    return message;
+  },
+};
+
+function createBaseListRetentionResponse(): ListRetentionResponse {
+  return { retention: [] };
+}
+
+export const ListRetentionResponse: MessageFns<ListRetentionResponse> = {
+  encode(message: ListRetentionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.retention) {
+      Retention.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRetentionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRetentionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.retention.push(Retention.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRetentionResponse>, I>>(base?: I): ListRetentionResponse {
+    return ListRetentionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRetentionResponse>, I>>(object: I): ListRetentionResponse {
+    const message = createBaseListRetentionResponse();
+    message.retention = object.retention?.map((e) => Retention.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseListExportsRequest(): ListExportsRequest {
+  return {};
+}
+
+export const ListExportsRequest: MessageFns<ListExportsRequest> = {
+  encode(_: ListExportsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListExportsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListExportsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListExportsRequest>, I>>(base?: I): ListExportsRequest {
+    return ListExportsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListExportsRequest>, I>>(_: I): ListExportsRequest {
+    const message = createBaseListExportsRequest();
+    return message;
+  },
+};
+
+function createBaseExport(): Export {
+  return { id: "", type: "", lag: 0n, sent: 0n, problem: "", lastSentAtMs: 0n };
+}
+
+export const Export: MessageFns<Export> = {
+  encode(message: Export, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    if (message.lag !== 0n) {
+      if (BigInt.asUintN(64, message.lag) !== message.lag) {
+        throw new globalThis.Error("value provided for field message.lag of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.lag);
+    }
+    if (message.sent !== 0n) {
+      if (BigInt.asUintN(64, message.sent) !== message.sent) {
+        throw new globalThis.Error("value provided for field message.sent of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.sent);
+    }
+    if (message.problem !== "") {
+      writer.uint32(42).string(message.problem);
+    }
+    if (message.lastSentAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.lastSentAtMs) !== message.lastSentAtMs) {
+        throw new globalThis.Error("value provided for field message.lastSentAtMs of type int64 too large");
+      }
+      writer.uint32(48).int64(message.lastSentAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Export {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lag = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sent = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.lastSentAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Export>, I>>(base?: I): Export {
+    return Export.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Export>, I>>(object: I): Export {
+    const message = createBaseExport();
+    message.id = object.id ?? "";
+    message.type = object.type ?? "";
+    message.lag = (object.lag !== undefined && object.lag !== null) ? BigInt(object.lag) : 0n;
+    message.sent = (object.sent !== undefined && object.sent !== null) ? BigInt(object.sent) : 0n;
+    message.problem = object.problem ?? "";
+    message.lastSentAtMs = (object.lastSentAtMs !== undefined && object.lastSentAtMs !== null)
+      ? BigInt(object.lastSentAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseListExportsResponse(): ListExportsResponse {
+  return { exports: [] };
+}
+
+export const ListExportsResponse: MessageFns<ListExportsResponse> = {
+  encode(message: ListExportsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.exports) {
+      Export.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListExportsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListExportsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exports.push(Export.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListExportsResponse>, I>>(base?: I): ListExportsResponse {
+    return ListExportsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListExportsResponse>, I>>(object: I): ListExportsResponse {
+    const message = createBaseListExportsResponse();
+    message.exports = object.exports?.map((e) => Export.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseReplay(): Replay {
+  return {
+    id: "",
+    export: "",
+    filter: undefined,
+    status: "",
+    sent: 0n,
+    total: 0n,
+    problem: "",
+    by: "",
+    startedAtMs: 0n,
+    endedAtMs: 0n,
+  };
+}
+
+export const Replay: MessageFns<Replay> = {
+  encode(message: Replay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.export !== "") {
+      writer.uint32(18).string(message.export);
+    }
+    if (message.filter !== undefined) {
+      EventFilter.encode(message.filter, writer.uint32(26).fork()).join();
+    }
+    if (message.status !== "") {
+      writer.uint32(34).string(message.status);
+    }
+    if (message.sent !== 0n) {
+      if (BigInt.asUintN(64, message.sent) !== message.sent) {
+        throw new globalThis.Error("value provided for field message.sent of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.sent);
+    }
+    if (message.total !== 0n) {
+      if (BigInt.asUintN(64, message.total) !== message.total) {
+        throw new globalThis.Error("value provided for field message.total of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.total);
+    }
+    if (message.problem !== "") {
+      writer.uint32(58).string(message.problem);
+    }
+    if (message.by !== "") {
+      writer.uint32(66).string(message.by);
+    }
+    if (message.startedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.startedAtMs) !== message.startedAtMs) {
+        throw new globalThis.Error("value provided for field message.startedAtMs of type int64 too large");
+      }
+      writer.uint32(72).int64(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.endedAtMs) !== message.endedAtMs) {
+        throw new globalThis.Error("value provided for field message.endedAtMs of type int64 too large");
+      }
+      writer.uint32(80).int64(message.endedAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Replay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.export = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.filter = EventFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sent = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.total = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.startedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.endedAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Replay>, I>>(base?: I): Replay {
+    return Replay.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Replay>, I>>(object: I): Replay {
+    const message = createBaseReplay();
+    message.id = object.id ?? "";
+    message.export = object.export ?? "";
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? EventFilter.fromPartial(object.filter)
+      : undefined;
+    message.status = object.status ?? "";
+    message.sent = (object.sent !== undefined && object.sent !== null) ? BigInt(object.sent) : 0n;
+    message.total = (object.total !== undefined && object.total !== null) ? BigInt(object.total) : 0n;
+    message.problem = object.problem ?? "";
+    message.by = object.by ?? "";
+    message.startedAtMs = (object.startedAtMs !== undefined && object.startedAtMs !== null)
+      ? BigInt(object.startedAtMs)
+      : 0n;
+    message.endedAtMs = (object.endedAtMs !== undefined && object.endedAtMs !== null) ? BigInt(object.endedAtMs) : 0n;
+    return message;
+  },
+};
+
+function createBaseStartReplayRequest(): StartReplayRequest {
+  return { export: "", filter: undefined, by: "" };
+}
+
+export const StartReplayRequest: MessageFns<StartReplayRequest> = {
+  encode(message: StartReplayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.export !== "") {
+      writer.uint32(10).string(message.export);
+    }
+    if (message.filter !== undefined) {
+      EventFilter.encode(message.filter, writer.uint32(18).fork()).join();
+    }
+    if (message.by !== "") {
+      writer.uint32(26).string(message.by);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartReplayRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartReplayRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.export = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.filter = EventFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<StartReplayRequest>, I>>(base?: I): StartReplayRequest {
+    return StartReplayRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StartReplayRequest>, I>>(object: I): StartReplayRequest {
+    const message = createBaseStartReplayRequest();
+    message.export = object.export ?? "";
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? EventFilter.fromPartial(object.filter)
+      : undefined;
+    message.by = object.by ?? "";
+    return message;
+  },
+};
+
+function createBaseStartReplayResponse(): StartReplayResponse {
+  return { replay: undefined };
+}
+
+export const StartReplayResponse: MessageFns<StartReplayResponse> = {
+  encode(message: StartReplayResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.replay !== undefined) {
+      Replay.encode(message.replay, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartReplayResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartReplayResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.replay = Replay.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<StartReplayResponse>, I>>(base?: I): StartReplayResponse {
+    return StartReplayResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StartReplayResponse>, I>>(object: I): StartReplayResponse {
+    const message = createBaseStartReplayResponse();
+    message.replay = (object.replay !== undefined && object.replay !== null)
+      ? Replay.fromPartial(object.replay)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListReplaysRequest(): ListReplaysRequest {
+  return {};
+}
+
+export const ListReplaysRequest: MessageFns<ListReplaysRequest> = {
+  encode(_: ListReplaysRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReplaysRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReplaysRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListReplaysRequest>, I>>(base?: I): ListReplaysRequest {
+    return ListReplaysRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListReplaysRequest>, I>>(_: I): ListReplaysRequest {
+    const message = createBaseListReplaysRequest();
+    return message;
+  },
+};
+
+function createBaseListReplaysResponse(): ListReplaysResponse {
+  return { replays: [] };
+}
+
+export const ListReplaysResponse: MessageFns<ListReplaysResponse> = {
+  encode(message: ListReplaysResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.replays) {
+      Replay.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReplaysResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReplaysResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.replays.push(Replay.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListReplaysResponse>, I>>(base?: I): ListReplaysResponse {
+    return ListReplaysResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListReplaysResponse>, I>>(object: I): ListReplaysResponse {
+    const message = createBaseListReplaysResponse();
+    message.replays = object.replays?.map((e) => Replay.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseCancelReplayRequest(): CancelReplayRequest {
+  return { id: "" };
+}
+
+export const CancelReplayRequest: MessageFns<CancelReplayRequest> = {
+  encode(message: CancelReplayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelReplayRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelReplayRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CancelReplayRequest>, I>>(base?: I): CancelReplayRequest {
+    return CancelReplayRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelReplayRequest>, I>>(object: I): CancelReplayRequest {
+    const message = createBaseCancelReplayRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseCancelReplayResponse(): CancelReplayResponse {
+  return { replay: undefined };
+}
+
+export const CancelReplayResponse: MessageFns<CancelReplayResponse> = {
+  encode(message: CancelReplayResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.replay !== undefined) {
+      Replay.encode(message.replay, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelReplayResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelReplayResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.replay = Replay.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CancelReplayResponse>, I>>(base?: I): CancelReplayResponse {
+    return CancelReplayResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelReplayResponse>, I>>(object: I): CancelReplayResponse {
+    const message = createBaseCancelReplayResponse();
+    message.replay = (object.replay !== undefined && object.replay !== null)
+      ? Replay.fromPartial(object.replay)
+      : undefined;
+    return message;
+  },
+};
+
+/** The record: every event of AUDIT, found again, proven, exported, kept and let go. */
 export type AuditServiceService = typeof AuditServiceService;
 export const AuditServiceService = {
   /** Newest first. */
@@ -336,11 +3492,183 @@ export const AuditServiceService = {
     responseSerialize: (value: ListEventsResponse): Buffer => Buffer.from(ListEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListEventsResponse => ListEventsResponse.decode(value),
   },
+  /** One event with the proof that it is in the record. */
+  getEvent: {
+    path: "/tollgate.audit.v1.AuditService/GetEvent" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetEventRequest): Buffer => Buffer.from(GetEventRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetEventRequest => GetEventRequest.decode(value),
+    responseSerialize: (value: GetEventResponse): Buffer => Buffer.from(GetEventResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetEventResponse => GetEventResponse.decode(value),
+  },
+  /** Oldest first, as many as there are. */
+  exportEvents: {
+    path: "/tollgate.audit.v1.AuditService/ExportEvents" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExportEventsRequest): Buffer => Buffer.from(ExportEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExportEventsRequest => ExportEventsRequest.decode(value),
+    responseSerialize: (value: ExportEventsResponse): Buffer =>
+      Buffer.from(ExportEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExportEventsResponse => ExportEventsResponse.decode(value),
+  },
+  /** Whole chains with their signed checkpoints: what `tollgate audit verify` proves offline. */
+  exportEvidence: {
+    path: "/tollgate.audit.v1.AuditService/ExportEvidence" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExportEvidenceRequest): Buffer =>
+      Buffer.from(ExportEvidenceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExportEvidenceRequest => ExportEvidenceRequest.decode(value),
+    responseSerialize: (value: ExportEvidenceResponse): Buffer =>
+      Buffer.from(ExportEvidenceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExportEvidenceResponse => ExportEvidenceResponse.decode(value),
+  },
+  /** Proves the tables themselves. */
+  verifyRecord: {
+    path: "/tollgate.audit.v1.AuditService/VerifyRecord" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: VerifyRecordRequest): Buffer => Buffer.from(VerifyRecordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): VerifyRecordRequest => VerifyRecordRequest.decode(value),
+    responseSerialize: (value: VerifyRecordResponse): Buffer =>
+      Buffer.from(VerifyRecordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): VerifyRecordResponse => VerifyRecordResponse.decode(value),
+  },
+  listChains: {
+    path: "/tollgate.audit.v1.AuditService/ListChains" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListChainsRequest): Buffer => Buffer.from(ListChainsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListChainsRequest => ListChainsRequest.decode(value),
+    responseSerialize: (value: ListChainsResponse): Buffer => Buffer.from(ListChainsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListChainsResponse => ListChainsResponse.decode(value),
+  },
+  listSigningKeys: {
+    path: "/tollgate.audit.v1.AuditService/ListSigningKeys" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSigningKeysRequest): Buffer =>
+      Buffer.from(ListSigningKeysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSigningKeysRequest => ListSigningKeysRequest.decode(value),
+    responseSerialize: (value: ListSigningKeysResponse): Buffer =>
+      Buffer.from(ListSigningKeysResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSigningKeysResponse => ListSigningKeysResponse.decode(value),
+  },
+  rotateSigningKey: {
+    path: "/tollgate.audit.v1.AuditService/RotateSigningKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateSigningKeyRequest): Buffer =>
+      Buffer.from(RotateSigningKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateSigningKeyRequest => RotateSigningKeyRequest.decode(value),
+    responseSerialize: (value: RotateSigningKeyResponse): Buffer =>
+      Buffer.from(RotateSigningKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RotateSigningKeyResponse => RotateSigningKeyResponse.decode(value),
+  },
+  listHolds: {
+    path: "/tollgate.audit.v1.AuditService/ListHolds" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListHoldsRequest): Buffer => Buffer.from(ListHoldsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListHoldsRequest => ListHoldsRequest.decode(value),
+    responseSerialize: (value: ListHoldsResponse): Buffer => Buffer.from(ListHoldsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListHoldsResponse => ListHoldsResponse.decode(value),
+  },
+  putHold: {
+    path: "/tollgate.audit.v1.AuditService/PutHold" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutHoldRequest): Buffer => Buffer.from(PutHoldRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutHoldRequest => PutHoldRequest.decode(value),
+    responseSerialize: (value: PutHoldResponse): Buffer => Buffer.from(PutHoldResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutHoldResponse => PutHoldResponse.decode(value),
+  },
+  releaseHold: {
+    path: "/tollgate.audit.v1.AuditService/ReleaseHold" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReleaseHoldRequest): Buffer => Buffer.from(ReleaseHoldRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReleaseHoldRequest => ReleaseHoldRequest.decode(value),
+    responseSerialize: (value: ReleaseHoldResponse): Buffer => Buffer.from(ReleaseHoldResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReleaseHoldResponse => ReleaseHoldResponse.decode(value),
+  },
+  listRetention: {
+    path: "/tollgate.audit.v1.AuditService/ListRetention" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRetentionRequest): Buffer => Buffer.from(ListRetentionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRetentionRequest => ListRetentionRequest.decode(value),
+    responseSerialize: (value: ListRetentionResponse): Buffer =>
+      Buffer.from(ListRetentionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRetentionResponse => ListRetentionResponse.decode(value),
+  },
+  /** How far each export to a SIEM is. */
+  listExports: {
+    path: "/tollgate.audit.v1.AuditService/ListExports" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListExportsRequest): Buffer => Buffer.from(ListExportsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListExportsRequest => ListExportsRequest.decode(value),
+    responseSerialize: (value: ListExportsResponse): Buffer => Buffer.from(ListExportsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListExportsResponse => ListExportsResponse.decode(value),
+  },
+  /** Sends what is recorded to an export once more. */
+  startReplay: {
+    path: "/tollgate.audit.v1.AuditService/StartReplay" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StartReplayRequest): Buffer => Buffer.from(StartReplayRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StartReplayRequest => StartReplayRequest.decode(value),
+    responseSerialize: (value: StartReplayResponse): Buffer => Buffer.from(StartReplayResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StartReplayResponse => StartReplayResponse.decode(value),
+  },
+  listReplays: {
+    path: "/tollgate.audit.v1.AuditService/ListReplays" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListReplaysRequest): Buffer => Buffer.from(ListReplaysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListReplaysRequest => ListReplaysRequest.decode(value),
+    responseSerialize: (value: ListReplaysResponse): Buffer => Buffer.from(ListReplaysResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListReplaysResponse => ListReplaysResponse.decode(value),
+  },
+  cancelReplay: {
+    path: "/tollgate.audit.v1.AuditService/CancelReplay" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CancelReplayRequest): Buffer => Buffer.from(CancelReplayRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CancelReplayRequest => CancelReplayRequest.decode(value),
+    responseSerialize: (value: CancelReplayResponse): Buffer =>
+      Buffer.from(CancelReplayResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CancelReplayResponse => CancelReplayResponse.decode(value),
+  },
 } as const;
 
 export interface AuditServiceServer extends UntypedServiceImplementation {
   /** Newest first. */
   listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
+  /** One event with the proof that it is in the record. */
+  getEvent: handleUnaryCall<GetEventRequest, GetEventResponse>;
+  /** Oldest first, as many as there are. */
+  exportEvents: handleServerStreamingCall<ExportEventsRequest, ExportEventsResponse>;
+  /** Whole chains with their signed checkpoints: what `tollgate audit verify` proves offline. */
+  exportEvidence: handleServerStreamingCall<ExportEvidenceRequest, ExportEvidenceResponse>;
+  /** Proves the tables themselves. */
+  verifyRecord: handleServerStreamingCall<VerifyRecordRequest, VerifyRecordResponse>;
+  listChains: handleUnaryCall<ListChainsRequest, ListChainsResponse>;
+  listSigningKeys: handleUnaryCall<ListSigningKeysRequest, ListSigningKeysResponse>;
+  rotateSigningKey: handleUnaryCall<RotateSigningKeyRequest, RotateSigningKeyResponse>;
+  listHolds: handleUnaryCall<ListHoldsRequest, ListHoldsResponse>;
+  putHold: handleUnaryCall<PutHoldRequest, PutHoldResponse>;
+  releaseHold: handleUnaryCall<ReleaseHoldRequest, ReleaseHoldResponse>;
+  listRetention: handleUnaryCall<ListRetentionRequest, ListRetentionResponse>;
+  /** How far each export to a SIEM is. */
+  listExports: handleUnaryCall<ListExportsRequest, ListExportsResponse>;
+  /** Sends what is recorded to an export once more. */
+  startReplay: handleUnaryCall<StartReplayRequest, StartReplayResponse>;
+  listReplays: handleUnaryCall<ListReplaysRequest, ListReplaysResponse>;
+  cancelReplay: handleUnaryCall<CancelReplayRequest, CancelReplayResponse>;
 }
 
 export interface AuditServiceClient extends Client {
@@ -359,6 +3687,219 @@ export interface AuditServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  /** One event with the proof that it is in the record. */
+  getEvent(
+    request: GetEventRequest,
+    callback: (error: ServiceError | null, response: GetEventResponse) => void,
+  ): ClientUnaryCall;
+  getEvent(
+    request: GetEventRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetEventResponse) => void,
+  ): ClientUnaryCall;
+  getEvent(
+    request: GetEventRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetEventResponse) => void,
+  ): ClientUnaryCall;
+  /** Oldest first, as many as there are. */
+  exportEvents(
+    request: ExportEventsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ExportEventsResponse>;
+  exportEvents(
+    request: ExportEventsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ExportEventsResponse>;
+  /** Whole chains with their signed checkpoints: what `tollgate audit verify` proves offline. */
+  exportEvidence(
+    request: ExportEvidenceRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ExportEvidenceResponse>;
+  exportEvidence(
+    request: ExportEvidenceRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ExportEvidenceResponse>;
+  /** Proves the tables themselves. */
+  verifyRecord(
+    request: VerifyRecordRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<VerifyRecordResponse>;
+  verifyRecord(
+    request: VerifyRecordRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<VerifyRecordResponse>;
+  listChains(
+    request: ListChainsRequest,
+    callback: (error: ServiceError | null, response: ListChainsResponse) => void,
+  ): ClientUnaryCall;
+  listChains(
+    request: ListChainsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListChainsResponse) => void,
+  ): ClientUnaryCall;
+  listChains(
+    request: ListChainsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListChainsResponse) => void,
+  ): ClientUnaryCall;
+  listSigningKeys(
+    request: ListSigningKeysRequest,
+    callback: (error: ServiceError | null, response: ListSigningKeysResponse) => void,
+  ): ClientUnaryCall;
+  listSigningKeys(
+    request: ListSigningKeysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSigningKeysResponse) => void,
+  ): ClientUnaryCall;
+  listSigningKeys(
+    request: ListSigningKeysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSigningKeysResponse) => void,
+  ): ClientUnaryCall;
+  rotateSigningKey(
+    request: RotateSigningKeyRequest,
+    callback: (error: ServiceError | null, response: RotateSigningKeyResponse) => void,
+  ): ClientUnaryCall;
+  rotateSigningKey(
+    request: RotateSigningKeyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RotateSigningKeyResponse) => void,
+  ): ClientUnaryCall;
+  rotateSigningKey(
+    request: RotateSigningKeyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RotateSigningKeyResponse) => void,
+  ): ClientUnaryCall;
+  listHolds(
+    request: ListHoldsRequest,
+    callback: (error: ServiceError | null, response: ListHoldsResponse) => void,
+  ): ClientUnaryCall;
+  listHolds(
+    request: ListHoldsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListHoldsResponse) => void,
+  ): ClientUnaryCall;
+  listHolds(
+    request: ListHoldsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListHoldsResponse) => void,
+  ): ClientUnaryCall;
+  putHold(
+    request: PutHoldRequest,
+    callback: (error: ServiceError | null, response: PutHoldResponse) => void,
+  ): ClientUnaryCall;
+  putHold(
+    request: PutHoldRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PutHoldResponse) => void,
+  ): ClientUnaryCall;
+  putHold(
+    request: PutHoldRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PutHoldResponse) => void,
+  ): ClientUnaryCall;
+  releaseHold(
+    request: ReleaseHoldRequest,
+    callback: (error: ServiceError | null, response: ReleaseHoldResponse) => void,
+  ): ClientUnaryCall;
+  releaseHold(
+    request: ReleaseHoldRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReleaseHoldResponse) => void,
+  ): ClientUnaryCall;
+  releaseHold(
+    request: ReleaseHoldRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReleaseHoldResponse) => void,
+  ): ClientUnaryCall;
+  listRetention(
+    request: ListRetentionRequest,
+    callback: (error: ServiceError | null, response: ListRetentionResponse) => void,
+  ): ClientUnaryCall;
+  listRetention(
+    request: ListRetentionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRetentionResponse) => void,
+  ): ClientUnaryCall;
+  listRetention(
+    request: ListRetentionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRetentionResponse) => void,
+  ): ClientUnaryCall;
+  /** How far each export to a SIEM is. */
+  listExports(
+    request: ListExportsRequest,
+    callback: (error: ServiceError | null, response: ListExportsResponse) => void,
+  ): ClientUnaryCall;
+  listExports(
+    request: ListExportsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListExportsResponse) => void,
+  ): ClientUnaryCall;
+  listExports(
+    request: ListExportsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListExportsResponse) => void,
+  ): ClientUnaryCall;
+  /** Sends what is recorded to an export once more. */
+  startReplay(
+    request: StartReplayRequest,
+    callback: (error: ServiceError | null, response: StartReplayResponse) => void,
+  ): ClientUnaryCall;
+  startReplay(
+    request: StartReplayRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: StartReplayResponse) => void,
+  ): ClientUnaryCall;
+  startReplay(
+    request: StartReplayRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: StartReplayResponse) => void,
+  ): ClientUnaryCall;
+  listReplays(
+    request: ListReplaysRequest,
+    callback: (error: ServiceError | null, response: ListReplaysResponse) => void,
+  ): ClientUnaryCall;
+  listReplays(
+    request: ListReplaysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListReplaysResponse) => void,
+  ): ClientUnaryCall;
+  listReplays(
+    request: ListReplaysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListReplaysResponse) => void,
+  ): ClientUnaryCall;
+  cancelReplay(
+    request: CancelReplayRequest,
+    callback: (error: ServiceError | null, response: CancelReplayResponse) => void,
+  ): ClientUnaryCall;
+  cancelReplay(
+    request: CancelReplayRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CancelReplayResponse) => void,
+  ): ClientUnaryCall;
+  cancelReplay(
+    request: CancelReplayRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CancelReplayResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -30,10 +30,21 @@ export interface GetUsageRequest {
   fromMs: bigint;
   /** Unix milliseconds, exclusive; 0 means no bound. */
   toMs: bigint;
-  /** Any of tenant, team, principal, group, server, tool; empty means one total. */
+  /** Any of tenant, team, principal, user, agent, group, server, tool; empty means one total. */
   groupBy: string[];
   /** 1 to 10,000; 0 means 1,000. */
   limit: number;
+  /** `hour`, `day` or `month` of UTC; empty means the whole time. */
+  step: string;
+  /** Only usage with these values, by the names that group_by takes. */
+  filter: { [key: string]: string };
+  /** 0 means as it was priced when it was made. */
+  rating: number;
+}
+
+export interface GetUsageRequest_FilterEntry {
+  key: string;
+  value: string;
 }
 
 export interface UsageRow {
@@ -41,12 +52,19 @@ export interface UsageRow {
   key: { [key: string]: string };
   calls: bigint;
   errors: bigint;
+  /** Wall time in servers. */
   durationMs: bigint;
   requestBytes: bigint;
   responseBytes: bigint;
   coldStarts: bigint;
   /** A decimal number, e.g. "0.001250". */
   cost: string;
+  /** CPU time of server processes. */
+  cpuMs: bigint;
+  /** Requests that servers were handed: more than calls where some were repeated. */
+  downstreamCalls: bigint;
+  /** With a step: Unix milliseconds at which it begins. */
+  fromMs: bigint;
 }
 
 export interface UsageRow_KeyEntry {
@@ -61,10 +79,126 @@ export interface GetUsageResponse {
     | undefined;
   /** ISO 4217. */
   currency: string;
+  /** There are more rows than limit. */
+  more: boolean;
+  /** Unix milliseconds up to which all calls are counted. */
+  asOfMs: bigint;
+}
+
+/** The price of a call up to this many in a month. */
+export interface Tier {
+  /** Calls of the tenant in the month, inclusive; 0 on the last tier. */
+  upTo: bigint;
+  perCall: string;
+}
+
+export interface RateCard {
+  id: string;
+  version: number;
+  /** ISO 4217; one for the whole installation. */
+  currency: string;
+  validFromMs: bigint;
+  /** Which calls: the card that names most of these wins; empty means any. */
+  tenant: string;
+  group: string;
+  server: string;
+  tool: string;
+  perCall: string;
+  /** Of wall time in the server. */
+  perSecond: string;
+  perCpuSecond: string;
+  /** 1,000,000 bytes of request and response together. */
+  perMegabyte: string;
+  /** Shared in equal parts by the calls that waited for the start. */
+  perColdStart: string;
+  /** Instead of per_call; by calls of the tenant in the calendar month (UTC). */
+  tiers: Tier[];
+  createdBy: string;
+  createdAtMs: bigint;
+}
+
+export interface ListRateCardsRequest {
+}
+
+export interface ListRateCardsResponse {
+  cards: RateCard[];
+}
+
+export interface PutRateCardRequest {
+  /** version and created_at_ms are set here. */
+  card: RateCard | undefined;
+}
+
+export interface PutRateCardResponse {
+  card: RateCard | undefined;
+}
+
+export interface Rating {
+  version: number;
+  /** Empty means every tenant. */
+  tenant: string;
+  fromMs: bigint;
+  toMs: bigint;
+  reason: string;
+  by: string;
+  /** `running`, `done` or `failed`. */
+  status: string;
+  calls: bigint;
+  /** Sums over all calls of the time. */
+  costBefore: string;
+  costAfter: string;
+  startedAtMs: bigint;
+  endedAtMs: bigint;
+}
+
+export interface StartRatingRequest {
+  tenant: string;
+  fromMs: bigint;
+  toMs: bigint;
+  reason: string;
+  by: string;
+}
+
+export interface StartRatingResponse {
+  rating: Rating | undefined;
+}
+
+export interface ListRatingsRequest {
+  tenant: string;
+}
+
+export interface ListRatingsResponse {
+  ratings: Rating[];
+}
+
+export interface GetChargebackRequest {
+  /** Empty means every tenant. */
+  tenant: string;
+  /** `2026-11`, of UTC. */
+  month: string;
+  rating: number;
+}
+
+export interface ChargebackLine {
+  tenant: string;
+  team: string;
+  calls: bigint;
+  /** Two decimals. */
+  amount: string;
+  /** All decimals, as it was before rounding. */
+  cost: string;
+}
+
+export interface GetChargebackResponse {
+  lines: ChargebackLine[];
+  total: string;
+  currency: string;
+  /** The month is over and every call of it is counted. */
+  final: boolean;
 }
 
 function createBaseGetUsageRequest(): GetUsageRequest {
-  return { tenant: "", fromMs: 0n, toMs: 0n, groupBy: [], limit: 0 };
+  return { tenant: "", fromMs: 0n, toMs: 0n, groupBy: [], limit: 0, step: "", filter: {}, rating: 0 };
 }
 
 export const GetUsageRequest: MessageFns<GetUsageRequest> = {
@@ -89,6 +223,15 @@ export const GetUsageRequest: MessageFns<GetUsageRequest> = {
     }
     if (message.limit !== 0) {
       writer.uint32(40).uint32(message.limit);
+    }
+    if (message.step !== "") {
+      writer.uint32(50).string(message.step);
+    }
+    globalThis.Object.entries(message.filter).forEach(([key, value]: [string, string]) => {
+      GetUsageRequest_FilterEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
+    if (message.rating !== 0) {
+      writer.uint32(64).uint32(message.rating);
     }
     return writer;
   },
@@ -146,6 +289,33 @@ export const GetUsageRequest: MessageFns<GetUsageRequest> = {
             message.limit = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.step = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = GetUsageRequest_FilterEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.filter[entry7.key] = entry7.value;
+            }
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.rating = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -168,6 +338,84 @@ export const GetUsageRequest: MessageFns<GetUsageRequest> = {
     message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
     message.groupBy = object.groupBy?.map((e) => e) || [];
     message.limit = object.limit ?? 0;
+    message.step = object.step ?? "";
+    message.filter = (globalThis.Object.entries(object.filter ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.rating = object.rating ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetUsageRequest_FilterEntry(): GetUsageRequest_FilterEntry {
+  return { key: "", value: "" };
+}
+
+export const GetUsageRequest_FilterEntry: MessageFns<GetUsageRequest_FilterEntry> = {
+  encode(message: GetUsageRequest_FilterEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetUsageRequest_FilterEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetUsageRequest_FilterEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetUsageRequest_FilterEntry>, I>>(base?: I): GetUsageRequest_FilterEntry {
+    return GetUsageRequest_FilterEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetUsageRequest_FilterEntry>, I>>(object: I): GetUsageRequest_FilterEntry {
+    const message = createBaseGetUsageRequest_FilterEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -182,6 +430,9 @@ function createBaseUsageRow(): UsageRow {
     responseBytes: 0n,
     coldStarts: 0n,
     cost: "",
+    cpuMs: 0n,
+    downstreamCalls: 0n,
+    fromMs: 0n,
   };
 }
 
@@ -228,6 +479,24 @@ export const UsageRow: MessageFns<UsageRow> = {
     }
     if (message.cost !== "") {
       writer.uint32(66).string(message.cost);
+    }
+    if (message.cpuMs !== 0n) {
+      if (BigInt.asUintN(64, message.cpuMs) !== message.cpuMs) {
+        throw new globalThis.Error("value provided for field message.cpuMs of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.cpuMs);
+    }
+    if (message.downstreamCalls !== 0n) {
+      if (BigInt.asUintN(64, message.downstreamCalls) !== message.downstreamCalls) {
+        throw new globalThis.Error("value provided for field message.downstreamCalls of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.downstreamCalls);
+    }
+    if (message.fromMs !== 0n) {
+      if (BigInt.asIntN(64, message.fromMs) !== message.fromMs) {
+        throw new globalThis.Error("value provided for field message.fromMs of type int64 too large");
+      }
+      writer.uint32(88).int64(message.fromMs);
     }
     return writer;
   },
@@ -312,6 +581,30 @@ export const UsageRow: MessageFns<UsageRow> = {
             message.cost = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.cpuMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.downstreamCalls = reader.uint64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.fromMs = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -353,6 +646,11 @@ export const UsageRow: MessageFns<UsageRow> = {
       ? BigInt(object.coldStarts)
       : 0n;
     message.cost = object.cost ?? "";
+    message.cpuMs = (object.cpuMs !== undefined && object.cpuMs !== null) ? BigInt(object.cpuMs) : 0n;
+    message.downstreamCalls = (object.downstreamCalls !== undefined && object.downstreamCalls !== null)
+      ? BigInt(object.downstreamCalls)
+      : 0n;
+    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
     return message;
   },
 };
@@ -425,7 +723,7 @@ export const UsageRow_KeyEntry: MessageFns<UsageRow_KeyEntry> = {
 };
 
 function createBaseGetUsageResponse(): GetUsageResponse {
-  return { rows: [], total: undefined, currency: "" };
+  return { rows: [], total: undefined, currency: "", more: false, asOfMs: 0n };
 }
 
 export const GetUsageResponse: MessageFns<GetUsageResponse> = {
@@ -438,6 +736,15 @@ export const GetUsageResponse: MessageFns<GetUsageResponse> = {
     }
     if (message.currency !== "") {
       writer.uint32(26).string(message.currency);
+    }
+    if (message.more !== false) {
+      writer.uint32(32).bool(message.more);
+    }
+    if (message.asOfMs !== 0n) {
+      if (BigInt.asIntN(64, message.asOfMs) !== message.asOfMs) {
+        throw new globalThis.Error("value provided for field message.asOfMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.asOfMs);
     }
     return writer;
   },
@@ -479,6 +786,22 @@ export const GetUsageResponse: MessageFns<GetUsageResponse> = {
             message.currency = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.asOfMs = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -501,10 +824,1322 @@ export const GetUsageResponse: MessageFns<GetUsageResponse> = {
       ? UsageRow.fromPartial(object.total)
       : undefined;
     message.currency = object.currency ?? "";
+    message.more = object.more ?? false;
+    message.asOfMs = (object.asOfMs !== undefined && object.asOfMs !== null) ? BigInt(object.asOfMs) : 0n;
     return message;
   },
 };
 
+function createBaseTier(): Tier {
+  return { upTo: 0n, perCall: "" };
+}
+
+export const Tier: MessageFns<Tier> = {
+  encode(message: Tier, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.upTo !== 0n) {
+      if (BigInt.asUintN(64, message.upTo) !== message.upTo) {
+        throw new globalThis.Error("value provided for field message.upTo of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.upTo);
+    }
+    if (message.perCall !== "") {
+      writer.uint32(18).string(message.perCall);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tier {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTier();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.upTo = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.perCall = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Tier>, I>>(base?: I): Tier {
+    return Tier.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Tier>, I>>(object: I): Tier {
+    const message = createBaseTier();
+    message.upTo = (object.upTo !== undefined && object.upTo !== null) ? BigInt(object.upTo) : 0n;
+    message.perCall = object.perCall ?? "";
+    return message;
+  },
+};
+
+function createBaseRateCard(): RateCard {
+  return {
+    id: "",
+    version: 0,
+    currency: "",
+    validFromMs: 0n,
+    tenant: "",
+    group: "",
+    server: "",
+    tool: "",
+    perCall: "",
+    perSecond: "",
+    perCpuSecond: "",
+    perMegabyte: "",
+    perColdStart: "",
+    tiers: [],
+    createdBy: "",
+    createdAtMs: 0n,
+  };
+}
+
+export const RateCard: MessageFns<RateCard> = {
+  encode(message: RateCard, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.currency !== "") {
+      writer.uint32(26).string(message.currency);
+    }
+    if (message.validFromMs !== 0n) {
+      if (BigInt.asIntN(64, message.validFromMs) !== message.validFromMs) {
+        throw new globalThis.Error("value provided for field message.validFromMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.validFromMs);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(42).string(message.tenant);
+    }
+    if (message.group !== "") {
+      writer.uint32(50).string(message.group);
+    }
+    if (message.server !== "") {
+      writer.uint32(58).string(message.server);
+    }
+    if (message.tool !== "") {
+      writer.uint32(66).string(message.tool);
+    }
+    if (message.perCall !== "") {
+      writer.uint32(74).string(message.perCall);
+    }
+    if (message.perSecond !== "") {
+      writer.uint32(82).string(message.perSecond);
+    }
+    if (message.perCpuSecond !== "") {
+      writer.uint32(90).string(message.perCpuSecond);
+    }
+    if (message.perMegabyte !== "") {
+      writer.uint32(98).string(message.perMegabyte);
+    }
+    if (message.perColdStart !== "") {
+      writer.uint32(106).string(message.perColdStart);
+    }
+    for (const v of message.tiers) {
+      Tier.encode(v!, writer.uint32(114).fork()).join();
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(122).string(message.createdBy);
+    }
+    if (message.createdAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.createdAtMs) !== message.createdAtMs) {
+        throw new globalThis.Error("value provided for field message.createdAtMs of type int64 too large");
+      }
+      writer.uint32(128).int64(message.createdAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RateCard {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRateCard();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.validFromMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tool = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.perCall = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.perSecond = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.perCpuSecond = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.perMegabyte = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.perColdStart = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.tiers.push(Tier.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.createdAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RateCard>, I>>(base?: I): RateCard {
+    return RateCard.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RateCard>, I>>(object: I): RateCard {
+    const message = createBaseRateCard();
+    message.id = object.id ?? "";
+    message.version = object.version ?? 0;
+    message.currency = object.currency ?? "";
+    message.validFromMs = (object.validFromMs !== undefined && object.validFromMs !== null)
+      ? BigInt(object.validFromMs)
+      : 0n;
+    message.tenant = object.tenant ?? "";
+    message.group = object.group ?? "";
+    message.server = object.server ?? "";
+    message.tool = object.tool ?? "";
+    message.perCall = object.perCall ?? "";
+    message.perSecond = object.perSecond ?? "";
+    message.perCpuSecond = object.perCpuSecond ?? "";
+    message.perMegabyte = object.perMegabyte ?? "";
+    message.perColdStart = object.perColdStart ?? "";
+    message.tiers = object.tiers?.map((e) => Tier.fromPartial(e)) || [];
+    message.createdBy = object.createdBy ?? "";
+    message.createdAtMs = (object.createdAtMs !== undefined && object.createdAtMs !== null)
+      ? BigInt(object.createdAtMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseListRateCardsRequest(): ListRateCardsRequest {
+  return {};
+}
+
+export const ListRateCardsRequest: MessageFns<ListRateCardsRequest> = {
+  encode(_: ListRateCardsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRateCardsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRateCardsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRateCardsRequest>, I>>(base?: I): ListRateCardsRequest {
+    return ListRateCardsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRateCardsRequest>, I>>(_: I): ListRateCardsRequest {
+    const message = createBaseListRateCardsRequest();
+    return message;
+  },
+};
+
+function createBaseListRateCardsResponse(): ListRateCardsResponse {
+  return { cards: [] };
+}
+
+export const ListRateCardsResponse: MessageFns<ListRateCardsResponse> = {
+  encode(message: ListRateCardsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.cards) {
+      RateCard.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRateCardsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRateCardsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cards.push(RateCard.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRateCardsResponse>, I>>(base?: I): ListRateCardsResponse {
+    return ListRateCardsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRateCardsResponse>, I>>(object: I): ListRateCardsResponse {
+    const message = createBaseListRateCardsResponse();
+    message.cards = object.cards?.map((e) => RateCard.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePutRateCardRequest(): PutRateCardRequest {
+  return { card: undefined };
+}
+
+export const PutRateCardRequest: MessageFns<PutRateCardRequest> = {
+  encode(message: PutRateCardRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.card !== undefined) {
+      RateCard.encode(message.card, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutRateCardRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutRateCardRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.card = RateCard.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutRateCardRequest>, I>>(base?: I): PutRateCardRequest {
+    return PutRateCardRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutRateCardRequest>, I>>(object: I): PutRateCardRequest {
+    const message = createBasePutRateCardRequest();
+    message.card = (object.card !== undefined && object.card !== null) ? RateCard.fromPartial(object.card) : undefined;
+    return message;
+  },
+};
+
+function createBasePutRateCardResponse(): PutRateCardResponse {
+  return { card: undefined };
+}
+
+export const PutRateCardResponse: MessageFns<PutRateCardResponse> = {
+  encode(message: PutRateCardResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.card !== undefined) {
+      RateCard.encode(message.card, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutRateCardResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutRateCardResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.card = RateCard.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PutRateCardResponse>, I>>(base?: I): PutRateCardResponse {
+    return PutRateCardResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutRateCardResponse>, I>>(object: I): PutRateCardResponse {
+    const message = createBasePutRateCardResponse();
+    message.card = (object.card !== undefined && object.card !== null) ? RateCard.fromPartial(object.card) : undefined;
+    return message;
+  },
+};
+
+function createBaseRating(): Rating {
+  return {
+    version: 0,
+    tenant: "",
+    fromMs: 0n,
+    toMs: 0n,
+    reason: "",
+    by: "",
+    status: "",
+    calls: 0n,
+    costBefore: "",
+    costAfter: "",
+    startedAtMs: 0n,
+    endedAtMs: 0n,
+  };
+}
+
+export const Rating: MessageFns<Rating> = {
+  encode(message: Rating, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint32(message.version);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(18).string(message.tenant);
+    }
+    if (message.fromMs !== 0n) {
+      if (BigInt.asIntN(64, message.fromMs) !== message.fromMs) {
+        throw new globalThis.Error("value provided for field message.fromMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.fromMs);
+    }
+    if (message.toMs !== 0n) {
+      if (BigInt.asIntN(64, message.toMs) !== message.toMs) {
+        throw new globalThis.Error("value provided for field message.toMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.toMs);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.by !== "") {
+      writer.uint32(50).string(message.by);
+    }
+    if (message.status !== "") {
+      writer.uint32(58).string(message.status);
+    }
+    if (message.calls !== 0n) {
+      if (BigInt.asUintN(64, message.calls) !== message.calls) {
+        throw new globalThis.Error("value provided for field message.calls of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.calls);
+    }
+    if (message.costBefore !== "") {
+      writer.uint32(74).string(message.costBefore);
+    }
+    if (message.costAfter !== "") {
+      writer.uint32(82).string(message.costAfter);
+    }
+    if (message.startedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.startedAtMs) !== message.startedAtMs) {
+        throw new globalThis.Error("value provided for field message.startedAtMs of type int64 too large");
+      }
+      writer.uint32(88).int64(message.startedAtMs);
+    }
+    if (message.endedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.endedAtMs) !== message.endedAtMs) {
+        throw new globalThis.Error("value provided for field message.endedAtMs of type int64 too large");
+      }
+      writer.uint32(96).int64(message.endedAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Rating {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRating();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fromMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.toMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.calls = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.costBefore = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.costAfter = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.startedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.endedAtMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Rating>, I>>(base?: I): Rating {
+    return Rating.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Rating>, I>>(object: I): Rating {
+    const message = createBaseRating();
+    message.version = object.version ?? 0;
+    message.tenant = object.tenant ?? "";
+    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
+    message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
+    message.reason = object.reason ?? "";
+    message.by = object.by ?? "";
+    message.status = object.status ?? "";
+    message.calls = (object.calls !== undefined && object.calls !== null) ? BigInt(object.calls) : 0n;
+    message.costBefore = object.costBefore ?? "";
+    message.costAfter = object.costAfter ?? "";
+    message.startedAtMs = (object.startedAtMs !== undefined && object.startedAtMs !== null)
+      ? BigInt(object.startedAtMs)
+      : 0n;
+    message.endedAtMs = (object.endedAtMs !== undefined && object.endedAtMs !== null) ? BigInt(object.endedAtMs) : 0n;
+    return message;
+  },
+};
+
+function createBaseStartRatingRequest(): StartRatingRequest {
+  return { tenant: "", fromMs: 0n, toMs: 0n, reason: "", by: "" };
+}
+
+export const StartRatingRequest: MessageFns<StartRatingRequest> = {
+  encode(message: StartRatingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.fromMs !== 0n) {
+      if (BigInt.asIntN(64, message.fromMs) !== message.fromMs) {
+        throw new globalThis.Error("value provided for field message.fromMs of type int64 too large");
+      }
+      writer.uint32(16).int64(message.fromMs);
+    }
+    if (message.toMs !== 0n) {
+      if (BigInt.asIntN(64, message.toMs) !== message.toMs) {
+        throw new globalThis.Error("value provided for field message.toMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.toMs);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.by !== "") {
+      writer.uint32(42).string(message.by);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartRatingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartRatingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fromMs = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.toMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<StartRatingRequest>, I>>(base?: I): StartRatingRequest {
+    return StartRatingRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StartRatingRequest>, I>>(object: I): StartRatingRequest {
+    const message = createBaseStartRatingRequest();
+    message.tenant = object.tenant ?? "";
+    message.fromMs = (object.fromMs !== undefined && object.fromMs !== null) ? BigInt(object.fromMs) : 0n;
+    message.toMs = (object.toMs !== undefined && object.toMs !== null) ? BigInt(object.toMs) : 0n;
+    message.reason = object.reason ?? "";
+    message.by = object.by ?? "";
+    return message;
+  },
+};
+
+function createBaseStartRatingResponse(): StartRatingResponse {
+  return { rating: undefined };
+}
+
+export const StartRatingResponse: MessageFns<StartRatingResponse> = {
+  encode(message: StartRatingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rating !== undefined) {
+      Rating.encode(message.rating, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartRatingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartRatingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rating = Rating.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<StartRatingResponse>, I>>(base?: I): StartRatingResponse {
+    return StartRatingResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StartRatingResponse>, I>>(object: I): StartRatingResponse {
+    const message = createBaseStartRatingResponse();
+    message.rating = (object.rating !== undefined && object.rating !== null)
+      ? Rating.fromPartial(object.rating)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListRatingsRequest(): ListRatingsRequest {
+  return { tenant: "" };
+}
+
+export const ListRatingsRequest: MessageFns<ListRatingsRequest> = {
+  encode(message: ListRatingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRatingsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRatingsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRatingsRequest>, I>>(base?: I): ListRatingsRequest {
+    return ListRatingsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRatingsRequest>, I>>(object: I): ListRatingsRequest {
+    const message = createBaseListRatingsRequest();
+    message.tenant = object.tenant ?? "";
+    return message;
+  },
+};
+
+function createBaseListRatingsResponse(): ListRatingsResponse {
+  return { ratings: [] };
+}
+
+export const ListRatingsResponse: MessageFns<ListRatingsResponse> = {
+  encode(message: ListRatingsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.ratings) {
+      Rating.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRatingsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRatingsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ratings.push(Rating.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListRatingsResponse>, I>>(base?: I): ListRatingsResponse {
+    return ListRatingsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListRatingsResponse>, I>>(object: I): ListRatingsResponse {
+    const message = createBaseListRatingsResponse();
+    message.ratings = object.ratings?.map((e) => Rating.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetChargebackRequest(): GetChargebackRequest {
+  return { tenant: "", month: "", rating: 0 };
+}
+
+export const GetChargebackRequest: MessageFns<GetChargebackRequest> = {
+  encode(message: GetChargebackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.month !== "") {
+      writer.uint32(18).string(message.month);
+    }
+    if (message.rating !== 0) {
+      writer.uint32(24).uint32(message.rating);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetChargebackRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetChargebackRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.month = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.rating = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetChargebackRequest>, I>>(base?: I): GetChargebackRequest {
+    return GetChargebackRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetChargebackRequest>, I>>(object: I): GetChargebackRequest {
+    const message = createBaseGetChargebackRequest();
+    message.tenant = object.tenant ?? "";
+    message.month = object.month ?? "";
+    message.rating = object.rating ?? 0;
+    return message;
+  },
+};
+
+function createBaseChargebackLine(): ChargebackLine {
+  return { tenant: "", team: "", calls: 0n, amount: "", cost: "" };
+}
+
+export const ChargebackLine: MessageFns<ChargebackLine> = {
+  encode(message: ChargebackLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.team !== "") {
+      writer.uint32(18).string(message.team);
+    }
+    if (message.calls !== 0n) {
+      if (BigInt.asUintN(64, message.calls) !== message.calls) {
+        throw new globalThis.Error("value provided for field message.calls of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.calls);
+    }
+    if (message.amount !== "") {
+      writer.uint32(34).string(message.amount);
+    }
+    if (message.cost !== "") {
+      writer.uint32(42).string(message.cost);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChargebackLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChargebackLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.team = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.calls = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amount = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cost = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ChargebackLine>, I>>(base?: I): ChargebackLine {
+    return ChargebackLine.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ChargebackLine>, I>>(object: I): ChargebackLine {
+    const message = createBaseChargebackLine();
+    message.tenant = object.tenant ?? "";
+    message.team = object.team ?? "";
+    message.calls = (object.calls !== undefined && object.calls !== null) ? BigInt(object.calls) : 0n;
+    message.amount = object.amount ?? "";
+    message.cost = object.cost ?? "";
+    return message;
+  },
+};
+
+function createBaseGetChargebackResponse(): GetChargebackResponse {
+  return { lines: [], total: "", currency: "", final: false };
+}
+
+export const GetChargebackResponse: MessageFns<GetChargebackResponse> = {
+  encode(message: GetChargebackResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lines) {
+      ChargebackLine.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.total !== "") {
+      writer.uint32(18).string(message.total);
+    }
+    if (message.currency !== "") {
+      writer.uint32(26).string(message.currency);
+    }
+    if (message.final !== false) {
+      writer.uint32(32).bool(message.final);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetChargebackResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetChargebackResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lines.push(ChargebackLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.total = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.final = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetChargebackResponse>, I>>(base?: I): GetChargebackResponse {
+    return GetChargebackResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetChargebackResponse>, I>>(object: I): GetChargebackResponse {
+    const message = createBaseGetChargebackResponse();
+    message.lines = object.lines?.map((e) => ChargebackLine.fromPartial(e)) || [];
+    message.total = object.total ?? "";
+    message.currency = object.currency ?? "";
+    message.final = object.final ?? false;
+    return message;
+  },
+};
+
+/** What calls used and what they cost. Money is a decimal number in a string, never a float. */
 export type MeteringServiceService = typeof MeteringServiceService;
 export const MeteringServiceService = {
   getUsage: {
@@ -516,10 +2151,68 @@ export const MeteringServiceService = {
     responseSerialize: (value: GetUsageResponse): Buffer => Buffer.from(GetUsageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetUsageResponse => GetUsageResponse.decode(value),
   },
+  listRateCards: {
+    path: "/tollgate.metering.v1.MeteringService/ListRateCards" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRateCardsRequest): Buffer => Buffer.from(ListRateCardsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRateCardsRequest => ListRateCardsRequest.decode(value),
+    responseSerialize: (value: ListRateCardsResponse): Buffer =>
+      Buffer.from(ListRateCardsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRateCardsResponse => ListRateCardsResponse.decode(value),
+  },
+  /** A new version; those before it stay as they are. */
+  putRateCard: {
+    path: "/tollgate.metering.v1.MeteringService/PutRateCard" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutRateCardRequest): Buffer => Buffer.from(PutRateCardRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutRateCardRequest => PutRateCardRequest.decode(value),
+    responseSerialize: (value: PutRateCardResponse): Buffer => Buffer.from(PutRateCardResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutRateCardResponse => PutRateCardResponse.decode(value),
+  },
+  /** Prices the calls of a time anew, as a version beside the first one. */
+  startRating: {
+    path: "/tollgate.metering.v1.MeteringService/StartRating" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StartRatingRequest): Buffer => Buffer.from(StartRatingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StartRatingRequest => StartRatingRequest.decode(value),
+    responseSerialize: (value: StartRatingResponse): Buffer => Buffer.from(StartRatingResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StartRatingResponse => StartRatingResponse.decode(value),
+  },
+  listRatings: {
+    path: "/tollgate.metering.v1.MeteringService/ListRatings" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRatingsRequest): Buffer => Buffer.from(ListRatingsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRatingsRequest => ListRatingsRequest.decode(value),
+    responseSerialize: (value: ListRatingsResponse): Buffer => Buffer.from(ListRatingsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRatingsResponse => ListRatingsResponse.decode(value),
+  },
+  /** What each team pays for a month; sums to the total to the cent. */
+  getChargeback: {
+    path: "/tollgate.metering.v1.MeteringService/GetChargeback" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetChargebackRequest): Buffer => Buffer.from(GetChargebackRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetChargebackRequest => GetChargebackRequest.decode(value),
+    responseSerialize: (value: GetChargebackResponse): Buffer =>
+      Buffer.from(GetChargebackResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetChargebackResponse => GetChargebackResponse.decode(value),
+  },
 } as const;
 
 export interface MeteringServiceServer extends UntypedServiceImplementation {
   getUsage: handleUnaryCall<GetUsageRequest, GetUsageResponse>;
+  listRateCards: handleUnaryCall<ListRateCardsRequest, ListRateCardsResponse>;
+  /** A new version; those before it stay as they are. */
+  putRateCard: handleUnaryCall<PutRateCardRequest, PutRateCardResponse>;
+  /** Prices the calls of a time anew, as a version beside the first one. */
+  startRating: handleUnaryCall<StartRatingRequest, StartRatingResponse>;
+  listRatings: handleUnaryCall<ListRatingsRequest, ListRatingsResponse>;
+  /** What each team pays for a month; sums to the total to the cent. */
+  getChargeback: handleUnaryCall<GetChargebackRequest, GetChargebackResponse>;
 }
 
 export interface MeteringServiceClient extends Client {
@@ -537,6 +2230,84 @@ export interface MeteringServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetUsageResponse) => void,
+  ): ClientUnaryCall;
+  listRateCards(
+    request: ListRateCardsRequest,
+    callback: (error: ServiceError | null, response: ListRateCardsResponse) => void,
+  ): ClientUnaryCall;
+  listRateCards(
+    request: ListRateCardsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRateCardsResponse) => void,
+  ): ClientUnaryCall;
+  listRateCards(
+    request: ListRateCardsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRateCardsResponse) => void,
+  ): ClientUnaryCall;
+  /** A new version; those before it stay as they are. */
+  putRateCard(
+    request: PutRateCardRequest,
+    callback: (error: ServiceError | null, response: PutRateCardResponse) => void,
+  ): ClientUnaryCall;
+  putRateCard(
+    request: PutRateCardRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PutRateCardResponse) => void,
+  ): ClientUnaryCall;
+  putRateCard(
+    request: PutRateCardRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PutRateCardResponse) => void,
+  ): ClientUnaryCall;
+  /** Prices the calls of a time anew, as a version beside the first one. */
+  startRating(
+    request: StartRatingRequest,
+    callback: (error: ServiceError | null, response: StartRatingResponse) => void,
+  ): ClientUnaryCall;
+  startRating(
+    request: StartRatingRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: StartRatingResponse) => void,
+  ): ClientUnaryCall;
+  startRating(
+    request: StartRatingRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: StartRatingResponse) => void,
+  ): ClientUnaryCall;
+  listRatings(
+    request: ListRatingsRequest,
+    callback: (error: ServiceError | null, response: ListRatingsResponse) => void,
+  ): ClientUnaryCall;
+  listRatings(
+    request: ListRatingsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRatingsResponse) => void,
+  ): ClientUnaryCall;
+  listRatings(
+    request: ListRatingsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRatingsResponse) => void,
+  ): ClientUnaryCall;
+  /** What each team pays for a month; sums to the total to the cent. */
+  getChargeback(
+    request: GetChargebackRequest,
+    callback: (error: ServiceError | null, response: GetChargebackResponse) => void,
+  ): ClientUnaryCall;
+  getChargeback(
+    request: GetChargebackRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetChargebackResponse) => void,
+  ): ClientUnaryCall;
+  getChargeback(
+    request: GetChargebackRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetChargebackResponse) => void,
   ): ClientUnaryCall;
 }
 
