@@ -1,0 +1,1 @@
+export { type Chain, chainName, CHECKPOINT_EVENTS_MAX, genesisHash, leafHash, nextHash } from "./chain.ts";
