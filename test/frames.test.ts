@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   type Frame,
   parseFrame,
+  parseJson,
   progressTokenOf,
   type RequestFrame,
   type ResponseFrame,
@@ -65,7 +66,7 @@ describe("packages/mcp", () => {
         const tree = lossless(sent);
         expect(tree.params._meta.added).toBe("yes");
         delete tree.params._meta.added;
-        const given = JSON.parse(asSent(text, 71));
+        const given: any = parseJson(asSent(text, 71));
         // Where there was no _meta, or there were no params, they are there now, and empty.
         expect(tree).toEqual({ ...given, params: { ...given.params, _meta: given.params?._meta ?? {} } });
       }),

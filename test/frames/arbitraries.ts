@@ -1,5 +1,6 @@
 // Frames that the SDK's own schemas accept, made from those schemas, with what no schema knows beside.
 import * as core from "@modelcontextprotocol/core";
+import { parseJson } from "@tollgate/mcp";
 import fc from "fast-check";
 
 /** What is looked at of a Zod 4 schema. */
@@ -166,7 +167,7 @@ function textsOf(schema: Schema, more: fc.Arbitrary<object>): fc.Arbitrary<strin
   return fc
     .record({ body: arbitraryOf(schema, 0), more, blank: blanks })
     .map(({ body, more: beside, blank }) => write({ ...(body as object), ...beside }, blank))
-    .filter((text) => schema.safeParse(JSON.parse(text)).success);
+    .filter((text) => schema.safeParse(parseJson(text)).success);
 }
 
 const named = (ending: string) =>

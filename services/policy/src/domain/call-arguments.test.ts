@@ -48,6 +48,13 @@ test("names that mean something to JavaScript are names like others", () => {
   expect([...flags]).toEqual([["toString", true]]);
 });
 
+test("no other text makes a name with escapes another one, which a condition on it would miss", () => {
+  // After the first, JSON.parse of Node 24 reads the second's `amount` as `\\u0061`.
+  expect(parse(String.raw`{"to":[],"\\u0061":0}`)).toMatchObject({ numbers: { "\\u0061": "0.0000" } });
+  const expected = { ...NOTHING, texts: { to: "x" }, numbers: { amount: "1000.0000" } };
+  expect(parse(String.raw`{"to":"x","\u0061mount":1000}`)).toEqual(expected);
+});
+
 test("there are 256 of them at most, however deep", () => {
   const many = (count: number) =>
     JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, i) => [`a${i}`, i])));

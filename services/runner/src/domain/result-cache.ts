@@ -70,8 +70,9 @@ export function resultKey(
 
 /** Numbers as they were written: two that a server tells apart may be one here. */
 function canonical(json: string): string {
-  return JSON.stringify(parseJson(json, JSON.rawJSON), (_key, each: unknown) => {
-    if (typeof each !== "object" || each === null || Array.isArray(each) || JSON.isRawJSON(each)) return each;
-    return Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  return JSON.stringify(parseJson(json, Symbol), (_key, each: unknown) => {
+    if (typeof each === "symbol") return { number: each.description };
+    if (typeof each !== "object" || each === null || Array.isArray(each)) return each;
+    return { members: Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)) };
   });
 }
