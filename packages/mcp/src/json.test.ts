@@ -29,17 +29,17 @@ describe("keys are what they are, whatever was read before", () => {
 });
 
 /** JSON in which each character of a key may stand as it is or by its number. */
-function written(value: unknown, turn: () => boolean): string {
+function asJson(value: unknown, turn: () => boolean): string {
   const blank = () => (turn() ? " \r\n\t" : "");
-  if (Array.isArray(value)) return `[${blank()}${value.map((each) => written(each, turn)).join(`${blank()},`)}]`;
+  if (Array.isArray(value)) return `[${blank()}${value.map((each) => asJson(each, turn)).join(`${blank()},`)}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   const members = Object.entries(value).map(
-    ([key, each]) => `${blank()}${writtenKey(key, turn)}${blank()}:${blank()}${written(each, turn)}${blank()}`,
+    ([key, each]) => `${blank()}${keyAsJson(key, turn)}${blank()}:${blank()}${asJson(each, turn)}${blank()}`,
   );
   return `{${blank()}${members.join(",")}}`;
 }
 
-function writtenKey(key: string, turn: () => boolean): string {
+function keyAsJson(key: string, turn: () => boolean): string {
   const units = key.split("").map((unit) => {
     const byNumber = `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
     return turn() ? byNumber : JSON.stringify(unit).slice(1, -1);
@@ -70,7 +70,7 @@ test("what was written is read, however its keys are escaped", () => {
   fc.assert(
     fc.property(values, turns, (value, turn) => {
       let at = 0;
-      const text = written(value, () => turn[at++ % turn.length]!);
+      const text = asJson(value, () => turn[at++ % turn.length]!);
       expect(parseJson(text)).toStrictEqual(value);
       expect(parseJson(text, Number)).toStrictEqual(value);
     }),
