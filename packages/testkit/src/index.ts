@@ -8,6 +8,7 @@ export { type Call, type Latency, measureClosedLoop, measureOpenLoop, measureSer
 export { legacyClient, type McpClientOptions, type McpReply, modernClient, postMcp } from "./mcp-client.ts";
 export { openPeer, type Peer, type PeerOptions, type Received, type Revision, REVISIONS } from "./mcp-peer.ts";
 export { type ProcessEntry, processesMarked, readProcesses } from "./processes.ts";
+export { type Line, line, mib, ms, must, percent, renderTable } from "./report-table.ts";
 export { type ServiceProcess, startService } from "./service-process.ts";
 export { startSharedServers } from "./shared-servers.ts";
 export { createSystem, type ServiceName, type System, useSystem } from "./system.ts";

@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
-import { startSharedServers } from "@tollgate/testkit";
-import { renderTable } from "./report.ts";
+import { renderTable, startSharedServers } from "@tollgate/testkit";
 import { FULL_MINUTES, scenariosFor } from "./scenarios.ts";
 import { onStage } from "./stage.ts";
 

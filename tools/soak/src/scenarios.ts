@@ -1,4 +1,4 @@
-import type { Line } from "./report.ts";
+import type { Line } from "@tollgate/testkit";
 import { flood, floodSetting } from "./scenarios/flood.ts";
 import { kills, killsSetting } from "./scenarios/kills.ts";
 import { misbehaving, misbehavingSetting } from "./scenarios/misbehaving.ts";

@@ -6,11 +6,12 @@ import {
   createSystem,
   eventually,
   fixtureServer,
+  type Line,
+  must,
   processesMarked,
   type startSharedServers,
   type System,
 } from "@tollgate/testkit";
-import { type Line, must } from "./report.ts";
 
 type SharedServers = Awaited<ReturnType<typeof startSharedServers>>;
 

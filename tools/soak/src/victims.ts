@@ -1,6 +1,5 @@
-import { measureOpenLoop } from "@tollgate/testkit";
+import { type Line, measureOpenLoop, ms, must } from "@tollgate/testkit";
 import { type CallTool, expectOk } from "./clients.ts";
-import { type Line, ms, must } from "./report.ts";
 
 const LANES = 32;
 const P99_RATIO_MAX = 2;

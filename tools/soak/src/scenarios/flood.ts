@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { callerOf, pause } from "../clients.ts";
-import { type Line, line, must } from "../report.ts";
+import { type Line, line, must } from "@tollgate/testkit";
 import type { Flooded, FloodOrder } from "../flood-process.ts";
 import type { Setting, Stage } from "../stage.ts";
 import { judgeVictims, measureVictims, ROUNDS, type Victims } from "../victims.ts";

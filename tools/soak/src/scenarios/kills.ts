@@ -2,9 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connectBus, decodeFrames } from "@tollgate/bus";
 import type { CallEnvelope } from "@tollgate/contracts";
-import { eventually, testLog } from "@tollgate/testkit";
+import { eventually, type Line, line, must, testLog } from "@tollgate/testkit";
 import { callerOf, pause } from "../clients.ts";
-import { type Line, line, must } from "../report.ts";
 import type { Setting, Stage } from "../stage.ts";
 
 // kill -9 of runners and of server processes at random while calls go on that may not run twice.

@@ -1,6 +1,5 @@
-import { eventually, processesMarked } from "@tollgate/testkit";
+import { eventually, type Line, line, must, processesMarked } from "@tollgate/testkit";
 import { type Answer, callerOf, pause } from "../clients.ts";
-import { type Line, line, must } from "../report.ts";
 import type { Setting, Stage } from "../stage.ts";
 import { judgeVictims, measureVictims, ROUNDS, type Victims } from "../victims.ts";
 

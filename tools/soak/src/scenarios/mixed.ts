@@ -1,6 +1,5 @@
-import { type ProcessEntry, readProcesses } from "@tollgate/testkit";
+import { type Line, line, mib, must, percent, type ProcessEntry, readProcesses } from "@tollgate/testkit";
 import { type CallTool, callerOf, openSession, pause } from "../clients.ts";
-import { type Line, line, mib, must, percent } from "../report.ts";
 import type { Setting, Stage } from "../stage.ts";
 
 // 50 processes of 5 servers for 3 tenants, with calls of every kind: what stays as it is when nothing ends?

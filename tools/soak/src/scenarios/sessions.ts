@@ -1,5 +1,5 @@
 import { openSession, pause } from "../clients.ts";
-import { type Line, line, must } from "../report.ts";
+import { type Line, line, must } from "@tollgate/testkit";
 import type { Setting, Stage } from "../stage.ts";
 
 // A server with state in its process, while the runners of its group become three and one again.
