@@ -7,11 +7,11 @@ import {
   type ZodTypeProvider,
 } from "fastify-type-provider-zod";
 import { AppError, httpStatus, toAppError, toProblem } from "@tollgate/errors";
-import { parseJson } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
 import { registerApprovals } from "./api-approvals.ts";
+import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
 import { registerHealth } from "./api-health.ts";
@@ -55,14 +55,6 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerSessions(guarded, options);
       done();
     });
-  });
-}
-
-/** As fastify does, which refuses `__proto__`, but for how keys are read. */
-function readBodies(api: FastifyInstance): void {
-  const check = api.getDefaultJsonParser("error", "error");
-  api.addContentTypeParser("application/json", { parseAs: "string" }, (request, body: string, done) => {
-    void check(request, body, (error) => (error ? done(error) : done(null, parseJson(body))));
   });
 }
 
