@@ -27,6 +27,7 @@ const COMMANDS = {
   bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
   soak: (node) => run(node, ["tools/soak/src/main.ts", ...words]),
   revocation: (node) => run(node, ["tools/revocation/src/main.ts", ...words]),
+  recording: (node) => run(node, ["tools/recording/src/main.ts", ...words]),
   conformance: runConformance,
 };
 
