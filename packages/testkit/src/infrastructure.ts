@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, inject } from "vitest";
 
@@ -21,6 +21,9 @@ export interface Infrastructure {
   /** Keeps the streams and subjects of this test file apart from all others. */
   readonly busPrefix: string;
   readonly serviceKey: string;
+  /** What calls' arguments and results are hashed and kept with. */
+  readonly recordingKeys: string;
+  readonly signingSecret: string;
   /** The superuser's URL of this test file's own database. */
   readonly adminUrl: string;
   /** The service's own role in this test file's database. */
@@ -51,6 +54,8 @@ export function createInfrastructure(
     natsUrl: shared.natsUrl,
     busPrefix: name,
     serviceKey: `key-${name}-0123456789`,
+    recordingKeys: `k1:${createHash("sha256").update(name).digest("base64url")}`,
+    signingSecret: `signing-${name}-0123456789abcdef`,
     adminUrl: inDatabase(shared.adminUrl, name),
     databaseUrl(service) {
       const url = new URL(inDatabase(shared.adminUrl, name));

@@ -93,6 +93,8 @@ export function createSystem(
         HOME: process.env["HOME"] ?? "",
         TOLLGATE_LOG_LEVEL: "debug",
         TOLLGATE_SERVICE_KEY: infra.serviceKey,
+        TOLLGATE_RECORDING_KEYS: infra.recordingKeys,
+        TOLLGATE_SIGNING_SECRET: infra.signingSecret,
         TOLLGATE_NATS_URL: infra.natsUrl,
         TOLLGATE_BUS_PREFIX: infra.busPrefix,
         TOLLGATE_HTTP_PORT: String(port),

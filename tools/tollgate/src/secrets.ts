@@ -15,6 +15,10 @@ const schema = z.object({
   token: secret,
   /** Of the management API. */
   adminToken: secret,
+  /** What calls' arguments and results are hashed and kept with: `ID:KEY,…`; the first one is used, all can be read with. */
+  recordingKeys: secret.default(newRecordingKey),
+  /** Seals the private keys that the record's checkpoints are signed with. */
+  signingSecret: secret.default(random),
 });
 export type Secrets = z.infer<typeof schema>;
 
@@ -27,21 +31,34 @@ export function openSecrets(state: StateDir): Secrets {
       `${state.secretsFile} is gone, and the database in ${state.postgresDir} opens only with it: bring it back, or begin anew with "npm start -- --reset"`,
     );
   }
-  const secrets: Secrets = {
+  return writeSecrets(state.secretsFile, {
     serviceKey: random(),
     natsPassword: random(),
     databasePassword: random(),
     rolePasswords: Object.fromEntries(DATABASE_SERVICES.map((name) => [name, random()])) as Secrets["rolePasswords"],
     token: `tg_${random()}`,
     adminToken: `tga_${random()}`,
-  };
-  writePrivateFile(state.secretsFile, `${JSON.stringify(secrets, null, 2)}\n`);
+    recordingKeys: newRecordingKey(),
+    signingSecret: random(),
+  });
+}
+
+function writeSecrets(file: string, secrets: Secrets): Secrets {
+  writePrivateFile(file, `${JSON.stringify(secrets, null, 2)}\n`);
   return secrets;
 }
 
+/** Those that an older version did not know are made now, and kept like the others. */
 function readSecrets(file: string): Secrets {
+  const { secrets, isWhole } = parseSecrets(file);
+  return isWhole ? secrets : writeSecrets(file, secrets);
+}
+
+function parseSecrets(file: string): { secrets: Secrets; isWhole: boolean } {
   try {
-    return schema.parse(JSON.parse(readFileSync(file, "utf8")));
+    const written = JSON.parse(readFileSync(file, "utf8")) as object;
+    const secrets = schema.parse(written);
+    return { secrets, isWhole: Object.keys(secrets).every((name) => name in written) };
   } catch {
     // Neither the parser's message nor zod's: they could repeat a secret.
     throw new AppError(
@@ -49,6 +66,11 @@ function readSecrets(file: string): Secrets {
       `${file} is damaged: bring it back, or begin anew with "npm start -- --reset"`,
     );
   }
+}
+
+/** 256 bits, and a name that no other key has. */
+function newRecordingKey(): string {
+  return `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64url")}`;
 }
 
 /** 192 bits in characters that need no quoting in URLs, environment files or NATS's configuration. */

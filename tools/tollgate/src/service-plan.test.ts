@@ -23,6 +23,8 @@ const secrets: Secrets = {
   ) as Secrets["rolePasswords"],
   token: "tg_0123456789abcdef",
   adminToken: "tga_0123456789abcdef",
+  recordingKeys: "k1:recording-0123456789abcdef",
+  signingSecret: "signing-0123456789abcdef",
 };
 const LIMITS = "{ max_concurrent_requests: 7, request_timeout_seconds: 1.5, max_response_size_mb: 2 }";
 const { controlPlane } = loadDesiredState(`control_plane: { limits: ${LIMITS} }`, { file: "f.yaml", env: {} });
@@ -51,6 +53,8 @@ test("each service gets its own database role, and no secret of another's", () =
     const roles = DATABASE_SERVICES.filter((each) => text.includes(secrets.rolePasswords[each]));
     expect(roles).toEqual(DATABASE_SERVICES.filter((each) => each === name));
     expect(text.includes(secrets.token), name).toBe(name === "policy");
+    expect(text.includes(secrets.recordingKeys), name).toBe(["audit", "runner"].includes(name));
+    expect(text.includes(secrets.signingSecret), name).toBe(name === "audit");
     expect(text.includes(secrets.natsPassword), name).toBe(!["policy", "registry"].includes(name));
   }
 });

@@ -69,11 +69,17 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_METERING_ADDRESS: address("metering"),
     },
     registry: { ...stored("registry"), TOLLGATE_CONFIG_FILE: options.configFile, TOLLGATE_FILES_DIR: options.filesDir },
-    audit: { ...stored("audit"), TOLLGATE_NATS_URL: natsUrl },
+    audit: {
+      ...stored("audit"),
+      TOLLGATE_NATS_URL: natsUrl,
+      TOLLGATE_RECORDING_KEYS: secrets.recordingKeys,
+      TOLLGATE_SIGNING_SECRET: secrets.signingSecret,
+    },
     metering: { ...stored("metering"), TOLLGATE_NATS_URL: natsUrl },
     runner: {
       ...common("runner"),
       TOLLGATE_NATS_URL: natsUrl,
+      TOLLGATE_RECORDING_KEYS: secrets.recordingKeys,
       TOLLGATE_REGISTRY_ADDRESS: address("registry"),
       TOLLGATE_RESPONSE_MAX_BYTES: String(Math.min(limits.maxResponseBytes, RESPONSE_MAX_BYTES)),
     },
