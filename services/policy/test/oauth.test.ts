@@ -1,5 +1,5 @@
 import { eventually, useInfrastructure } from "@tollgate/testkit";
-import { type CryptoKey, exportSPKI, generateKeyPair, UnsecuredJWT } from "jose";
+import { CompactSign, type CryptoKey, exportSPKI, generateKeyPair, UnsecuredJWT } from "jose";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { watchAs } from "./gateway.ts";
@@ -240,6 +240,20 @@ describe("decisions about users", () => {
     const token = (await policy.authenticate("of-a-token-named-alice")).principal;
     expect(await policy.mayCall(token, "vault", "x")).toMatchObject({ allow: true });
     expect(await policy.mayCall(token, "diary", "x")).toMatchObject({ allow: false });
+  });
+
+  test("go by the claims that the issuer wrote, whatever was read before", async () => {
+    const { kid, alg, privateKey } = issuer.key;
+    const signed = (claim: string) => {
+      const payload = String.raw`{"iss":"${issuer.issuer}","exp":${NEVER},"aud":"${RESOURCE}","sub":"alice","${claim}":"acme"}`;
+      return new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg, kid, typ: "at+jwt" }).sign(privateKey);
+    };
+    // After the first, JSON.parse of Node 24 reads the second's `org` as `\\u0`.
+    for (const [claim, tenant] of [
+      [String.raw`\\u0`, "default"],
+      [String.raw`\u006frg`, "acme"],
+    ] as const)
+      expect((await policy.authenticate(await signed(claim))).principal).toMatchObject({ tenant });
   });
 
   test("deny by name", async () => {

@@ -1,6 +1,7 @@
 import { AppError } from "@tollgate/errors";
+import { parseJson } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTVerifyGetKey } from "jose";
+import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from "jose";
 import { openIssuerKeys } from "../clients/issuer-keys.ts";
 import { type OauthSettings, toUser, type User } from "../domain/access-token.ts";
 
@@ -45,7 +46,7 @@ export function createAccessTokens(options: { readonly signal: AbortSignal; read
       );
       // JSON has numbers, such as 1e999, that stand for no time.
       if (!Number.isFinite(payload.exp)) throw refusal("is refused for its exp");
-      const user = toUser({ header: protectedHeader, claims: payload, certificateSha256 }, settings);
+      const user = toUser({ header: protectedHeader, claims: claimsOf(token), certificateSha256 }, settings);
       if (!user.ok) throw refusal(user.reason);
       // The same moment at which it would be refused here.
       const expiresAtMs = Math.min(Math.floor((payload.exp! + settings.clockSkewSeconds) * 1_000), LATEST_MS);
@@ -82,6 +83,12 @@ function verify(token: string, settings: OauthSettings, keys: JWTVerifyGetKey) {
     clockTolerance: settings.clockSkewSeconds,
     requiredClaims: ["exp"],
   });
+}
+
+/** Of a token that was verified: for jose a claim whose name has escapes may have another name; see parseJson. */
+function claimsOf(token: string): JWTPayload {
+  const payload = Buffer.from(token.split(".")[1]!, "base64url");
+  return parseJson(new TextDecoder().decode(payload)) as JWTPayload;
 }
 
 function toProblem(error: unknown): AppError {
