@@ -125,12 +125,20 @@ export interface ListRateCardsResponse {
 }
 
 export interface PutRateCardRequest {
-  /** version and created_at_ms are set here. */
-  card: RateCard | undefined;
+  /** version and created_at_ms are set here; valid_from_ms 0 means now. */
+  card:
+    | RateCard
+    | undefined;
+  /** Where it is valid from a time of which calls are recorded: these are priced anew, as a rating. Else it is refused. */
+  rerate: boolean;
 }
 
 export interface PutRateCardResponse {
-  card: RateCard | undefined;
+  card:
+    | RateCard
+    | undefined;
+  /** The one that was started, where there is one. */
+  rating: Rating | undefined;
 }
 
 export interface Rating {
@@ -1261,13 +1269,16 @@ export const ListRateCardsResponse: MessageFns<ListRateCardsResponse> = {
 };
 
 function createBasePutRateCardRequest(): PutRateCardRequest {
-  return { card: undefined };
+  return { card: undefined, rerate: false };
 }
 
 export const PutRateCardRequest: MessageFns<PutRateCardRequest> = {
   encode(message: PutRateCardRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.card !== undefined) {
       RateCard.encode(message.card, writer.uint32(10).fork()).join();
+    }
+    if (message.rerate !== false) {
+      writer.uint32(16).bool(message.rerate);
     }
     return writer;
   },
@@ -1293,6 +1304,14 @@ export const PutRateCardRequest: MessageFns<PutRateCardRequest> = {
             message.card = RateCard.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rerate = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1311,18 +1330,22 @@ export const PutRateCardRequest: MessageFns<PutRateCardRequest> = {
   fromPartial<I extends Exact<DeepPartial<PutRateCardRequest>, I>>(object: I): PutRateCardRequest {
     const message = createBasePutRateCardRequest();
     message.card = (object.card !== undefined && object.card !== null) ? RateCard.fromPartial(object.card) : undefined;
+    message.rerate = object.rerate ?? false;
     return message;
   },
 };
 
 function createBasePutRateCardResponse(): PutRateCardResponse {
-  return { card: undefined };
+  return { card: undefined, rating: undefined };
 }
 
 export const PutRateCardResponse: MessageFns<PutRateCardResponse> = {
   encode(message: PutRateCardResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.card !== undefined) {
       RateCard.encode(message.card, writer.uint32(10).fork()).join();
+    }
+    if (message.rating !== undefined) {
+      Rating.encode(message.rating, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1348,6 +1371,14 @@ export const PutRateCardResponse: MessageFns<PutRateCardResponse> = {
             message.card = RateCard.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rating = Rating.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1366,6 +1397,9 @@ export const PutRateCardResponse: MessageFns<PutRateCardResponse> = {
   fromPartial<I extends Exact<DeepPartial<PutRateCardResponse>, I>>(object: I): PutRateCardResponse {
     const message = createBasePutRateCardResponse();
     message.card = (object.card !== undefined && object.card !== null) ? RateCard.fromPartial(object.card) : undefined;
+    message.rating = (object.rating !== undefined && object.rating !== null)
+      ? Rating.fromPartial(object.rating)
+      : undefined;
     return message;
   },
 };
