@@ -29,6 +29,7 @@ import { openPolicy, type Policy } from "./clients/policy.ts";
 import { openRegistry } from "./clients/registry.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { OwnLimits } from "./domain/plans.ts";
+import { createAccessEvents } from "./handlers/access-events.ts";
 import { type Admission, createAdmission } from "./handlers/admission.ts";
 import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
@@ -93,6 +94,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
 
   const events = createEventPublisher(bus, { waitingMax: REFUSALS_WAITING_MAX, timeoutMs: REFUSAL_PUBLISH_TIMEOUT_MS });
   const refuse = createRefusals({ events, log });
+  const access = createAccessEvents({ events, life, log });
   const planOf = (tenant: string) => registry.planOf(tenant);
   const admission = createAdmission({
     max: config.callsMax,
@@ -136,7 +138,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const transport = { ...around, callers, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
   await registerApprovalPage(app);
-  await registerApi(app, { approvals, bus, callers, refuse, sessions, policy, registry, clients, metadata, log });
+  const administered = { policy, registry, sessions, approvals, access };
+  await registerApi(app, { ...administered, bus, callers, refuse, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());

@@ -1,6 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Policy, Ruling } from "../clients/policy.ts";
+import type { Policy, Principal, Ruling } from "../clients/policy.ts";
 import type { AdminAction } from "../domain/admin-actions.ts";
 import type { Subject } from "../domain/targets.ts";
 import type { Callers } from "./callers.ts";
@@ -59,4 +59,21 @@ export async function requireAction(
 async function rule(policy: Policy, { caller }: FastifyRequest, action: AdminAction): Promise<Ruling> {
   const { rulings } = await decide(policy, caller!, action, { subjects: [INSTALLATION] });
   return rulings[0]!;
+}
+
+/** The permission `admin` is for all tenants; what a policy allows beside it ends at one's own. */
+export function isOfTenant({ tenant, permissions }: Principal, wanted: string): boolean {
+  return tenant === wanted || permissions.includes("admin");
+}
+
+/**
+ * Whose records are shown to one who has asked for those of this tenant, or of all where it is empty; the answer may be
+ * empty as well.
+ * @throws {AppError} permission_denied
+ */
+export function tenantShown({ caller }: FastifyRequest, wanted: string): string {
+  const { principal } = caller!;
+  if (isOfTenant(principal, wanted)) return wanted;
+  if (wanted === "") return principal.tenant;
+  throw new AppError("permission_denied", `${principal.id} may see the records of its own tenant only`);
 }

@@ -2,10 +2,9 @@ import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import type { Principal } from "../clients/policy.ts";
 import { subjectOf } from "../domain/targets.ts";
 import { createInputSchemas, type InputSchemas } from "./input-schemas.ts";
-import { mayDo } from "./api-access.ts";
+import { isOfTenant, mayDo } from "./api-access.ts";
 import { type ApiOptions, serverOf, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-approvals-schemas.ts";
 import { decide } from "./decisions.ts";
@@ -108,11 +107,6 @@ export function registerApprovals(app: FastifyInstance, options: ApiOptions): vo
       },
     );
   }
-}
-
-/** The permission `admin` is for all tenants; what a policy allows beside it ends at one's own. */
-function isOfTenant({ tenant, permissions }: Principal, wanted: string): boolean {
-  return tenant === wanted || permissions.includes("admin");
 }
 
 type Query = ReturnType<typeof schema.approvalQuery.parse>;

@@ -7,6 +7,7 @@ import type { FastifyRequest } from "fastify";
 import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import type { Server } from "../domain/catalogue.ts";
+import type { AccessEvents } from "./access-events.ts";
 import type { Approvals } from "./approvals.ts";
 import type { Callers } from "./callers.ts";
 import type { Session } from "./legacy-sessions.ts";
@@ -23,6 +24,8 @@ export interface ApiOptions {
   readonly policy: Policy;
   readonly registry: Registry;
   readonly approvals: Approvals;
+  /** Who reads the record is recorded. */
+  readonly access: AccessEvents;
   readonly clients: {
     readonly policy: policyV1.PolicyServiceClient;
     readonly registry: registryV1.RegistryServiceClient;
