@@ -51,7 +51,7 @@ export interface ChangeEvent extends EventBase {
   /** As it was and as it is, without secrets; absent where it was not there, or is not any more. */
   readonly before?: unknown;
   readonly after?: unknown;
-  /** `before` and `after` were too large together: only their SHA-256 are here. */
+  /** One of the two was larger than 16 KiB: in its place is `{sha256, bytes}` of its JSON. */
   readonly truncated?: true;
   /** Of policy, where the change made one. */
   readonly revision?: number;
@@ -93,6 +93,8 @@ export interface ServerEvent extends EventBase {
   readonly runner: string;
   /** Why: a limit's name, an exit code, last words; at most 500 characters. */
   readonly reason?: string;
+  /** How many such events this one stands for, where there were too many to write down each. */
+  readonly count?: number;
 }
 
 /** `audit.v1.<tenant>.access`: somebody has read the record itself. */

@@ -180,8 +180,11 @@ export interface AlertEvent {
   readonly tenant: string;
   /** Unix milliseconds. */
   readonly endedAt: number;
-  /** `critical_call`: a call of a CRITICAL tool was asked for or let in; `authentication`: failures keep coming. */
-  readonly code: "critical_call" | "authentication";
+  /**
+   * `critical_call`: a call of a CRITICAL tool was asked for or let in; `authentication`: failures keep coming;
+   * `missing_events`: messages of the stream were gone before they were recorded.
+   */
+  readonly code: "critical_call" | "authentication" | "missing_events";
   readonly principal?: string;
   readonly group?: string;
   readonly server?: string;
@@ -233,6 +236,8 @@ export interface FallbackTool {
   /** Declared read-only or idempotent. */
   readonly retrySafe: boolean;
   readonly decision: Decision;
+  /** What has to be kept whole of a call that it answers, beside what its own tool asks for. */
+  readonly record?: readonly Recordable[];
 }
 
 /** What a CALLS message says of each call, beside its frame. */

@@ -167,6 +167,7 @@ describe("a whole file", () => {
         startupTimeoutMs: 30_000,
         enabled: true,
         secrets: [ENV.KEY],
+        secretNames: [],
       },
       {
         id: "filesystem",
@@ -180,6 +181,7 @@ describe("a whole file", () => {
         startupTimeoutMs: 60_000,
         enabled: false,
         secrets: [],
+        secretNames: [],
       },
       expect.objectContaining({
         id: "script",

@@ -45,6 +45,7 @@ describe("secret references", () => {
     const written = "env: { X: 'a ${secret:db.password}' }, args: ['${secret:plain}', '${HOST}']";
     const [server] = load(written, { TOLLGATE_SECRETS_DIR: folder, HOST: "db.example" }).servers;
     expect(server!.secrets).toEqual(["correct-horse", "no line break", "db.example"]);
+    expect(server!.secretNames).toEqual(["db.password", "plain"]);
     expect(server!.written).toMatchObject({
       env: { X: "a ${secret:db.password}" },
       args: ["${secret:plain}", "${HOST}"],

@@ -54,6 +54,7 @@ describe("a remote server", () => {
       risk: "LOW",
       enabled: true,
       secrets: [ENV.HOST, ENV.KEY, ENV.KEY],
+      secretNames: [],
       written: {
         id: "a",
         group: "g",

@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, resolve } from "node:path";
 import type { Mistake } from "./document.ts";
 import { normaliseLaunch } from "./launch.ts";
-import type { Filled } from "./placeholders.ts";
+import { type Filled, secretsNamed } from "./placeholders.ts";
 import { normaliseConnection } from "./remote.ts";
 import type { ParsedFile } from "./schema.ts";
 import { toLimits, toPool, toSandbox, toToolRules } from "./server-run.ts";
@@ -72,6 +72,7 @@ function toServer(
     risk: entry.risk,
     enabled: entry.enabled,
     secrets,
+    secretNames: secretsNamed(JSON.stringify(written)).toSorted(),
     written: withoutPlainSecrets(written),
   };
 }

@@ -115,6 +115,8 @@ export interface DesiredServer {
   readonly enabled: boolean;
   /** What each `${NAME}` and `${secret:NAME}` in its entry stands for. */
   readonly secrets: readonly string[];
+  /** The names of the secrets among them. */
+  readonly secretNames: readonly string[];
   /** The entry as the file has it: `${NAME}` unresolved; of `env`, `headers` and `url` no plain values. May be stored. */
   readonly written: Readonly<Record<string, unknown>>;
 }

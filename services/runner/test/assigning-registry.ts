@@ -37,6 +37,7 @@ export function assignment(fields: Partial<registryV1.Assignment> = {}): registr
     sandbox: { mode: "off", network: true, read: [], write: [] },
     toolRules: [],
     generation: 0n,
+    secretNames: [],
     specHash: JSON.stringify(fields.env ?? {}),
     ...fields,
   };

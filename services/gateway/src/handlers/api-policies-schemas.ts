@@ -95,6 +95,7 @@ export function fromBody(id: string, body: z.infer<typeof policyBody>, replaced 
   return {
     ...rest,
     id,
+    record: [],
     conditions: Object.keys(given).length === 0 ? "" : JSON.stringify(given),
     isCedar: body.cedar !== "",
     source: "api",

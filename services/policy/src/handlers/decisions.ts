@@ -85,5 +85,6 @@ export function toDecision(decision: Decision): policyV1.Decision {
     validUntilMs: BigInt(Math.floor(validUntilMs)),
     stepUp: stepUp && { acrValues: [...stepUp.acrValues], maxAge: stepUp.maxAge },
     limits: [...limits],
+    record: [],
   };
 }

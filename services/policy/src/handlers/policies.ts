@@ -192,5 +192,6 @@ function toPolicy(policy: Shown): policyV1.Policy {
     conditions: conditions === "{}" ? "" : conditions,
     isCedar,
     description: policy.description,
+    record: [],
   };
 }

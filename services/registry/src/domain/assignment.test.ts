@@ -47,6 +47,7 @@ const SERVER: DesiredServer = {
   sessionContext: false,
   enabled: true,
   secrets: [],
+  secretNames: ["api-key"],
   written: {},
 };
 
@@ -79,6 +80,7 @@ describe("the hash of a spec", () => {
     ["pool", { pool: { ...POOL, mode: "exclusive" } }],
     ["limits", { limits: { ...LIMITS, memoryBytes: 2 ** 30 } }],
     ["sandbox", { sandbox: { mode: "required", network: true, read: [], write: [] } }],
+    ["a secret's name", { secretNames: ["other-key"] }],
     [
       "a tool's rule",
       { toolRules: [{ tool: "t", concurrency: 1, callTimeoutMs: 0, fallbacks: [], cachedResultMs: 0, risk: "" }] },

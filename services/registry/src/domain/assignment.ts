@@ -30,6 +30,7 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     sandbox: { ...server.sandbox, read: [...server.sandbox.read], write: [...server.sandbox.write] },
     // How its process runs does not depend on it.
     toolRules: toToolRules(server).map((rule) => ({ ...rule, risk: "" })),
+    secretNames: [...server.secretNames],
   };
   return { ...spec, specHash: hashSpec(spec), generation: 0n };
 }
@@ -61,6 +62,7 @@ function hashSpec(spec: Omit<registryV1.Assignment, "specHash" | "generation">):
     spec.limits,
     spec.sandbox,
     spec.toolRules,
+    spec.secretNames,
   ];
   const text = JSON.stringify(parts, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
   return createHash("sha256").update(text).digest("hex");

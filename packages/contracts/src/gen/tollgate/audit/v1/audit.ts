@@ -82,6 +82,25 @@ export interface GetEventResponse {
   proof: string;
 }
 
+export interface GetRecordingRequest {
+  /** Empty means any tenant. */
+  tenant: string;
+  id: string;
+}
+
+export interface GetRecordingResponse {
+  /** The event that it was kept in. */
+  event: string;
+  keyId: string;
+  /** Each as the client and the server wrote it: JSON; absent where it was not kept. */
+  arguments?: string | undefined;
+  result?:
+    | string
+    | undefined;
+  /** Asked for, and too large: `arguments`, `result`. */
+  omitted: string[];
+}
+
 export interface ExportEventsRequest {
   filter:
     | EventFilter
@@ -825,6 +844,176 @@ export const GetEventResponse: MessageFns<GetEventResponse> = {
     const message = createBaseGetEventResponse();
     message.event = object.event ?? "";
     message.proof = object.proof ?? "";
+    return message;
+  },
+};
+
+function createBaseGetRecordingRequest(): GetRecordingRequest {
+  return { tenant: "", id: "" };
+}
+
+export const GetRecordingRequest: MessageFns<GetRecordingRequest> = {
+  encode(message: GetRecordingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRecordingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRecordingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetRecordingRequest>, I>>(base?: I): GetRecordingRequest {
+    return GetRecordingRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRecordingRequest>, I>>(object: I): GetRecordingRequest {
+    const message = createBaseGetRecordingRequest();
+    message.tenant = object.tenant ?? "";
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGetRecordingResponse(): GetRecordingResponse {
+  return { event: "", keyId: "", arguments: undefined, result: undefined, omitted: [] };
+}
+
+export const GetRecordingResponse: MessageFns<GetRecordingResponse> = {
+  encode(message: GetRecordingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.event !== "") {
+      writer.uint32(10).string(message.event);
+    }
+    if (message.keyId !== "") {
+      writer.uint32(18).string(message.keyId);
+    }
+    if (message.arguments !== undefined) {
+      writer.uint32(26).string(message.arguments);
+    }
+    if (message.result !== undefined) {
+      writer.uint32(34).string(message.result);
+    }
+    for (const v of message.omitted) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRecordingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRecordingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.arguments = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.result = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.omitted.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetRecordingResponse>, I>>(base?: I): GetRecordingResponse {
+    return GetRecordingResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRecordingResponse>, I>>(object: I): GetRecordingResponse {
+    const message = createBaseGetRecordingResponse();
+    message.event = object.event ?? "";
+    message.keyId = object.keyId ?? "";
+    message.arguments = object.arguments ?? undefined;
+    message.result = object.result ?? undefined;
+    message.omitted = object.omitted?.map((e) => e) || [];
     return message;
   },
 };
@@ -3502,6 +3691,17 @@ export const AuditServiceService = {
     responseSerialize: (value: GetEventResponse): Buffer => Buffer.from(GetEventResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetEventResponse => GetEventResponse.decode(value),
   },
+  /** What was kept of a call, decrypted. NOT_FOUND without such a call, FAILED_PRECONDITION where nothing of it was kept. */
+  getRecording: {
+    path: "/tollgate.audit.v1.AuditService/GetRecording" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRecordingRequest): Buffer => Buffer.from(GetRecordingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRecordingRequest => GetRecordingRequest.decode(value),
+    responseSerialize: (value: GetRecordingResponse): Buffer =>
+      Buffer.from(GetRecordingResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRecordingResponse => GetRecordingResponse.decode(value),
+  },
   /** Oldest first, as many as there are. */
   exportEvents: {
     path: "/tollgate.audit.v1.AuditService/ExportEvents" as const,
@@ -3650,6 +3850,8 @@ export interface AuditServiceServer extends UntypedServiceImplementation {
   listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
   /** One event with the proof that it is in the record. */
   getEvent: handleUnaryCall<GetEventRequest, GetEventResponse>;
+  /** What was kept of a call, decrypted. NOT_FOUND without such a call, FAILED_PRECONDITION where nothing of it was kept. */
+  getRecording: handleUnaryCall<GetRecordingRequest, GetRecordingResponse>;
   /** Oldest first, as many as there are. */
   exportEvents: handleServerStreamingCall<ExportEventsRequest, ExportEventsResponse>;
   /** Whole chains with their signed checkpoints: what `tollgate audit verify` proves offline. */
@@ -3703,6 +3905,22 @@ export interface AuditServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetEventResponse) => void,
+  ): ClientUnaryCall;
+  /** What was kept of a call, decrypted. NOT_FOUND without such a call, FAILED_PRECONDITION where nothing of it was kept. */
+  getRecording(
+    request: GetRecordingRequest,
+    callback: (error: ServiceError | null, response: GetRecordingResponse) => void,
+  ): ClientUnaryCall;
+  getRecording(
+    request: GetRecordingRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetRecordingResponse) => void,
+  ): ClientUnaryCall;
+  getRecording(
+    request: GetRecordingRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetRecordingResponse) => void,
   ): ClientUnaryCall;
   /** Oldest first, as many as there are. */
   exportEvents(

@@ -125,6 +125,8 @@ export interface Decision {
     | undefined;
   /** Limits that the call counts against, to be leased by these keys. */
   limits: string[];
+  /** What of the call has to be kept whole, encrypted: `arguments`, `result`. Where it is allowed. */
+  record: string[];
 }
 
 /** RFC 9470. */
@@ -190,6 +192,11 @@ export interface Policy {
   /** Written in Cedar itself: `cedar` is what was written, and the parts of the short form are empty. */
   isCedar: boolean;
   description: string;
+  /**
+   * What of calls it decides on has to be kept whole: `arguments`, `result`. Of one in Cedar as its annotation @record
+   * says; set by the service.
+   */
+  record: string[];
 }
 
 export interface ListPoliciesRequest {
@@ -1162,6 +1169,7 @@ function createBaseDecision(): Decision {
     approvalId: "",
     stepUp: undefined,
     limits: [],
+    record: [],
   };
 }
 
@@ -1196,6 +1204,9 @@ export const Decision: MessageFns<Decision> = {
     }
     for (const v of message.limits) {
       writer.uint32(74).string(v!);
+    }
+    for (const v of message.record) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -1285,6 +1296,14 @@ export const Decision: MessageFns<Decision> = {
             message.limits.push(reader.string());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.record.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1315,6 +1334,7 @@ export const Decision: MessageFns<Decision> = {
       ? StepUp.fromPartial(object.stepUp)
       : undefined;
     message.limits = object.limits?.map((e) => e) || [];
+    message.record = object.record?.map((e) => e) || [];
     return message;
   },
 };
@@ -1762,6 +1782,7 @@ function createBasePolicy(): Policy {
     conditions: "",
     isCedar: false,
     description: "",
+    record: [],
   };
 }
 
@@ -1814,6 +1835,9 @@ export const Policy: MessageFns<Policy> = {
     }
     if (message.description !== "") {
       writer.uint32(122).string(message.description);
+    }
+    for (const v of message.record) {
+      writer.uint32(130).string(v!);
     }
     return writer;
   },
@@ -1943,6 +1967,14 @@ export const Policy: MessageFns<Policy> = {
             message.description = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.record.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1976,6 +2008,7 @@ export const Policy: MessageFns<Policy> = {
     message.conditions = object.conditions ?? "";
     message.isCedar = object.isCedar ?? false;
     message.description = object.description ?? "";
+    message.record = object.record?.map((e) => e) || [];
     return message;
   },
 };

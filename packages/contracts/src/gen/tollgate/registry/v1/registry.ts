@@ -215,6 +215,8 @@ export interface Assignment {
   toolRules: ToolRule[];
   /** Another value: the processes are replaced, new ones first. */
   generation: bigint;
+  /** Of the secrets in what is above. */
+  secretNames: string[];
 }
 
 export interface Assignment_EnvEntry {
@@ -1774,6 +1776,7 @@ function createBaseAssignment(): Assignment {
     sandbox: undefined,
     toolRules: [],
     generation: 0n,
+    secretNames: [],
   };
 }
 
@@ -1847,6 +1850,9 @@ export const Assignment: MessageFns<Assignment> = {
         throw new globalThis.Error("value provided for field message.generation of type uint64 too large");
       }
       writer.uint32(176).uint64(message.generation);
+    }
+    for (const v of message.secretNames) {
+      writer.uint32(186).string(v!);
     }
     return writer;
   },
@@ -2046,6 +2052,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.generation = reader.uint64() as bigint;
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.secretNames.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2107,6 +2121,7 @@ export const Assignment: MessageFns<Assignment> = {
     message.generation = (object.generation !== undefined && object.generation !== null)
       ? BigInt(object.generation)
       : 0n;
+    message.secretNames = object.secretNames?.map((e) => e) || [];
     return message;
   },
 };
