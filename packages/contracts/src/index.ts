@@ -8,6 +8,7 @@ export {
   type SecretEvent,
   type ServerEvent,
 } from "./administration-events.ts";
+export { type Change, changeEvent } from "./change-event.ts";
 export { isCallId, newCallId, timeOfId } from "./ids.ts";
 export {
   type AlertEvent,
