@@ -1,8 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { AckPolicy, type JsMsg } from "@nats-io/jetstream";
-import { type AuditEvent, parseAuditEvent } from "@tollgate/contracts";
+import { parseAuditEvent } from "@tollgate/contracts";
 import type { Bus } from "./connection.ts";
 import { putAside } from "./dead-letters.ts";
+import type { StreamedEvent } from "./read-events.ts";
 
 const NANOS_PER_MS = 1_000_000;
 /** Long enough for a database that is slow, short enough that a crashed replica's messages come back soon. */
@@ -13,14 +14,6 @@ const PREFETCH_MAX = 500;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
 const DEAD_TIMEOUT_MS = 10_000;
-
-/** One event of AUDIT in stream order. `line` is its JSON as it stands on the stream. */
-export interface StreamedEvent {
-  readonly event: AuditEvent;
-  readonly line: string;
-  /** The message's sequence on the stream. */
-  readonly sequence: number;
-}
 
 /** A line of a message that is no event. */
 interface BadLine {

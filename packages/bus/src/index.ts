@@ -14,7 +14,7 @@ export {
 } from "./calls.ts";
 export { type Bus, type BusLog, connectBus } from "./connection.ts";
 export { dropDeadLetter, getDeadLetter, type KeptDeadLetter, listDeadLetters, putBack } from "./dead-letters.ts";
-export { consumeEvents, type EventConsumer, readLag, type StreamedEvent } from "./event-consumer.ts";
+export { consumeEvents, type EventConsumer, readLag } from "./event-consumer.ts";
 export { createEventPublisher, type EventPublisher, findOutcomes } from "./events.ts";
 export { decodeFrames, encodeFrames, type Framed, singleLine } from "./framing.ts";
 export { answerHealth, requestHealth } from "./health.ts";
@@ -31,6 +31,14 @@ export {
   subscribeInterests,
   subscribeUpdates,
 } from "./notices.ts";
+export {
+  endOfEvents,
+  putLineAside,
+  type ReadBatch,
+  readEvents,
+  type StreamedEvent,
+  type StreamPosition,
+} from "./read-events.ts";
 export { createReplySender, type ReplySender, subscribeReplies } from "./replies.ts";
 export { followSession, followStream, publishToSession } from "./resume.ts";
 export { openSessions, type SessionPage, type SessionStore } from "./sessions.ts";

@@ -54,6 +54,9 @@ export function subjectsFor(prefix: string) {
     /** Tells every gateway that somebody has decided on an approval. */
     approvals: `${at}mcp.approval.v1`,
     audit: (tenant: string, kind: string) => `${at}audit.v1.${token(tenant, "tenant")}.${token(kind, "kind")}`,
+    /** Of every tenant, of every kind, where none is named. */
+    auditOf: ({ tenant, kind }: { tenant?: string | undefined; kind?: string | undefined }) =>
+      `${at}audit.v1.${tenant === undefined ? "*" : token(tenant, "tenant")}.${kind === undefined ? "*" : token(kind, "kind")}`,
     auditOfKind: (kind: string) => `${at}audit.v1.*.${token(kind, "kind")}`,
     /** Whether a subject is one of calls or of events: nothing else is put back from the dead letters. */
     takesBack: (subject: string) => taken.test(subject),

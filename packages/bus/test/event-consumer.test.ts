@@ -2,8 +2,9 @@ import type { CallEvent } from "@tollgate/contracts";
 import { eventually, useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Bus } from "../src/connection.ts";
-import { consumeEvents, type EventConsumer, type StreamedEvent } from "../src/event-consumer.ts";
+import { consumeEvents, type EventConsumer } from "../src/event-consumer.ts";
 import { createEventPublisher } from "../src/events.ts";
+import type { StreamedEvent } from "../src/read-events.ts";
 import { callEvent, useBus } from "./connected.ts";
 
 const connect = useBus(useInfrastructure());
