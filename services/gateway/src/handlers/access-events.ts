@@ -57,7 +57,8 @@ export function createAccessEvents(options: { events: EventPublisher; life: Life
   }
 
   function open(key: string): void {
-    if (!folded.has(key)) folded.set(key, { count: 0, reads: 0, timer: setTimeout(close, FOLD_MS, key).unref() });
+    if (!folded.has(key))
+      folded.set(key, { count: 0, reads: 0, timer: setTimeout(() => void close(key), FOLD_MS).unref() });
   }
 
   function fold(key: string, count: number): void {
