@@ -1,7 +1,8 @@
-import { createHmac, hkdfSync } from "node:crypto";
+import { hkdfSync } from "node:crypto";
 import { type Parsed, type Recordable, RECORDABLE, type Recording } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { openWith, sealWith } from "./sealing.ts";
+import { createShortHmac } from "./short-hmac.ts";
 
 /** Of arguments and result together: with base64 and the event's other fields they stay within a line of 64 KiB. */
 export const RECORDED_BYTES_MAX = 40 * 1024;
@@ -10,7 +11,7 @@ interface RecordingKey {
   readonly id: string;
   /** One key, one use: this one encrypts, the other one hashes. */
   readonly cipherKey: Buffer;
-  readonly hashKey: Buffer;
+  readonly hash: (text: string) => string;
 }
 
 /** The first one seals and hashes, each of them opens. */
@@ -34,7 +35,7 @@ export function parseRecordingKeys(text: string): Parsed<RecordingKeys> {
     if (!KEY_ID.test(id) || more.length > 0 || bytes.length !== KEY_BYTES || bytes.toString("base64url") !== secret)
       return { ok: false, reason: `key ${at + 1} is not <id>:<base64url of ${KEY_BYTES} bytes>` };
     if (byId.has(id)) return { ok: false, reason: `key ${at + 1} has the id of a key before it` };
-    byId.set(id, { id, cipherKey: derive(bytes, "cipher"), hashKey: derive(bytes, "hash") });
+    byId.set(id, { id, cipherKey: derive(bytes, "cipher"), hash: createShortHmac(derive(bytes, "hash")) });
   }
   return { ok: true, value: { current: byId.values().next().value!, byId } };
 }
@@ -44,9 +45,9 @@ function derive(bytes: Buffer, use: "cipher" | "hash"): Buffer {
 }
 
 /** `<key id>:<hexadecimal>`: who has the key can tell whether two texts are the same, and nobody can guess them. */
-export function keyedHash(keys: RecordingKeys, text: string | Uint8Array): string {
-  const { id, hashKey } = keys.current;
-  return `${id}:${createHmac("sha256", hashKey).update(text).digest("hex")}`;
+export function keyedHash(keys: RecordingKeys, text: string): string {
+  const { id, hash } = keys.current;
+  return `${id}:${hash(text)}`;
 }
 
 /** Encrypts what is to be kept of a call. What does not fit any more is named instead, the result before the arguments. */
