@@ -1,4 +1,6 @@
+export type { DesiredAudit } from "./audit.ts";
 export { type DesiredAgent, type DesiredCertificate, PERMISSION_PATTERN } from "./auth.ts";
+export type { DesiredExport } from "./exports.ts";
 export { followDesiredState } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";

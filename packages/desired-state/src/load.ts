@@ -1,5 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import type { z } from "zod";
+import { toAudit } from "./audit.ts";
 import { toAuth } from "./auth.ts";
 import {
   type Mistake,
@@ -108,6 +109,7 @@ function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "serve
     riskLevels: toRiskLevels(parsed.risk_levels),
     policies: parsed.policies,
     limits: parsed.limits,
+    audit: toAudit(parsed.audit, file),
   };
 }
 

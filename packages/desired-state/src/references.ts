@@ -21,6 +21,7 @@ export function findReferenceMistakes(values: unknown, sections: readonly Sectio
     ...findRepeated(entriesOf(values, ["tenants"], "id"), "is the id of another tenant already"),
     ...findRepeated(entriesOf(values, ["policies"], "name"), "is the name of another policy already"),
     ...findRepeated(entriesOf(values, ["limits"], "name"), "is the name of another limit already"),
+    ...findRepeated(entriesOf(values, ["audit", "exports"], "id"), "is the id of another export already"),
     ...findRepeated(entriesOf(values, tokens, "name"), "is the name of another token already"),
     ...findRepeated(entriesOf(values, tokens, "token"), "is the same secret as another token's"),
     ...findRepeated(entriesOf(values, [...AUTH, "agents"], "name"), "is the name of another agent already"),

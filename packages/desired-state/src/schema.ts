@@ -1,6 +1,7 @@
 import { NAME_PATTERN, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { CONDITIONS_KEYS } from "./conditions.ts";
+import { AUDIT_KEYS, auditSchema } from "./audit.ts";
 import { AUTH_KEYS, authSchema } from "./auth.ts";
 import { LIMIT_KEYS, limitSchema } from "./limits.ts";
 import { publicUrlSchema } from "./oauth.ts";
@@ -96,6 +97,7 @@ export const fileSchema = z.strictObject({
   policies: z.array(policySchema).max(ENTRIES_MAX).default([]),
   risk_levels: riskLevelsSchema.prefault({}),
   limits: z.array(limitSchema).max(LIMITS_MAX).default([]),
+  audit: auditSchema.prefault({}),
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
 
@@ -120,6 +122,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   ...CONDITIONS_KEYS,
   ...RISK_KEYS,
   ...LIMIT_KEYS,
+  ...AUDIT_KEYS,
 };
 
 /** Keys that the format has a place for and this version does nothing with: never ignored in silence. */

@@ -1,4 +1,5 @@
 import type { Risk } from "@tollgate/contracts";
+import type { DesiredAudit } from "./audit.ts";
 import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
 import type { DesiredOauth } from "./oauth.ts";
 import type { DesiredOpa } from "./opa.ts";
@@ -18,6 +19,7 @@ export const SECTIONS = [
   "policies",
   "risk_levels",
   "limits",
+  "audit",
 ] as const;
 export type Section = (typeof SECTIONS)[number];
 
@@ -131,6 +133,7 @@ export interface DesiredState {
   readonly policies: readonly DesiredPolicy[];
   readonly riskLevels: DesiredRiskLevels;
   readonly limits: readonly DesiredLimit[];
+  readonly audit: DesiredAudit;
   /** What is allowed but unwise, each with its place; for the log. */
   readonly warnings: readonly string[];
 }

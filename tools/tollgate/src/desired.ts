@@ -4,8 +4,8 @@ import { AppError } from "@tollgate/errors";
 import type { Secrets } from "./secrets.ts";
 
 /**
- * Reads the configuration before anything is started, so that its mistakes are the first thing that is said. Policy and
- * registry read it again, and follow it.
+ * Reads the configuration before anything is started, so that its mistakes are the first thing that is said. Services
+ * read it again, and follow it.
  * @throws {AppError} `invalid_argument` with every mistake and its place
  */
 export function readConfigFile(options: {

@@ -214,13 +214,14 @@ function compileCache(root: string): Record<string, string> {
   return { NODE_COMPILE_CACHE: join(root, "node_modules/.cache/node") };
 }
 
-/** What policy and registry put into the configuration: the user's variables, and where the user's secrets are. */
+/** What those who read the configuration put into it: the user's variables, and where the user's secrets are. */
 const FOR_CONFIGURATION = /^(?!TOLLGATE_)|^TOLLGATE_SECRETS_DIR$/;
 /** What a runner needs to install servers and to find a container engine. Its servers get none of it. */
 const FOR_LAUNCHES = /^(?:(?:npm_config|pip|uv|docker|containers?)_.+|(?:https?|all|no)_proxy|xdg_runtime_dir)$/i;
 const ALSO_INHERITED: Partial<Record<ServiceName, RegExp>> = {
   policy: FOR_CONFIGURATION,
   registry: FOR_CONFIGURATION,
+  audit: FOR_CONFIGURATION,
   runner: FOR_LAUNCHES,
 };
 

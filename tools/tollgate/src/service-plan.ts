@@ -71,6 +71,7 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
     registry: { ...stored("registry"), TOLLGATE_CONFIG_FILE: options.configFile, TOLLGATE_FILES_DIR: options.filesDir },
     audit: {
       ...stored("audit"),
+      TOLLGATE_CONFIG_FILE: options.configFile,
       TOLLGATE_NATS_URL: natsUrl,
       TOLLGATE_RECORDING_KEYS: secrets.recordingKeys,
       TOLLGATE_SIGNING_SECRET: secrets.signingSecret,

@@ -1,0 +1,23 @@
+import { z } from "zod";
+import { type DesiredExport, EXPORT_KEYS, exportSchema, toExport } from "./exports.ts";
+
+/** Each has a consumer of its own on the stream. */
+const EXPORTS_MAX = 32;
+
+/** What becomes of the record. */
+export interface DesiredAudit {
+  readonly exports: readonly DesiredExport[];
+}
+
+export const auditSchema = z.strictObject({
+  exports: z.array(exportSchema).max(EXPORTS_MAX).default([]),
+});
+
+export const AUDIT_KEYS: Readonly<Record<string, readonly string[]>> = {
+  audit: Object.keys(auditSchema.shape),
+  ...EXPORT_KEYS,
+};
+
+export function toAudit(parsed: z.infer<typeof auditSchema>, file: string): DesiredAudit {
+  return { exports: parsed.exports.map((each) => toExport(each, file)) };
+}
