@@ -6,6 +6,7 @@ export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";
 export { loadDesiredState } from "./load.ts";
 export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
+export { type DesiredRetention, retentionDays } from "./retention.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";
 export type { DesiredOpa } from "./opa.ts";
 export { secretsFrom } from "./secret-files.ts";
