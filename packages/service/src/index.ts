@@ -1,5 +1,6 @@
 export { type Config, configFrom, envSchema } from "./config.ts";
 export { type GrpcAddress, type GrpcServer, openGrpcClient, startGrpcServer, unary } from "./grpc-server.ts";
+export { readStream, serverStream } from "./grpc-streams.ts";
 export { callUnary, followStream, serviceMetadata } from "./grpc-client.ts";
 export { type Life, openLife, within } from "./life.ts";
 export { lead, type Leadership } from "./lead.ts";
