@@ -1,30 +1,38 @@
 import { join } from "node:path";
-import { connectBus, consumeEvents, readLag } from "@tollgate/bus";
+import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { meteringV1 } from "@tollgate/contracts";
 import {
   createMetrics,
   createOps,
+  keepOutbox,
+  lead,
   type Life,
   type Log,
   migrate,
   openLife,
   openPartitions,
   openPool,
+  type Pool,
+  recordEvents,
+  type Recorder,
   type Service,
   startGrpcServer,
   startOpsServer,
-  watchRecording,
+  watchRecorder,
 } from "@tollgate/service";
 import type { MeteringConfig } from "./config.ts";
-import { createEventHandler } from "./handlers/events.ts";
+import { createCallStore } from "./handlers/events.ts";
 import { createMeteringHandlers } from "./handlers/grpc.ts";
+import { keepRating } from "./handlers/ratings.ts";
+import { readPublishedMs } from "./store/position.ts";
 
 const NAME = "metering";
-/** Storing is one batch after the other; the second connection is for partitions and readiness. */
-const WRITE_CONNECTIONS_MAX = 2;
+/** One each for the leader's lock, recording, partitions, a rating, the outbox and readiness. */
+const WRITE_CONNECTIONS_MAX = 6;
 const READ_CONNECTIONS_MAX = 4;
-/** How long a stopping service tries to store what was delivered to it. Then its successor does. */
-const LAST_BATCH_MS = 3_000;
+/** Changes that are published at a time are far fewer. */
+const EVENTS_WAITING_MAX = 1_000;
+const EVENT_TIMEOUT_MS = 5_000;
 
 export interface MeteringService extends Service {
   readonly grpcPort: number;
@@ -55,45 +63,42 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
   const bus = await connectBus({ url: config.natsUrl, name: NAME, prefix: config.busPrefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
 
-  const { port: grpcPort } = await startGrpcServer({
-    host,
-    port: config.grpcPort,
-    serviceKey,
-    services: [
-      {
-        definition: meteringV1.MeteringServiceService,
-        implementation: createMeteringHandlers({ pool: readPool, log }),
-      },
-    ],
-    life,
-  });
-  const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
-
-  const givingUp = new AbortController();
-  const store = createEventHandler({ pool, partitions, metrics });
-  const consumer = await consumeEvents(bus, {
-    durable: NAME,
+  const leadership = lead({ pool, name: NAME, life, log });
+  const store = createCallStore({ partitions });
+  const recorder = recordEvents({
+    bus,
+    pool,
+    leadership,
+    ops,
+    log,
+    name: NAME,
     kind: "call",
     batchMax,
     batchWaitMs,
     store,
-    signal: givingUp.signal,
   });
-  life.onClose("events", LAST_BATCH_MS + 1_000, async () => {
-    const timer = setTimeout(() => givingUp.abort(), LAST_BATCH_MS);
-    await consumer.stop();
-    clearTimeout(timer);
-  });
-  watchRecording({
-    name: NAME,
-    lagMax,
-    readLag: () => readLag(bus, NAME),
-    busProblem: () => bus.problem(),
-    pool,
-    consumer,
-    ops,
+  const readAsOf = (): Promise<number> => recordedMs(recorder, readPool);
+  leadership.run("ratings", (signal) => keepRating({ pool, recordedMs: readAsOf, signal, log }));
+  const events = createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENT_TIMEOUT_MS });
+  keepOutbox({ pool, schema: "metering", events, metrics, life, log });
+  watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });
+
+  const implementation = createMeteringHandlers({ pool: readPool, readAsOf, log });
+  const { port: grpcPort } = await startGrpcServer({
+    host,
+    port: config.grpcPort,
+    serviceKey,
+    services: [{ definition: meteringV1.MeteringServiceService, implementation }],
     life,
   });
+  const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
 
   return { grpcPort, httpPort, close: () => life.close() };
+}
+
+/** Unix milliseconds up to which all calls are recorded: now, or when the stream took the last one that is. */
+async function recordedMs(recorder: Recorder, pool: Pool): Promise<number> {
+  const nowMs = Date.now();
+  const lag = await recorder.readLag().catch(() => undefined);
+  return lag === 0 ? nowMs : readPublishedMs(pool);
 }

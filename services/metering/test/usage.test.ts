@@ -1,52 +1,22 @@
-import { type Bus, connectBus, createEventPublisher, type EventPublisher } from "@tollgate/bus";
-import { newCallId, timeOfId } from "@tollgate/contracts";
+import { type CallEvent, timeOfId } from "@tollgate/contracts";
 import { openLife } from "@tollgate/service";
 import { callEvent, refusalEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
-import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { configSchema } from "../src/config.ts";
-import { type MeteringService, startMetering } from "../src/service.ts";
-import { openMeteringClient } from "./metering-client.ts";
+import { type MeteringClient, openMeteringClient, type UsageFields } from "./metering-client.ts";
+import { idAt, openPublishing, startService } from "./metering-service.ts";
 
 const infra = useInfrastructure();
 const life = openLife(testLog);
-let bus: Bus;
-let publisher: EventPublisher;
-let service: MeteringService;
-let getUsage: ReturnType<typeof openMeteringClient>;
-let admin: pg.Client;
+let publish: Awaited<ReturnType<typeof openPublishing>>["publish"];
+let getUsage: MeteringClient["getUsage"];
 
 beforeAll(async () => {
-  const config = configSchema.parse({
-    serviceKey: infra.serviceKey,
-    httpPort: 0,
-    grpcPort: 0,
-    natsUrl: infra.natsUrl,
-    busPrefix: infra.busPrefix,
-    databaseUrl: infra.databaseUrl("metering"),
-    batchWaitMs: 20,
-  });
-  service = await startMetering(config, testLog);
+  const service = await startService(infra);
   life.onClose("metering", 20_000, () => service.close());
-  bus = await connectBus({
-    url: infra.natsUrl,
-    name: "test",
-    prefix: infra.busPrefix,
-    log: testLog,
-    signal: life.signal,
-  });
-  life.onClose("bus", 5_000, () => bus.drain());
-  publisher = createEventPublisher(bus, { waitingMax: 1_000, timeoutMs: 5_000 });
-  getUsage = openMeteringClient({ port: service.grpcPort, serviceKey: infra.serviceKey, life });
-  admin = new pg.Client({ connectionString: infra.adminUrl });
-  await admin.connect();
-  life.onClose("admin", 5_000, () => admin.end());
+  ({ publish } = await openPublishing(infra, life));
+  ({ getUsage } = openMeteringClient({ port: service.grpcPort, serviceKey: infra.serviceKey, life }));
 });
 afterAll(() => life.close());
-
-async function publish(events: readonly Parameters<EventPublisher["publish"]>[0][]): Promise<void> {
-  await Promise.all(events.map((event) => publisher.publish(event)));
-}
 
 async function eventuallyCalls(tenant: string, calls: bigint): Promise<void> {
   await eventually(async () => expect((await getUsage({ tenant })).total?.calls).toBe(calls));
@@ -57,14 +27,23 @@ describe("usage", () => {
     const tenant = "sums";
     await publish([
       callEvent({ tenant, tool: "cheap", durationMs: 0 }),
-      callEvent({ tenant, tool: "dear", durationMs: 2_000.5, responseBytes: 1_000_000, coldStart: true }),
+      callEvent({
+        tenant,
+        tool: "dear",
+        durationMs: 2_000.5,
+        responseBytes: 1_000_000,
+        coldStart: true,
+        cpuMs: 1_500,
+        attempts: 2,
+      }),
       callEvent({ tenant, tool: "dear", durationMs: 0.0004, outcome: "tool_error" }),
       callEvent({ tenant, tool: "b", durationMs: 0 }),
     ]);
     await eventuallyCalls(tenant, 4n);
 
-    const { rows, total, currency } = await getUsage({ tenant, groupBy: ["tool"], limit: 2 });
+    const { rows, total, currency, more } = await getUsage({ tenant, groupBy: ["tool"], limit: 2 });
     expect(currency).toBe("USD");
+    expect(more).toBe(true);
     expect(rows.map((row) => row.key)).toEqual([{ tool: "dear" }, { tool: "b" }]);
     expect(rows[0]).toEqual({
       key: { tool: "dear" },
@@ -74,6 +53,9 @@ describe("usage", () => {
       requestBytes: 200n,
       responseBytes: 1_000_200n,
       coldStarts: 1n,
+      cpuMs: 1_500n,
+      downstreamCalls: 3n,
+      fromMs: 0n,
       // (0.0001 + 2.0005 s × 0.00005 + 1.0001 MB × 0.00001) + (0.0001 + 0.0003 MB × 0.00001)
       cost: "0.000310029",
     });
@@ -86,6 +68,9 @@ describe("usage", () => {
       requestBytes: 400n,
       responseBytes: 1_000_600n,
       coldStarts: 1n,
+      cpuMs: 1_500n,
+      downstreamCalls: 5n,
+      fromMs: 0n,
       cost: "0.000510035",
     });
   });
@@ -131,10 +116,14 @@ describe("usage", () => {
       requestBytes: 0n,
       responseBytes: 0n,
       coldStarts: 0n,
+      cpuMs: 0n,
+      downstreamCalls: 0n,
+      fromMs: 0n,
       cost: "0",
     };
-    expect(await getUsage({ tenant: "nobody" })).toEqual({ rows: [zero], total: zero, currency: "USD" });
-    expect(await getUsage({ tenant: "nobody", groupBy: ["tool"] })).toEqual({ rows: [], total: zero, currency: "USD" });
+    const answer = { total: zero, currency: "USD", more: false, asOfMs: expect.any(BigInt) };
+    expect(await getUsage({ tenant: "nobody" })).toEqual({ ...answer, rows: [zero] });
+    expect(await getUsage({ tenant: "nobody", groupBy: ["tool"] })).toEqual({ ...answer, rows: [] });
   });
 
   it("of a time counts from inclusive to exclusive, across the end of a month", async () => {
@@ -154,46 +143,104 @@ describe("usage", () => {
   });
 });
 
-describe("a new rate card", () => {
-  it("holds for calls made from its time on, and changes nothing that was billed before", async () => {
-    const from = Date.now() + 3_600_000;
-    await publish([callEvent({ tenant: "cards", tool: "before", durationMs: 0 })]);
-    await eventuallyCalls("cards", 1n);
-    await admin.query(
-      "INSERT INTO metering.rate_cards VALUES ('default', 2, 5, 0, 0, 0, 'USD', to_timestamp($1::float8 / 1000))",
-      [from],
-    );
-    await publish([
-      callEvent({ tenant: "cards", tool: "just-before", id: idAt(from - 1), durationMs: 0 }),
-      callEvent({ tenant: "cards", tool: "after", id: idAt(from), durationMs: 0 }),
-    ]);
-    await eventuallyCalls("cards", 3n);
-    const { rows } = await getUsage({ tenant: "cards", groupBy: ["tool"] });
-    expect(Object.fromEntries(rows.map((row) => [row.key["tool"], row.cost]))).toEqual({
-      before: "0.000100003",
-      "just-before": "0.000100003",
-      after: "5",
-    });
+/** Two days and a bit, so that a question may need whole days and both ends. */
+describe("usage of several days", () => {
+  const tenant = "days";
+  const first = Date.UTC(2026, 9, 30);
+  const HOUR_MS = 3_600_000;
+  const events = Array.from({ length: 400 }, (_, at) => {
+    const timeMs = first + at * HOUR_MS * 0.31;
+    const principal = ["user:ann", "user:bob", "agent:bot", "token:ci"][at % 4]!;
+    const who = { tenant, principal, team: at % 3 === 0 ? "red" : "blue" };
+    const what = { group: `g${at % 2}`, server: `s${at % 5}`, tool: `t${at % 7}` };
+    const used = {
+      durationMs: at * 1.7,
+      cpuMs: at / 3,
+      requestBytes: at,
+      responseBytes: at * 31,
+      attempts: (at % 3) + 1,
+    };
+    const ended = { outcome: at % 11 === 0 ? ("error" as const) : ("ok" as const), coldStart: at % 13 === 0 };
+    return callEvent({ ...who, ...what, ...used, ...ended, id: idAt(timeMs), endedAt: Math.floor(timeMs) });
+  });
+  const lastMs = first + 400 * HOUR_MS * 0.31;
+
+  beforeAll(async () => {
+    await publish(events);
+    await eventuallyCalls(tenant, 400n);
   });
 
-  it("of another currency stops pricing, and says so, rather than mixing", async () => {
-    await admin.query("INSERT INTO metering.rate_cards VALUES ('default', 3, 1, 0, 0, 0, 'EUR', now())");
-    try {
-      await publish([callEvent({ tenant: "mixed" })]);
-      await expect(getUsage({ tenant: "mixed" })).rejects.toMatchObject({ code: "failed_precondition" });
-      await eventually(async () => {
-        const ready = await fetch(`http://127.0.0.1:${service.httpPort}/readyz`);
-        expect(await ready.json()).toMatchObject({ reasons: { store: expect.stringContaining("one currency") } });
-      });
-    } finally {
-      await admin.query("DELETE FROM metering.rate_cards WHERE version = 3");
+  /** What is asked, counted here from the events. */
+  function counted(fields: UsageFields, keyOf: (event: CallEvent) => string): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const event of events) {
+      const timeMs = timeOfId(event.id);
+      if (timeMs < Number(fields.fromMs ?? 0n) || timeMs >= Number(fields.toMs ?? BigInt(lastMs + 1))) continue;
+      counts[keyOf(event)] = (counts[keyOf(event)] ?? 0) + 1;
     }
-    await eventuallyCalls("mixed", 1n);
+    return counts;
+  }
+
+  it.each<[string, (number | undefined)?, number?]>([
+    ["all"],
+    ["what comes after an hour", 5],
+    ["what came before an hour", undefined, 77],
+    ["days and both ends", 1, 100],
+    ["whole days", 24, 72],
+    ["an hour", 2, 3],
+  ])("counts exactly the calls of a time: %s", async (_name, from, to) => {
+    const time = {
+      ...(from === undefined ? {} : { fromMs: BigInt(first + HOUR_MS * from) }),
+      ...(to === undefined ? {} : { toMs: BigInt(first + HOUR_MS * to) }),
+    };
+    const groupings: readonly (readonly [string[], (event: CallEvent) => string])[] = [
+      [[], () => ""],
+      [["team"], ({ team }) => team],
+      [["user"], ({ principal }) => /^user:(.*)/.exec(principal)?.[1] ?? ""],
+      [["agent"], ({ principal }) => /^agent:(.*)/.exec(principal)?.[1] ?? ""],
+      [["server", "tool"], ({ server, tool }) => `${server} ${tool}`],
+      [["principal", "tool"], ({ principal, tool }) => `${principal} ${tool}`],
+    ];
+    for (const [groupBy, keyOf] of groupings) {
+      const { rows, total } = await getUsage({ tenant, groupBy, ...time });
+      const found = rows.map((row) => [groupBy.map((name) => row.key[name]).join(" "), Number(row.calls)]);
+      expect(Object.fromEntries(found)).toEqual(counted(time, keyOf));
+      expect(Number(total?.calls)).toBe(Object.values(counted(time, () => "")).reduce((sum, each) => sum + each, 0));
+    }
+  });
+
+  it.each([
+    ["hour", (ms: number) => Math.floor(ms / HOUR_MS) * HOUR_MS],
+    ["day", (ms: number) => Math.floor(ms / (24 * HOUR_MS)) * 24 * HOUR_MS],
+    ["month", (ms: number) => Date.UTC(new Date(ms).getUTCFullYear(), new Date(ms).getUTCMonth())],
+  ] as const)("is divided by the %s", async (step, beginning) => {
+    const time = { fromMs: BigInt(first + HOUR_MS * 5), toMs: BigInt(lastMs - HOUR_MS) };
+    const { rows } = await getUsage({ tenant, step, groupBy: ["team"], ...time });
+    const found = rows.map((row) => [`${row.fromMs} ${row.key["team"]}`, Number(row.calls)]);
+    expect(Object.fromEntries(found)).toEqual(
+      counted(time, (event) => `${beginning(timeOfId(event.id))} ${event.team}`),
+    );
+    expect(rows.map((row) => row.fromMs)).toEqual(rows.map((row) => row.fromMs).toSorted((a, b) => Number(a - b)));
+  });
+
+  it("is the same by the hour, where calls are summed, and by the day, where days are", async () => {
+    const { total: hours } = await getUsage({ tenant, step: "hour" });
+    const { total: days } = await getUsage({ tenant, step: "day", groupBy: ["tool", "principal"] });
+    expect(hours).toEqual(days);
+    expect((await getUsage({ tenant, groupBy: ["server"] })).total).toEqual(days);
+  });
+
+  it("is filtered by any name", async () => {
+    const { total } = await getUsage({ tenant, filter: { user: "ann", tool: "t3" } });
+    const wanted = events.filter(({ principal, tool }) => principal === "user:ann" && tool === "t3");
+    expect(Number(total?.calls)).toBe(wanted.length);
+    expect((await getUsage({ tenant, filter: { user: "" } })).total?.calls).toBe(0n);
+    expect((await getUsage({ tenant, filter: { team: "red" } })).total?.calls).toBe(134n);
+    expect((await getUsage({ filter: { tenant } })).total?.calls).toBe(400n);
+  });
+
+  it("says up to when it is complete: now, when the stream has no more", async () => {
+    const beforeMs = Date.now();
+    await eventually(async () => expect((await getUsage({ tenant })).asOfMs).toBeGreaterThanOrEqual(beforeMs));
   });
 });
-
-/** Not newCallId: it never goes back behind a time that it has seen. */
-function idAt(timeMs: number): string {
-  const time = timeMs.toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}${newCallId(Date.now()).slice(13)}`;
-}

@@ -10,7 +10,18 @@ const DECIMAL = /^(\d{1,11})(?:\.(\d{1,9}))?$/;
 export function parseNano(decimal: string): Nano {
   const match = DECIMAL.exec(decimal);
   if (match === null) throw new RangeError(`${JSON.stringify(decimal)} is not a decimal with at most nine places`);
-  return BigInt(match[1]! + (match[2] ?? "").padEnd(NANO_DIGITS, "0"));
+  return nanoOf(match[1]!, match[2]);
+}
+
+/** The same of a sum, which may be longer. @throws {RangeError} */
+export function parseNanoSum(decimal: string): Nano {
+  const match = /^(\d+)(?:\.(\d{1,9}))?$/.exec(decimal);
+  if (match === null) throw new RangeError(`${JSON.stringify(decimal)} is not a sum of costs`);
+  return nanoOf(match[1]!, match[2]);
+}
+
+function nanoOf(whole: string, fraction = ""): Nano {
+  return BigInt(whole + fraction.padEnd(NANO_DIGITS, "0"));
 }
 
 /** Nano-units as a plain decimal, without exponent and without trailing zeros: "0.0001". */

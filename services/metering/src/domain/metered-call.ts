@@ -1,20 +1,23 @@
 import { type CallEvent, timeOfId } from "@tollgate/contracts";
-import { cardAt, costOf, type Priced, type RateCard } from "./rate-card.ts";
 import { formatNano } from "./decimal.ts";
+import { costOf, type Priced, type Selector } from "./rate-card.ts";
+import type { Tariff } from "./tariff.ts";
 
-/** One call as it is billed. */
-export interface MeteredCall extends Priced {
+/** What one call used, and who pays. */
+export interface CallUsage extends Omit<Priced, "monthCall">, Selector {
   /** Unix milliseconds: the time in the call's id. */
   readonly timeMs: number;
   readonly id: string;
   readonly sequence: number;
-  readonly tenant: string;
   readonly team: string;
   readonly principal: string;
-  readonly group: string;
-  readonly server: string;
-  readonly tool: string;
   readonly outcome: string;
+  /** How often a server was handed it. */
+  readonly downstreamCalls: number;
+}
+
+/** One call as it is billed. */
+export interface MeteredCall extends CallUsage, Priced {
   /** `id@version` of the card it was priced by. */
   readonly rateCard: string;
   /** A decimal number. */
@@ -23,24 +26,25 @@ export interface MeteredCall extends Priced {
 
 /** No call lasts longer or is larger: a number past that is a writer's mistake, and billing it would be one too. */
 const DURATION_MAX_US = 30 * 86_400 * 1_000_000;
-const BYTES_MAX = 1e12;
+const BYTES_MAX = 1e10;
+const COUNT_MAX = 10_000;
 
 /** Every outcome is billed, `unknown`, `cancelled` and `timeout` too: the call was taken in and used what it used. */
-export function toMeteredCall(event: CallEvent, sequence: number, cards: readonly RateCard[]): MeteredCall {
-  const timeMs = timeOfId(event.id);
-  const priced: Priced = {
-    durationUs: bounded(event.durationMs * 1_000, DURATION_MAX_US),
-    requestBytes: bounded(event.requestBytes, BYTES_MAX),
-    responseBytes: bounded(event.responseBytes, BYTES_MAX),
-    // Of all fields here the only one that is not checked when an event is parsed.
-    coldStart: (event as { readonly coldStart: unknown }).coldStart === true,
+export function toCallUsage(event: CallEvent, sequence: number): CallUsage {
+  // Of these fields nothing is checked when an event is parsed.
+  const { coldStart, coldStartCalls, cpuMs, attempts, startedAt } = event as {
+    readonly [K in "coldStart" | "coldStartCalls" | "cpuMs" | "attempts" | "startedAt"]?: unknown;
   };
-  const card = cardAt(cards, timeMs);
   return {
-    ...priced,
-    timeMs,
+    timeMs: timeOfId(event.id),
     id: event.id,
     sequence,
+    durationUs: bounded(event.durationMs * 1_000, DURATION_MAX_US),
+    cpuUs: typeof cpuMs === "number" ? bounded(cpuMs * 1_000, DURATION_MAX_US) : 0,
+    requestBytes: bounded(event.requestBytes, BYTES_MAX),
+    responseBytes: bounded(event.responseBytes, BYTES_MAX),
+    coldStartCalls: coldStart === true ? countOf(coldStartCalls) : 0,
+    downstreamCalls: typeof startedAt === "number" ? countOf(attempts) : 0,
     tenant: event.tenant,
     team: storable(event.team),
     principal: storable(event.principal),
@@ -48,30 +52,42 @@ export function toMeteredCall(event: CallEvent, sequence: number, cards: readonl
     server: storable(event.server),
     tool: storable(event.tool),
     outcome: event.outcome,
-    rateCard: `${card.id}@${card.version}`,
-    cost: formatNano(costOf(priced, card)),
   };
 }
 
+export function priceCall(usage: CallUsage, { monthCall, tariff }: { monthCall: number; tariff: Tariff }): MeteredCall {
+  const card = tariff.cardFor(usage, usage.timeMs);
+  const priced = { ...usage, monthCall };
+  return { ...priced, rateCard: `${card.id}@${card.version}`, cost: formatNano(costOf(priced, card)) };
+}
+
+/** From 1 on: what is said of a call that has happened counts it at least. */
+function countOf(value: unknown): number {
+  return typeof value === "number" && value >= 1 ? bounded(value, COUNT_MAX) : 1;
+}
+
+/** NaN, which no number of an event is when it was parsed from JSON, would be 0. */
 function bounded(value: number, max: number): number {
-  return Math.min(Math.max(Math.round(value), 0), max);
+  return Math.min(Math.max(Math.round(value) || 0, 0), max);
 }
 
-/** PostgreSQL takes no NUL in a text. */
+/** PostgreSQL takes no NUL in a text, and no half of a character: what cannot be stored is replaced. */
 function storable(value: string): string {
-  return value.replaceAll("\0", "\u{fffd}");
+  return value.includes("\0") || !value.isWellFormed() ? value.replaceAll("\0", "\u{fffd}").toWellFormed() : value;
 }
 
-/**
- * Each call once: of several outcomes the one that is first on the stream. A batch is not always in stream order, since
- * what a crashed replica had not stored comes back late.
- */
-export function withoutDuplicates(calls: readonly MeteredCall[]): MeteredCall[] {
-  const first = new Map<string, MeteredCall>();
-  for (const call of calls) {
+/** Each call once: of several outcomes the one that is first on the stream. */
+export function withoutDuplicates(calls: readonly CallUsage[]): CallUsage[] {
+  const seen = new Set<string>();
+  return calls.filter((call) => {
     const key = `${call.tenant} ${call.id}`;
-    const known = first.get(key);
-    if (known === undefined || call.sequence < known.sequence) first.set(key, call);
-  }
-  return [...first.values()];
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+}
+
+/** A calendar month of UTC: "2026-11". */
+export function monthOf(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 7);
 }

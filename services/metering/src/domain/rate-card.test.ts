@@ -1,37 +1,54 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatNano, parseNano } from "./decimal.ts";
-import { cardAt, costOf, parseRateCards, type Priced, type RateCard, type RateCardRow } from "./rate-card.ts";
+import { costOf, parseRateCards, type Priced, type Prices, type RateCard, type RateCardRow } from "./rate-card.ts";
 
 const card: RateCard = {
   id: "default",
   version: 1,
+  tenant: "",
+  group: "",
+  server: "",
+  tool: "",
   perCall: parseNano("0.0001"),
   perSecond: parseNano("0.00005"),
+  perCpuSecond: parseNano("0.0004"),
   perMegabyte: parseNano("0.00001"),
   perColdStart: parseNano("0.002"),
+  tiers: [],
   currency: "USD",
   validFromMs: 0,
+  recordsFromMs: 0,
 };
-const nothing: Priced = { durationUs: 0, requestBytes: 0, responseBytes: 0, coldStart: false };
+const nothing: Priced = {
+  durationUs: 0,
+  cpuUs: 0,
+  requestBytes: 0,
+  responseBytes: 0,
+  coldStartCalls: 0,
+  monthCall: 1,
+};
 
-const rate = fc.bigInt({ min: 0n, max: 10n ** 13n - 1n });
-const anyCard = fc
-  .record({ perCall: rate, perSecond: rate, perMegabyte: rate, perColdStart: rate })
-  .map((rates): RateCard => ({ ...card, ...rates }));
-const anyCall = fc.record({
+const rate = fc.bigInt({ min: 0n, max: 10n ** 13n });
+const anyPrices = fc
+  .record({ perCall: rate, perSecond: rate, perCpuSecond: rate, perMegabyte: rate, perColdStart: rate })
+  .map((rates): Prices => ({ ...rates, tiers: [] }));
+const anyCall: fc.Arbitrary<Priced> = fc.record({
   durationUs: fc.nat(2_000_000_000),
+  cpuUs: fc.nat(2_000_000_000),
   requestBytes: fc.nat(2_000_000_000),
   responseBytes: fc.nat(2_000_000_000),
-  coldStart: fc.boolean(),
+  coldStartCalls: fc.nat(10_000),
+  monthCall: fc.integer({ min: 1, max: 1_000_000 }),
 });
 
 describe("the cost of a call", () => {
   it("is the sum of what the card names", () => {
     expect(formatNano(costOf(nothing, card))).toBe("0.0001");
     expect(formatNano(costOf({ ...nothing, durationUs: 2_000_000 }, card))).toBe("0.0002");
+    expect(formatNano(costOf({ ...nothing, cpuUs: 500_000 }, card))).toBe("0.0003");
     expect(formatNano(costOf({ ...nothing, requestBytes: 400_000, responseBytes: 600_000 }, card))).toBe("0.00011");
-    expect(formatNano(costOf({ ...nothing, coldStart: true }, card))).toBe("0.0021");
+    expect(formatNano(costOf({ ...nothing, coldStartCalls: 1 }, card))).toBe("0.0021");
   });
 
   it("is rounded once, to the nearest nano-unit, halves up", () => {
@@ -45,29 +62,34 @@ describe("the cost of a call", () => {
 
   it("is within half a nano-unit of the exact sum, whatever the card and the call", () => {
     fc.assert(
-      fc.property(anyCard, anyCall, (any, call) => {
-        // In millionths of a nano-unit nothing has to be rounded.
-        const exact =
-          (any.perCall + (call.coldStart ? any.perColdStart : 0n)) * 1_000_000n +
+      fc.property(anyPrices, anyCall, (any, call) => {
+        // In these parts of a nano-unit nothing has to be rounded.
+        const sharers = BigInt(Math.max(call.coldStartCalls, 1));
+        const parts = 1_000_000n * sharers;
+        const measured =
           any.perSecond * BigInt(call.durationUs) +
+          any.perCpuSecond * BigInt(call.cpuUs) +
           any.perMegabyte * BigInt(call.requestBytes + call.responseBytes);
-        const error = costOf(call, any) * 1_000_000n - exact;
-        expect(error > -500_000n && error <= 500_000n).toBe(true);
+        const start = call.coldStartCalls === 0 ? 0n : any.perColdStart * 1_000_000n;
+        const exact = any.perCall * parts + measured * sharers + start;
+        const error = costOf(call, any) * parts - exact;
+        expect(error * 2n > -parts && error * 2n <= parts).toBe(true);
       }),
     );
   });
 
   it("is additive: two calls differ from one with their usage by the base price and at most a nano-unit", () => {
     fc.assert(
-      fc.property(anyCard, anyCall, anyCall, (any, first, second) => {
+      fc.property(anyPrices, anyCall, anyCall, (any, first, second) => {
+        const [one, other] = [first, second].map((call) => ({ ...call, coldStartCalls: 0 }));
         const joined: Priced = {
-          durationUs: first.durationUs + second.durationUs,
-          requestBytes: first.requestBytes + second.requestBytes,
-          responseBytes: first.responseBytes + second.responseBytes,
-          coldStart: false,
+          ...one!,
+          durationUs: one!.durationUs + other!.durationUs,
+          cpuUs: one!.cpuUs + other!.cpuUs,
+          requestBytes: one!.requestBytes + other!.requestBytes,
+          responseBytes: one!.responseBytes + other!.responseBytes,
         };
-        const starts = BigInt(Number(first.coldStart) + Number(second.coldStart)) * any.perColdStart;
-        const drift = costOf(first, any) + costOf(second, any) - costOf(joined, any) - any.perCall - starts;
+        const drift = costOf(one!, any) + costOf(other!, any) - costOf(joined, any) - any.perCall;
         expect(drift >= -1n && drift <= 1n).toBe(true);
       }),
     );
@@ -75,29 +97,52 @@ describe("the cost of a call", () => {
 
   it("never falls when usage grows", () => {
     fc.assert(
-      fc.property(anyCard, anyCall, fc.nat(1_000_000), (any, call, more) => {
+      fc.property(anyPrices, anyCall, fc.nat(1_000_000), (any, call, more) => {
         expect(costOf({ ...call, durationUs: call.durationUs + more }, any) >= costOf(call, any)).toBe(true);
+        expect(costOf({ ...call, cpuUs: call.cpuUs + more }, any) >= costOf(call, any)).toBe(true);
         expect(costOf({ ...call, responseBytes: call.responseBytes + more }, any) >= costOf(call, any)).toBe(true);
       }),
     );
   });
 });
 
-describe("the card of a time", () => {
-  const second = { ...card, version: 2, validFromMs: 1_000 };
-  const corrected = { ...card, version: 3, validFromMs: 1_000 };
+describe("the price of a start", () => {
+  it("is shared in equal parts by the calls that waited for it, to half a nano-unit each", () => {
+    fc.assert(
+      fc.property(rate, fc.integer({ min: 1, max: 10_000 }), (perColdStart, sharers) => {
+        const prices = { ...card, perCall: 0n, perColdStart };
+        const share = costOf({ ...nothing, coldStartCalls: sharers }, prices);
+        const error = share * BigInt(sharers) - perColdStart;
+        expect(2n * error > -BigInt(sharers) && 2n * error <= BigInt(sharers)).toBe(true);
+      }),
+    );
+  });
+});
 
-  it("is the one that became valid last, from that millisecond on", () => {
-    expect(cardAt([second, card], 999).version).toBe(1);
-    expect(cardAt([card, second], 1_000).version).toBe(2);
+describe("tiers", () => {
+  const tiered: Prices = {
+    ...card,
+    tiers: [
+      { upTo: 10, perCall: 100n },
+      { upTo: 25, perCall: 40n },
+      { upTo: 0, perCall: 7n },
+    ],
+  };
+
+  it("are graduated: each call has the price of the tier that it falls into", () => {
+    const prices = [1, 10, 11, 25, 26, 1_000_000].map((monthCall) => costOf({ ...nothing, monthCall }, tiered));
+    expect(prices).toEqual([100n, 100n, 40n, 40n, 7n, 7n]);
   });
 
-  it("is the highest version of several that became valid together", () => {
-    expect(cardAt([corrected, card, second], 5_000).version).toBe(3);
-  });
-
-  it("has to exist: nothing is priced by guess", () => {
-    expect(() => cardAt([second], 999)).toThrow(expect.objectContaining({ code: "failed_precondition" }));
+  it("sum to what the parts of a month cost, however many calls it has", () => {
+    fc.assert(
+      fc.property(fc.nat(200), (calls) => {
+        let sum = 0n;
+        for (let monthCall = 1; monthCall <= calls; monthCall++) sum += costOf({ ...nothing, monthCall }, tiered);
+        const [first, second] = [Math.min(calls, 10), Math.min(Math.max(calls - 10, 0), 15)];
+        expect(sum).toBe(BigInt(first * 100 + second * 40 + (calls - first - second) * 7));
+      }),
+    );
   });
 });
 
@@ -106,12 +151,15 @@ describe("stored cards", () => {
     ...card,
     perCall: "0.000100000",
     perSecond: "0.000050000",
+    perCpuSecond: "0.000400000",
     perMegabyte: "0.000010000",
     perColdStart: "0.002000000",
+    tiers: [{ upTo: 0, perCall: "0.5" }],
   };
 
   it("are read to the nano-unit", () => {
-    expect(parseRateCards([row])).toEqual({ cards: [card], currency: "USD" });
+    const tiers = [{ upTo: 0, perCall: 500_000_000n }];
+    expect(parseRateCards([row])).toEqual({ cards: [{ ...card, tiers }], currency: "USD" });
   });
 
   it("have to have one currency", () => {

@@ -1,35 +1,45 @@
-import { AppError } from "@tollgate/errors";
-import { meteringV1 } from "@tollgate/contracts";
+import type { meteringV1 } from "@tollgate/contracts";
 import { type Log, type Pool, unary } from "@tollgate/service";
-import { parseRateCards } from "../domain/rate-card.ts";
-import { type GroupKey, parseUsageQuery } from "../domain/usage-query.ts";
-import { sumUsage, type UsageSums } from "../store/calls.ts";
-import { readRateCards } from "../store/rate-cards.ts";
+import { currencyOf } from "../domain/rate-card.ts";
+import { type GroupKey, parseUsageQuery, planUsage } from "../domain/usage-query.ts";
+import { readCurrencies } from "../store/rate-cards.ts";
+import { checkRating } from "../store/ratings.ts";
+import { sumUsage, type UsageGroup, type UsageSums } from "../store/usage.ts";
+import { chargeBack } from "./chargeback.ts";
+import { listRateCards, putRateCard } from "./rate-cards.ts";
+import { answerRatings, startRating } from "./ratings.ts";
 
-export function createMeteringHandlers(options: { pool: Pool; log: Log }): meteringV1.MeteringServiceServer {
-  const { pool, log } = options;
+export function createMeteringHandlers(options: {
+  pool: Pool;
+  /** Unix milliseconds up to which all calls are recorded. */
+  readAsOf: () => Promise<number>;
+  log: Log;
+}): meteringV1.MeteringServiceServer {
+  const { pool, readAsOf, log } = options;
   return {
-    ...notYet(),
     getUsage: unary(log, async (request: meteringV1.GetUsageRequest): Promise<meteringV1.GetUsageResponse> => {
       const query = parseUsageQuery(request);
-      const { currency } = parseRateCards(await readRateCards(pool));
-      const { groups, total } = await sumUsage(pool, query);
-      return {
-        rows: groups.map((group) => toRow(group, keyOf(query.groupBy, group.keys))),
-        total: toRow(total, {}),
-        currency,
-        more: false,
-        asOfMs: 0n,
-      };
+      await checkRating(pool, query.rating);
+      const currency = currencyOf(await readCurrencies(pool));
+      // Before the sums: there may be more in them than this says, and never less.
+      const asOfMs = await readAsOf();
+      const { groups, total, more } = await sumUsage(pool, planUsage(query));
+      const rows = groups.map((group) => toRow(group, keyOf(query.groupBy, group)));
+      return { rows, total: toRow(total, {}), currency, more, asOfMs: BigInt(asOfMs) };
     }),
+    listRateCards: unary(log, () => listRateCards(pool)),
+    putRateCard: unary(log, (request: meteringV1.PutRateCardRequest) => putRateCard(pool, request)),
+    startRating: unary(log, (request: meteringV1.StartRatingRequest) => startRating(pool, request)),
+    listRatings: unary(log, (request: meteringV1.ListRatingsRequest) => answerRatings(pool, request)),
+    getChargeback: unary(log, (request: meteringV1.GetChargebackRequest) => chargeBack(pool, request, readAsOf)),
   };
 }
 
-function keyOf(groupBy: readonly GroupKey[], values: readonly string[]): Record<string, string> {
-  return Object.fromEntries(groupBy.map((name, at) => [name, values[at]!]));
+function keyOf(groupBy: readonly GroupKey[], { keys }: UsageGroup): Record<string, string> {
+  return Object.fromEntries(groupBy.map((name, at) => [name, keys[at]!]));
 }
 
-function toRow(sums: UsageSums, key: Record<string, string>): meteringV1.UsageRow {
+function toRow(sums: UsageSums & { readonly fromMs?: number }, key: Record<string, string>): meteringV1.UsageRow {
   return {
     key,
     calls: BigInt(sums.calls),
@@ -39,17 +49,8 @@ function toRow(sums: UsageSums, key: Record<string, string>): meteringV1.UsageRo
     responseBytes: BigInt(sums.responseBytes),
     coldStarts: BigInt(sums.coldStarts),
     cost: sums.cost,
-    cpuMs: 0n,
-    downstreamCalls: 0n,
-    fromMs: 0n,
+    cpuMs: BigInt(sums.cpuMs),
+    downstreamCalls: BigInt(sums.downstreamCalls),
+    fromMs: BigInt(sums.fromMs ?? 0),
   };
-}
-
-/** Methods that nobody answers yet. */
-function notYet(): meteringV1.MeteringServiceServer {
-  const refuse = (_call: unknown, callback: (error: unknown) => void): void =>
-    callback(Object.assign(new AppError("failed_precondition", "not yet"), { code: 12 }));
-  return Object.fromEntries(
-    Object.keys(meteringV1.MeteringServiceService).map((name) => [name, refuse]),
-  ) as unknown as meteringV1.MeteringServiceServer;
 }

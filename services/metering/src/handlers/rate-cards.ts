@@ -1,0 +1,108 @@
+import { changeEvent, INSTALLATION_TENANT, type meteringV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
+import type { PoolClient } from "pg";
+import { type NewRateCard, parseNewRateCard } from "../domain/new-rate-card.ts";
+import { parseRateCards } from "../domain/rate-card.ts";
+import {
+  changeCurrency,
+  insertRateCard,
+  lockRateCards,
+  newestRecorded,
+  readRateCards,
+  type StoredRateCard,
+  VERSIONS_MAX,
+} from "../store/rate-cards.ts";
+import { beginRating, toRating } from "./ratings.ts";
+
+/**
+ * A new version of a card. Nothing that is recorded changes: where calls that it is for are recorded already, of a time at
+ * which it is valid, it is refused, or prices these in a rating and others from now on.
+ * @throws {AppError} invalid_argument, failed_precondition
+ */
+export async function putRateCard(
+  pool: Pool,
+  request: meteringV1.PutRateCardRequest,
+): Promise<meteringV1.PutRateCardResponse> {
+  const given = parseNewRateCard(request.card);
+  return withTransaction(pool, async (client) => {
+    await lockRateCards(client);
+    const cards = await readRateCards(client);
+    if (cards.length >= VERSIONS_MAX) throw new AppError("failed_precondition", `more than ${VERSIONS_MAX} rate cards`);
+    await agreeOnCurrency(client, cards, given.currency);
+    const before = cards.findLast((card) => card.id === given.id);
+    const nowMs = Date.now();
+    const validFromMs = given.validFromMs ?? nowMs;
+    const newestMs = await newestRecorded(client, { ...given, validFromMs });
+    if (newestMs !== undefined && !request.rerate) throw alreadyRecorded(validFromMs);
+    const card = {
+      ...given,
+      version: (before?.version ?? 0) + 1,
+      validFromMs,
+      recordsFromMs: newestMs === undefined ? validFromMs : Math.max(nowMs, newestMs + 1),
+      createdBy: request.card!.createdBy,
+      createdAtMs: nowMs,
+    };
+    await insertRateCard(client, card);
+    await announce(client, card, before);
+    if (newestMs === undefined) return { card: toCard(card), rating: undefined };
+    const reason = `rate card ${card.id}@${card.version}`;
+    const calls = { tenant: card.tenant, fromMs: validFromMs, toMs: card.recordsFromMs };
+    const rating = await beginRating(client, { ...calls, reason, by: card.createdBy, startedAtMs: nowMs });
+    return { card: toCard(card), rating: toRating(rating) };
+  });
+}
+
+export async function listRateCards(pool: Pool): Promise<meteringV1.ListRateCardsResponse> {
+  return { cards: (await readRateCards(pool)).map(toCard) };
+}
+
+/** As long as nothing was priced, the currency of the card that every installation begins with is not settled. */
+async function agreeOnCurrency(client: PoolClient, cards: readonly StoredRateCard[], currency: string): Promise<void> {
+  const { currency: known } = parseRateCards(cards);
+  if (currency === known) return;
+  const isFirst = cards.length === 1 && (await newestRecorded(client)) === undefined;
+  if (!isFirst) throw new AppError("failed_precondition", `rate cards need one currency, which is ${known}`);
+  await changeCurrency(client, currency);
+}
+
+function alreadyRecorded(validFromMs: number): AppError {
+  const from = new Date(validFromMs).toISOString();
+  return new AppError(
+    "failed_precondition",
+    `calls that it is for are recorded since ${from}; say rerate to price them anew, or let it be valid from now on`,
+  );
+}
+
+async function announce(
+  client: PoolClient,
+  card: Omit<StoredRateCard, "number">,
+  before: StoredRateCard | undefined,
+): Promise<void> {
+  const change = {
+    tenant: card.tenant === "" ? INSTALLATION_TENANT : card.tenant,
+    change: before === undefined ? "created" : "updated",
+    resource: "rate_card",
+    name: card.id,
+    principal: card.createdBy,
+    ...(before === undefined ? {} : { before: factsOf(before) }),
+    after: factsOf(card),
+  } as const;
+  await enqueueEvents(client, "metering", [changeEvent(change, card.createdAtMs)]);
+}
+
+function factsOf(card: NewRateCard & Partial<StoredRateCard>): Record<string, unknown> {
+  const { number: _number, createdBy: _by, createdAtMs: _at, ...facts } = card;
+  return facts;
+}
+
+function toCard(card: Omit<StoredRateCard, "number">): meteringV1.RateCard {
+  const { recordsFromMs: _recordsFromMs, tiers, validFromMs, createdAtMs, ...rest } = card;
+  return {
+    ...rest,
+    validFromMs: BigInt(validFromMs),
+    createdAtMs: BigInt(createdAtMs),
+    tiers: tiers.map(({ upTo, perCall }) => ({ upTo: BigInt(upTo), perCall })),
+    perCall: tiers.length > 0 ? "" : card.perCall,
+  };
+}
