@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 
 /**
  * Events of one tenant and kind, in the order of the stream, numbered from 1. Each number's hash is made from the hash
@@ -25,14 +25,15 @@ export function genesisHash(chain: Chain): Buffer {
 
 /** SHA-256(0x00 ‖ line): a leaf of RFC 6962 (section 2.1). @param line the event as it is on the stream */
 export function leafHash(line: string): Buffer {
-  return createHash("sha256").update(LEAF).update(line).digest();
+  // One call: at 20,000 events a second a hash object for each would be what recording costs most.
+  return hash("sha256", `${LEAF}${line}`, "buffer");
 }
 
 /** SHA-256(0x02 ‖ hash before ‖ leaf). */
 export function nextHash(before: Uint8Array, leaf: Uint8Array): Buffer {
-  return createHash("sha256").update(LINK).update(before).update(leaf).digest();
+  return hash("sha256", Buffer.concat([LINK, before, leaf]), "buffer");
 }
 
-const LEAF = Buffer.of(0);
+const LEAF = "\0";
 /** 0x01 is RFC 6962's for nodes of a tree. */
 const LINK = Buffer.of(2);

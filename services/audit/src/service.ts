@@ -1,30 +1,30 @@
 import { join } from "node:path";
-import { connectBus, consumeEvents, readLag } from "@tollgate/bus";
+import { connectBus } from "@tollgate/bus";
 import { auditV1 } from "@tollgate/contracts";
 import {
   createMetrics,
   createOps,
+  lead,
   type Life,
   type Log,
   migrate,
   openLife,
   openPartitions,
   openPool,
+  recordEvents,
   type Service,
   startGrpcServer,
   startOpsServer,
-  watchRecording,
+  watchRecorder,
 } from "@tollgate/service";
 import type { AuditConfig } from "./config.ts";
 import { createEventHandler } from "./handlers/events.ts";
 import { createAuditHandlers } from "./handlers/grpc.ts";
 
 const NAME = "audit";
-/** Storing is one batch after the other; the second connection is for partitions and readiness. */
-const WRITE_CONNECTIONS_MAX = 2;
+/** Who leads holds one for good, and one stores; the others are for partitions, positions and readiness. */
+const WRITE_CONNECTIONS_MAX = 4;
 const READ_CONNECTIONS_MAX = 4;
-/** How long a stopping service tries to store what was delivered to it. Then its successor does. */
-const LAST_BATCH_MS = 3_000;
 
 export interface AuditService extends Service {
   readonly grpcPort: number;
@@ -66,24 +66,10 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   });
   const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
 
-  const givingUp = new AbortController();
-  const store = createEventHandler({ pool, partitions, metrics });
-  const consumer = await consumeEvents(bus, { durable: NAME, batchMax, batchWaitMs, store, signal: givingUp.signal });
-  life.onClose("events", LAST_BATCH_MS + 1_000, async () => {
-    const timer = setTimeout(() => givingUp.abort(), LAST_BATCH_MS);
-    await consumer.stop();
-    clearTimeout(timer);
-  });
-  watchRecording({
-    name: NAME,
-    lagMax,
-    readLag: () => readLag(bus, NAME),
-    busProblem: () => bus.problem(),
-    pool,
-    consumer,
-    ops,
-    life,
-  });
+  const leadership = lead({ pool, name: NAME, life, log });
+  const store = createEventHandler(partitions);
+  const recorder = recordEvents({ bus, pool, leadership, ops, log, name: NAME, batchMax, batchWaitMs, store });
+  watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });
 
   return { grpcPort, httpPort, close: () => life.close() };
 }

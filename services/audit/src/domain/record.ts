@@ -1,4 +1,9 @@
-import { type AuditEvent, timeOfId } from "@tollgate/contracts";
+import { type AuditEvent, type Decision, timeOfId } from "@tollgate/contracts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Version, trace id, parent, flags. */
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-/;
 
 /** An event as it is stored: the line itself and what it can be found by. */
 export interface AuditRecord {
@@ -10,16 +15,26 @@ export interface AuditRecord {
   /** What came of it: a call's outcome, a refusal's or an alert's code, and so on. */
   readonly outcome: string;
   readonly principal: string | null;
+  readonly team: string | null;
   readonly group: string | null;
   readonly server: string | null;
   readonly tool: string | null;
+  /** What was decided, where something was, and which policies did. */
+  readonly decision: "allow" | "deny" | null;
+  readonly policies: readonly string[] | null;
+  /** W3C trace id. */
+  readonly trace: string | null;
+  /** The event's own, or the decision's where it was not allowed. */
+  readonly reason: string | null;
   readonly sequence: number;
   readonly line: string;
 }
 
 export function toRecord(streamed: { event: AuditEvent; line: string; sequence: number }): AuditRecord {
   const { event, line, sequence } = streamed;
-  const fields: Readonly<Record<string, unknown>> = { ...event };
+  const fields: Fields = event as unknown as Fields;
+  const decision = fields["decision"] as Partial<Decision> | undefined;
+  const allowed = decision?.allow;
   return {
     timeMs: timeOfId(event.id),
     id: event.id,
@@ -27,15 +42,31 @@ export function toRecord(streamed: { event: AuditEvent; line: string; sequence: 
     kind: event.kind,
     outcome: searchable(outcomeOf(event)) ?? "",
     principal: searchable(fields["principal"]),
+    team: searchable(fields["team"]),
     group: searchable(fields["group"]),
     server: searchable(fields["server"]),
     tool: searchable(fields["tool"]),
+    decision: allowed === true ? "allow" : allowed === false ? "deny" : null,
+    policies: policiesOf(decision),
+    trace: traceOf(fields["traceparent"]),
+    reason: searchable(fields["reason"]) ?? (allowed === false ? searchable(decision?.reason) : null),
     sequence,
     line,
   };
 }
 
-function outcomeOf(event: AuditEvent): string {
+function policiesOf(decision: Partial<Decision> | undefined): string[] | null {
+  const policies: unknown = decision?.policies;
+  if (!Array.isArray(policies) || policies.length === 0) return null;
+  return policies.map((policy) => searchable(policy)).filter((policy) => policy !== null);
+}
+
+function traceOf(traceparent: unknown): string | null {
+  if (typeof traceparent !== "string") return null;
+  return TRACEPARENT.exec(traceparent)?.[1] ?? null;
+}
+
+export function outcomeOf(event: AuditEvent): string {
   switch (event.kind) {
     case "call":
       return event.outcome;
@@ -63,16 +94,17 @@ export function searchable(value: unknown): string | null {
   return typeof value === "string" ? value.replaceAll("\0", "\u{fffd}") : null;
 }
 
-/**
- * Each event once, in the order of the batch: of those with the same key the one that is first on the stream. A batch
- * is not always in stream order, since what a crashed replica had not stored comes back late.
- */
-export function withoutDuplicates(records: readonly AuditRecord[]): AuditRecord[] {
-  const first = new Map<string, AuditRecord>();
-  for (const record of records) {
-    const key = `${record.tenant} ${record.id}`;
-    const known = first.get(key);
-    if (known === undefined || record.sequence < known.sequence) first.set(key, record);
-  }
-  return first.size === records.length ? [...records] : [...first.values()];
+/** What makes two events the same. */
+export function recordKey({ tenant, id }: Pick<AuditRecord, "tenant" | "id">): string {
+  return `${tenant} ${id}`;
+}
+
+/** Each event once, in the order of the stream: of those with the same key the first. */
+export function withoutDuplicates(records: readonly AuditRecord[]): readonly AuditRecord[] {
+  const seen = new Set<string>();
+  const once = records.filter((record) => {
+    const key = recordKey(record);
+    return !seen.has(key) && seen.add(key);
+  });
+  return once.length === records.length ? records : once;
 }

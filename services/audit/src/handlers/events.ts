@@ -1,31 +1,40 @@
 import type { StreamedEvent } from "@tollgate/bus";
-import type { Metrics, Partitions, Pool } from "@tollgate/service";
-import { toRecord, withoutDuplicates } from "../domain/record.ts";
-import { insertEvents } from "../store/events.ts";
+import type { Partitions } from "@tollgate/service";
+import type { PoolClient } from "pg";
+import { chain } from "../domain/chains.ts";
+import { type AuditRecord, recordKey, toRecord, withoutDuplicates } from "../domain/record.ts";
+import { insertEvents, readChainEnds, readKnown, writeChainEnds } from "../store/recording.ts";
 
-/** What stores a batch of the stream. When it throws, the batch comes again, and again, until it does not. */
-export function createEventHandler(options: {
-  pool: Pool;
-  partitions: Partitions;
-  metrics: Metrics;
-}): (events: readonly StreamedEvent[]) => Promise<void> {
-  const { pool, partitions, metrics } = options;
-  const stored = metrics.counter("tollgate_audit_events_stored_total", "Events stored");
-  const duplicates = metrics.counter("tollgate_audit_events_duplicate_total", "Events that were stored already");
-  const seconds = metrics.histogram("tollgate_audit_store_seconds", "Time to store one batch");
-
-  return async (events) => {
-    const done = seconds.startTimer();
+/**
+ * What stores a batch of the stream, in the transaction that it is given: the events that are not stored yet, each with
+ * its place in its chain. Says how many they were.
+ */
+export function createEventHandler(
+  partitions: Partitions,
+): (client: PoolClient, events: readonly StreamedEvent[]) => Promise<number> {
+  return async (client, events) => {
     const records = withoutDuplicates(events.map(toRecord));
     try {
       await partitions.ensure(records.map((record) => record.timeMs));
-      const count = await insertEvents(pool, records);
-      stored.inc(count);
-      duplicates.inc(events.length - count);
-      done();
+      await client.query("SAVEPOINT before_events");
+      if (await append(client, records)) return records.length;
+      // Some were stored already, which is rare: after a stream was made anew, or where it says a thing twice.
+      await client.query("ROLLBACK TO SAVEPOINT before_events");
+      const known = await readKnown(client, records);
+      const fresh = records.filter((record) => !known.has(recordKey(record)));
+      if (fresh.length > 0 && !(await append(client, fresh))) throw new Error("somebody else stores events");
+      return fresh.length;
     } catch (error) {
       partitions.forget();
       throw error;
     }
   };
+}
+
+/** False when some of them were there: numbers have no holes, so none of them counts then. */
+async function append(client: PoolClient, records: readonly AuditRecord[]): Promise<boolean> {
+  const { chained, ends } = chain(records, await readChainEnds(client, records));
+  if ((await insertEvents(client, chained)) < chained.length) return false;
+  await writeChainEnds(client, ends);
+  return true;
 }

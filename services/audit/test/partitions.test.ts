@@ -1,9 +1,7 @@
 import { join } from "node:path";
-import type { StreamedEvent } from "@tollgate/bus";
-import { createMetrics, migrate, openLife, openPartitions, openPool, type Pool } from "@tollgate/service";
-import { callEvent, eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { migrate, openLife, openPartitions, openPool, type Pool } from "@tollgate/service";
+import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createEventHandler } from "../src/handlers/events.ts";
 
 const infra = useInfrastructure();
 const life = openLife(testLog);
@@ -18,10 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => life.close());
 
-function streamed(event: StreamedEvent["event"], sequence: number): StreamedEvent {
-  return { event, line: JSON.stringify(event), sequence };
-}
-
 async function createTable(table: string): Promise<void> {
   await pool.query(`CREATE TABLE audit.${table} (time timestamptz PRIMARY KEY, note text) PARTITION BY RANGE (time)`);
 }
@@ -35,28 +29,6 @@ async function partitionsOf(table: string): Promise<string[]> {
 }
 
 const NOVEMBER = Date.UTC(2026, 10, 15);
-
-describe("what one replica stores", () => {
-  it("is in the end the first outcome on the stream, when a crash had another stored before it", async () => {
-    const partitions = await openPartitions({ pool, schema: "audit", table: "events", log: testLog });
-    const store = createEventHandler({ pool, partitions, metrics: createMetrics() });
-    const event = callEvent();
-    await store([streamed({ ...event, outcome: "unknown" }, 20)]);
-    await store([streamed(event, 10)]);
-    await store([streamed({ ...event, outcome: "timeout" }, 30)]);
-
-    const { rows } = await pool.query("SELECT outcome, sequence, event FROM audit.events WHERE id = $1", [event.id]);
-    expect(rows).toEqual([{ outcome: "ok", sequence: "10", event: JSON.stringify(event) }]);
-  });
-
-  it("may be far more than one statement takes", async () => {
-    const partitions = await openPartitions({ pool, schema: "audit", table: "events", log: testLog });
-    const store = createEventHandler({ pool, partitions, metrics: createMetrics() });
-    await store(Array.from({ length: 4_500 }, (_, i) => streamed(callEvent({ tenant: "many" }), i)));
-    const { rows } = await pool.query("SELECT count(*)::int AS count FROM audit.events WHERE tenant = 'many'");
-    expect(rows).toEqual([{ count: 4_500 }]);
-  });
-});
 
 describe("partitions without TimescaleDB", () => {
   it("are made for the months that come up and the one after the newest", async () => {
