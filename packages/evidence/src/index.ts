@@ -1,4 +1,22 @@
 export { type Chain, chainName, CHECKPOINT_EVENTS_MAX, genesisHash, leafHash, nextHash } from "./chain.ts";
+export { type ChainVerifier, createChainVerifier, type Finding } from "./chain-verifier.ts";
+export {
+  type Checkpoint,
+  CHECKPOINT_FORM,
+  checkpointHash,
+  type Cut,
+  CUT_FORM,
+  isCheckpoint,
+  isCut,
+  signCheckpoint,
+  signCut,
+} from "./checkpoint.ts";
+export { type ChainRange, type EvidenceLine, formatEvidenceLine, signHeader } from "./evidence-file.ts";
+export { type EvidenceReport, verifyEvidence } from "./evidence-verifier.ts";
+export { type KeyLine, openKeyLine } from "./key-line.ts";
+export { createSigningKey, type KeyRecord, openSigningKey, sealSigningKey, type SigningKey } from "./keys.ts";
+export { HASH_BYTES, merkleRoot } from "./merkle.ts";
+export { checkInclusion, type InclusionProof, proveInclusion } from "./proof.ts";
 export {
   keyedHash,
   openRecording,
@@ -7,3 +25,4 @@ export {
   type RecordingKeys,
   sealRecording,
 } from "./recordings.ts";
+export { type Signed, signStatement, type StatementForm } from "./statements.ts";
