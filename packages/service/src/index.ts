@@ -10,6 +10,7 @@ export { createMetrics, type Metrics } from "./metrics.ts";
 export { migrate } from "./migrate.ts";
 export { createOps, type Ops, registerOps, startOpsServer } from "./ops.ts";
 export { enqueueEvents, keepOutbox } from "./outbox.ts";
+export { dropOldPartitions } from "./old-partitions.ts";
 export { openPartitions, type Partitions } from "./partitions.ts";
 export {
   bootstrapDatabase,

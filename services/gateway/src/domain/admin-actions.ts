@@ -13,6 +13,8 @@ export type AdminAction =
   | "admin/servers/read"
   | "admin/servers/write"
   | "admin/audit/read"
+  | "admin/audit/retention/read"
+  | "admin/audit/retention/write"
   | "admin/usage/read"
   | "admin/dead-letters/read"
   | "admin/dead-letters/write";

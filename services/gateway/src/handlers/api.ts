@@ -20,6 +20,7 @@ import type { ApiOptions } from "./api-options.ts";
 import { registerLimits } from "./api-limits.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRecords } from "./api-records.ts";
+import { registerRetention } from "./api-retention.ts";
 import { registerSessions } from "./api-sessions.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
@@ -51,6 +52,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerLimits(guarded, options);
       registerWhatIf(guarded, options);
       registerRecords(guarded, options);
+      registerRetention(guarded, options);
       registerDeadLetters(guarded, options);
       registerSessions(guarded, options);
       done();

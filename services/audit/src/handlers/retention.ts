@@ -1,0 +1,169 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { EventPublisher } from "@tollgate/bus";
+import { type auditV1, changeEvent, INSTALLATION_TENANT, newCallId } from "@tollgate/contracts";
+import { type DesiredRetention, retentionDays } from "@tollgate/desired-state";
+import { AppError } from "@tollgate/errors";
+import { signCut, type SigningKey } from "@tollgate/evidence";
+import {
+  dropOldPartitions,
+  type Leadership,
+  type Log,
+  type Metrics,
+  type Pool,
+  unary,
+  withTransaction,
+} from "@tollgate/service";
+import type { ClientBase } from "pg";
+import { holdOf, keptFromMs, type Segment, segmentsToCut } from "../domain/retention.ts";
+import { activeHolds, lockHolds } from "../store/holds.ts";
+import {
+  deleteSegment,
+  moveFirstNumber,
+  oldestSegments,
+  readCheckpoint,
+  replaceCut,
+  segmentsOf,
+} from "../store/retention.ts";
+
+/** Segments that are announced together: at most 4,096 events each. */
+const SEGMENTS_MAX = 100;
+/** An event's id is at most a week off: nothing is added to partitions that are older than this. */
+const PARTITION_AGE_MS = 31 * 86_400_000;
+const ACTOR = "service:audit";
+
+export interface RetentionOptions {
+  readonly pool: Pool;
+  readonly leadership: Leadership;
+  readonly events: EventPublisher;
+  readonly signingKey: (client: ClientBase) => Promise<SigningKey>;
+  /** As tollgate.yaml says now. */
+  readonly rules: () => readonly DesiredRetention[];
+  readonly intervalMs: number;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/**
+ * Lets go of events that are older than their tenant's and kind's retention, oldest first, by whole segments under a
+ * checkpoint. What goes leaves a trace that cannot be made by hand: a change event that is on the stream before the
+ * first row goes, and a signed cut, which verification begins at. Events under a hold stay, and all behind them.
+ */
+export function keepRetention(options: RetentionOptions): void {
+  const { pool, leadership, rules, intervalMs, metrics, log } = options;
+  const gone = metrics.counter("tollgate_audit_events_let_go_total", "Events let go of by retention");
+  leadership.run("retention", async (signal, begun) => {
+    while (!signal.aborted) {
+      const nowMs = Date.now();
+      for (const oldest of await oldestSegments(pool, "")) {
+        const keptFrom = keptFromMs(retentionDays(rules(), oldest), nowMs);
+        while (!signal.aborted) {
+          const cut = await cutChain(options, oldest, keptFrom);
+          gone.inc(cut.events);
+          if (!cut.more) break;
+        }
+      }
+      const beforeMs = nowMs - PARTITION_AGE_MS;
+      await dropOldPartitions({ pool, schema: "audit", table: "events", beforeMs, onlyEmpty: true, log });
+      begun();
+      await delay(intervalMs, undefined, { signal }).catch(() => {});
+    }
+  });
+}
+
+async function cutChain(
+  options: RetentionOptions,
+  chain: Pick<Segment, "tenant" | "kind">,
+  keptFrom: number,
+): Promise<{ events: number; more: boolean }> {
+  const { pool, events, log } = options;
+  const segments = segmentsToCut(await segmentsOf(pool, chain, SEGMENTS_MAX), keptFrom, await activeHolds(pool));
+  if (segments.length === 0) return { events: 0, more: false };
+  const change = announcement(segments, keptFrom);
+  await events.publish(change);
+  let count = 0;
+  for (const segment of segments) {
+    const deleted = await withTransaction(pool, (client) => cutSegment(client, segment, options));
+    if (deleted === undefined) return { events: count, more: false };
+    count += deleted;
+    const missing = segment.to - segment.from - deleted;
+    if (missing > 0) await alert(options, segment, missing);
+  }
+  log.info({ change: change.id, chain: change.name, events: count }, "let go of events whose time is over");
+  return { events: count, more: segments.length === SEGMENTS_MAX };
+}
+
+function announcement(segments: readonly Segment[], keptFrom: number): ReturnType<typeof changeEvent> {
+  const [first, last] = [segments[0]!, segments.at(-1)!];
+  const { tenant, kind } = first;
+  const day = new Date(keptFrom).toISOString().slice(0, 10);
+  return changeEvent(
+    {
+      tenant,
+      change: "deleted",
+      resource: "retention",
+      name: `${tenant}/${kind}`,
+      principal: ACTOR,
+      before: { firstNumber: first.from + 1, firstTime: new Date(first.firstTimeMs).toISOString() },
+      after: { firstNumber: last.to + 1, keptFrom: day },
+      reason: `events ${first.from + 1} to ${last.to} are let go of: their time is over`,
+    },
+    Date.now(),
+  );
+}
+
+/** Undefined: another replica did it, or a hold has come meanwhile. */
+async function cutSegment(
+  client: ClientBase,
+  segment: Segment,
+  { signingKey }: RetentionOptions,
+): Promise<number | undefined> {
+  await lockHolds(client);
+  if (holdOf(segment, await activeHolds(client)) !== undefined) return undefined;
+  const { tenant, kind, to: number } = segment;
+  const checkpoint = await readCheckpoint(client, segment);
+  if (checkpoint === undefined || !(await moveFirstNumber(client, segment))) return undefined;
+  if (checkpoint.to !== number || checkpoint.from !== segment.from)
+    throw new AppError("internal", `the checkpoint of ${tenant}/${kind} up to ${number} says something else`);
+  const { hash } = checkpoint;
+  await replaceCut(client, signCut({ tenant, kind, number, hash, at: Date.now() }, await signingKey(client)));
+  return deleteSegment(client, segment);
+}
+
+/** They would have gone now; that they were gone before is not to be hidden by it. */
+async function alert({ events, log }: RetentionOptions, segment: Segment, missing: number): Promise<void> {
+  const { tenant, kind, from, to } = segment;
+  const reason = `${missing} of the events ${from + 1} to ${to} of ${tenant}/${kind} were gone before retention let go of them`;
+  log.error({ tenant, kind, from, to, missing }, reason);
+  const now = Date.now();
+  const code = "missing_events";
+  await events.publish({
+    v: 1,
+    kind: "alert",
+    id: newCallId(now),
+    tenant: INSTALLATION_TENANT,
+    endedAt: now,
+    code,
+    reason,
+  });
+}
+
+export function createRetentionHandlers(options: {
+  pool: Pool;
+  rules: () => readonly DesiredRetention[];
+  log: Log;
+}): Pick<auditV1.AuditServiceServer, "listRetention"> {
+  const { pool, rules, log } = options;
+  return {
+    listRetention: unary(log, async (request: auditV1.ListRetentionRequest): Promise<auditV1.ListRetentionResponse> => {
+      const [segments, holds] = await Promise.all([oldestSegments(pool, request.tenant), activeHolds(pool)]);
+      const nowMs = Date.now();
+      const retention = segments.map((segment) => {
+        const { tenant, kind, firstTimeMs, lastTimeMs } = segment;
+        const days = retentionDays(rules(), segment);
+        const heldBy = lastTimeMs < keptFromMs(days, nowMs) ? (holdOf(segment, holds)?.id ?? "") : "";
+        return { tenant, kind, days, oldestKeptMs: BigInt(firstTimeMs), heldBy };
+      });
+      return { retention };
+    }),
+  };
+}
