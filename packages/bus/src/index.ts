@@ -31,6 +31,7 @@ export {
   subscribeInterests,
   subscribeUpdates,
 } from "./notices.ts";
+export { readPastEvents } from "./past-events.ts";
 export {
   endOfEvents,
   putLineAside,
