@@ -13,7 +13,7 @@ INSERT INTO metering.position DEFAULT VALUES;
 -- Cards for some calls only, with prices of CPU time and of tiers. An empty text means any.
 ALTER TABLE metering.rate_cards
   -- In which order they were made: a rating goes by those that there were when it was asked for.
-  ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY,
+  ADD COLUMN number bigint UNIQUE,
   ADD COLUMN tenant text NOT NULL DEFAULT '',
   ADD COLUMN group_id text NOT NULL DEFAULT '',
   ADD COLUMN server text NOT NULL DEFAULT '',
@@ -25,6 +25,10 @@ ALTER TABLE metering.rate_cards
   ADD COLUMN records_from timestamptz,
   ADD COLUMN created_by text NOT NULL DEFAULT '',
   ADD COLUMN created_at timestamptz NOT NULL DEFAULT now();
+UPDATE metering.rate_cards AS card SET number = counted.number
+FROM (SELECT id, version, row_number() OVER (ORDER BY version, id) AS number FROM metering.rate_cards) AS counted
+WHERE (card.id, card.version) = (counted.id, counted.version);
+ALTER TABLE metering.rate_cards ALTER COLUMN number SET NOT NULL;
 
 -- month_call is which of its tenant's calls in the calendar month (UTC) a call is, in stream order: what tiers go by.
 -- cold_start_calls: how many shared the start that it waited for; 0 when it waited for none.

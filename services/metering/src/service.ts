@@ -24,6 +24,7 @@ import type { MeteringConfig } from "./config.ts";
 import { createCallStore } from "./handlers/events.ts";
 import { createMeteringHandlers } from "./handlers/grpc.ts";
 import { keepRating } from "./handlers/ratings.ts";
+import { restoreRates } from "./handlers/restoring.ts";
 import { readPublishedMs } from "./store/position.ts";
 
 const NAME = "metering";
@@ -63,6 +64,7 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
   const bus = await connectBus({ url: config.natsUrl, name: NAME, prefix: config.busPrefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
 
+  await restoreRates({ bus, pool, signal: life.signal, log });
   const leadership = lead({ pool, name: NAME, life, log });
   const store = createCallStore({ partitions });
   const recorder = recordEvents({

@@ -32,7 +32,8 @@ export async function putRateCard(
     await agreeOnCurrency(client, cards, given.currency);
     const before = cards.findLast((card) => card.id === given.id);
     const nowMs = Date.now();
-    const validFromMs = given.validFromMs ?? nowMs;
+    // Now is after what is recorded, also where a gateway's clock is a little ahead.
+    const validFromMs = given.validFromMs ?? (await firstFreeMs(client, given, nowMs));
     const newestMs = await newestRecorded(client, { ...given, validFromMs });
     if (newestMs !== undefined && !request.rerate) throw alreadyRecorded(validFromMs);
     const card = {
@@ -57,8 +58,17 @@ export async function listRateCards(pool: Pool): Promise<meteringV1.ListRateCard
   return { cards: (await readRateCards(pool)).map(toCard) };
 }
 
+async function firstFreeMs(client: PoolClient, card: NewRateCard, nowMs: number): Promise<number> {
+  const newestMs = await newestRecorded(client, { ...card, validFromMs: nowMs });
+  return newestMs === undefined ? nowMs : newestMs + 1;
+}
+
 /** As long as nothing was priced, the currency of the card that every installation begins with is not settled. */
-async function agreeOnCurrency(client: PoolClient, cards: readonly StoredRateCard[], currency: string): Promise<void> {
+export async function agreeOnCurrency(
+  client: PoolClient,
+  cards: readonly StoredRateCard[],
+  currency: string,
+): Promise<void> {
   const { currency: known } = parseRateCards(cards);
   if (currency === known) return;
   const isFirst = cards.length === 1 && (await newestRecorded(client)) === undefined;

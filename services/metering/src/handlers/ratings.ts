@@ -16,6 +16,7 @@ import {
   listRatings,
   type NewRating,
   nextCalls,
+  nextRating,
   type Rating,
   storeRated,
   takeRunning,
@@ -54,7 +55,9 @@ export async function startRating(
 export async function beginRating(client: PoolClient, asked: NewRating): Promise<Rating> {
   if ((await countRunning(client)) >= RUNNING_MAX)
     throw new AppError("overloaded", `${RUNNING_MAX} ratings are running`, { retryable: true });
-  const rating = await insertRating(client, asked);
+  const started = { calls: "0", costBefore: "0", costAfter: "0", status: "running", endedAtMs: 0 } as const;
+  const rating: Rating = { ...asked, ...(await nextRating(client)), ...started };
+  await insertRating(client, rating);
   await announce(client, rating, "created");
   return rating;
 }
@@ -123,7 +126,9 @@ function createTariffCache(): (client: PoolClient, rating: Rating) => Promise<Ta
 }
 
 async function announce(client: PoolClient, rating: Rating, change: "created" | "updated"): Promise<void> {
-  const { tenant, version, by, reason, startedAtMs, endedAtMs, ...after } = rating;
+  const { tenant, version, by, reason, startedAtMs, endedAtMs, ...rest } = rating;
+  // Not to be mistaken for those of the tenant that stands for the installation.
+  const after = { ...rest, ...(tenant === "" ? { everyTenant: true } : {}) };
   const facts = { tenant: tenant === "" ? INSTALLATION_TENANT : tenant, change, reason } as const;
   const event = { ...facts, resource: "rating", name: String(version), principal: by, after } as const;
   await enqueueEvents(client, "metering", [changeEvent(event, endedAtMs === 0 ? startedAtMs : endedAtMs)]);

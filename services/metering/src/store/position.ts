@@ -7,3 +7,8 @@ export async function readPublishedMs(pool: Pool): Promise<number> {
   );
   return rows[0]?.publishedMs ?? 0;
 }
+
+/** Whether nothing of any stream was recorded yet. */
+export async function isEmpty(pool: Pool): Promise<boolean> {
+  return ((await pool.query("SELECT FROM metering.position WHERE stream = ''")).rowCount ?? 0) > 0;
+}

@@ -19,8 +19,9 @@ const MS = (column: string): string => `round(extract(epoch FROM ${column}) * 10
 const SELECT = `
   SELECT number::float8 AS number, id, version, tenant, group_id AS "group", server, tool, currency,
          ${MS("valid_from")} AS "validFromMs", ${MS("coalesce(records_from, valid_from)")} AS "recordsFromMs",
-         per_call AS "perCall", per_second AS "perSecond", per_cpu_second AS "perCpuSecond",
-         per_megabyte AS "perMegabyte", per_cold_start AS "perColdStart", tiers,
+         trim_scale(per_call)::text AS "perCall", trim_scale(per_second)::text AS "perSecond",
+         trim_scale(per_cpu_second)::text AS "perCpuSecond", trim_scale(per_megabyte)::text AS "perMegabyte",
+         trim_scale(per_cold_start)::text AS "perColdStart", tiers,
          created_by AS "createdBy", ${MS("created_at")} AS "createdAtMs"
   FROM metering.rate_cards WHERE number <= $1 ORDER BY id, version LIMIT ${VERSIONS_MAX}`;
 
@@ -48,11 +49,15 @@ export async function lockRateCards(client: PoolClient): Promise<void> {
 
 const INSERT = `
   INSERT INTO metering.rate_cards
-    (id, version, tenant, group_id, server, tool, currency, valid_from, records_from, per_call, per_second,
+    (number, id, version, tenant, group_id, server, tool, currency, valid_from, records_from, per_call, per_second,
      per_cpu_second, per_megabyte, per_cold_start, tiers, created_by, created_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), to_timestamp($9::float8 / 1000), $10, $11, $12,
-          $13, $14, $15, $16, to_timestamp($17::float8 / 1000))`;
+  SELECT (SELECT coalesce(max(number), 0) + 1 FROM metering.rate_cards),
+         $1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000), to_timestamp($9::float8 / 1000),
+         $10::numeric, $11::numeric, $12::numeric, $13::numeric, $14::numeric, $15::jsonb, $16,
+         to_timestamp($17::float8 / 1000)
+  ON CONFLICT (id, version) DO NOTHING`;
 
+/** Under the lock of cards. A version that is there stays as it is. */
 export async function insertRateCard(client: PoolClient, card: Omit<StoredRateCard, "number">): Promise<void> {
   const { id, version, tenant, group, server, tool, currency, validFromMs, recordsFromMs } = card;
   const prices = [card.perCall, card.perSecond, card.perCpuSecond, card.perMegabyte, card.perColdStart];

@@ -70,16 +70,28 @@ export async function countRunning(client: PoolClient): Promise<number> {
   return rows[0]!.running;
 }
 
-/** By the cards that there are. Under the lock of cards. */
-export async function insertRating(client: PoolClient, rating: NewRating): Promise<Rating> {
-  const sql = `
-    INSERT INTO metering.ratings (version, cards, tenant, from_time, to_time, reason, by, started_at, status)
-    SELECT coalesce((SELECT max(version) FROM metering.ratings), 0) + 1, (SELECT max(number) FROM metering.rate_cards),
-           $1, to_timestamp($2::float8 / 1000), to_timestamp($3::float8 / 1000), $4, $5,
-           to_timestamp($6::float8 / 1000), 'running'
-    RETURNING ${COLUMNS}`;
-  const { tenant, fromMs, toMs, reason, by, startedAtMs } = rating;
-  return (await client.query<Rating>(sql, [tenant, fromMs, toMs, reason, by, startedAtMs])).rows[0]!;
+/** The number of the next one, and the last card that there is. Under the lock of cards. */
+export async function nextRating(client: PoolClient): Promise<Pick<Rating, "version" | "cards">> {
+  const { rows } = await client.query<Pick<Rating, "version" | "cards">>(
+    `SELECT (SELECT coalesce(max(version), 0) + 1 FROM metering.ratings) AS version,
+            (SELECT max(number) FROM metering.rate_cards)::float8 AS cards`,
+  );
+  return rows[0]!;
+}
+
+/** One that is there stays as it is. */
+export async function insertRating(
+  client: PoolClient,
+  rating: NewRating & Pick<Rating, "version" | "cards">,
+): Promise<void> {
+  const { version, cards, tenant, fromMs, toMs, reason, by, startedAtMs } = rating;
+  await client.query(
+    `INSERT INTO metering.ratings (version, cards, tenant, from_time, to_time, reason, by, started_at, status)
+     SELECT $1, $2, $3, to_timestamp($4::float8 / 1000), to_timestamp($5::float8 / 1000), $6, $7,
+            to_timestamp($8::float8 / 1000), 'running'
+     ON CONFLICT (version) DO NOTHING`,
+    [version, cards, tenant, fromMs, toMs, reason, by, startedAtMs],
+  );
 }
 
 /** The oldest that runs, with its place, and nobody else has it until the transaction ends. */
