@@ -215,10 +215,11 @@ function readLines(message: JsMsg, into: { events: StreamedEvent[]; badLines: Ba
   }
 }
 
-async function* batchesOf(
+/** Ends with the messages. */
+export async function* batchesOf(
   messages: AsyncGenerator<JsMsg, void, undefined>,
-  { stream, expected }: Opened,
-  { batchMax, batchWaitMs }: ReadOptions,
+  { stream, expected }: Pick<Opened, "stream" | "expected">,
+  { batchMax, batchWaitMs }: Pick<ReadOptions, "batchMax" | "batchWaitMs">,
 ): AsyncGenerator<ReadBatch, void, undefined> {
   let wanted = expected;
   let next = messages.next();
