@@ -38,7 +38,6 @@ import { type Callers, createCallers } from "./handlers/callers.ts";
 import { registerApprovalPage } from "./handlers/approval-page.ts";
 import { createApprovals } from "./handlers/approvals.ts";
 import { createCalls } from "./handlers/calls.ts";
-import { tellExpired } from "./handlers/expired-approvals.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
 import { createEntry } from "./handlers/entry.ts";
@@ -125,9 +124,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const newSessionId = () => randomBytes(18).toString("base64url");
   const sealers = createSealers(config.serviceKey);
   const toSession = sessionTeller(bus, log);
-  const asking = { bus, client: clients.policy, metadata, events, refuse, sealers, life, log };
+  const asking = { bus, client: clients.policy, metadata, events, refuse, sealers, log };
   const approvals = createApprovals({ ...asking, publicUrl: publicUrlOf(config), toSession, stopping: life.signal });
-  tellExpired(asking);
   const around = { bus, policy, registry, sessions, entry, calls, lists, channels, sealers, refuse, log };
   const mcp = createMcp({ ...around, affinities, approvals, newSessionId });
 

@@ -8,6 +8,9 @@ export const configSchema = z.object({
   httpPort: envSchema.port(8081),
   grpcPort: envSchema.port(9081),
   databaseUrl: envSchema.url,
+  /** Where the events of changes go. */
+  natsUrl: envSchema.url,
+  busPrefix: envSchema.busPrefix,
   /** The user's tollgate.yaml. */
   configFile: z.string(),
   /** MeteringService, which knows what was spent; empty: nothing that has a budget is let in. */

@@ -1,9 +1,11 @@
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
+import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { policyV1 } from "@tollgate/contracts";
 import {
   createMetrics,
   createOps,
+  keepOutbox,
   type Life,
   type Log,
   migrate,
@@ -28,8 +30,10 @@ import { keepTokenUses } from "./handlers/token-uses.ts";
 import { createWatchHub } from "./handlers/watch.ts";
 import { openSealedArguments } from "./store/sealed-arguments.ts";
 
-/** One is for replicas to hear of each other. */
-const POOL_MAX = 5;
+/** One is for replicas to hear of each other, one for the outbox. */
+const POOL_MAX = 6;
+/** How long the stream may take for one event of the outbox, before it is tried again. */
+const EVENT_TIMEOUT_MS = 2_500;
 const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
 
 export interface PolicyService extends Service {
@@ -54,6 +58,12 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
 
   const pool = await openPool({ url: config.databaseUrl, max: POOL_MAX, name: "policy", life, log });
   await migrate({ pool, schema: "policy", directory: MIGRATIONS, log });
+
+  const { natsUrl, busPrefix: prefix } = config;
+  const bus = await connectBus({ url: natsUrl, name: "policy", prefix, log, signal: life.signal });
+  life.onClose("nats", 5_000, () => bus.drain());
+  const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: EVENT_TIMEOUT_MS });
+  keepOutbox({ pool, schema: "policy", events, metrics: allMetrics, life, log });
 
   const replicas = createReplicas({ pool, life, log });
   const tokenUses = keepTokenUses({ pool, life, log });

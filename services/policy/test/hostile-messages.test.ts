@@ -172,7 +172,7 @@ const MESSAGES: Readonly<Record<string, fc.Arbitrary<object>>> = {
   putPrincipal: some({ principal: known, actor }),
   deletePrincipal: some({ tenant: mostly("acme", text), id: mostly("agent:bot", text), actor }),
   putRole: some({ role, actor }),
-  endSession: some({ session: mostly("a-session", text), actor }),
+  endSession: some({ session: mostly("a-session", text), actor, tenant: text }),
   requestApproval: some({ principal, resource, arguments: mostly("{}", text), justification: text }),
   listApprovals: some({
     tenant: text,

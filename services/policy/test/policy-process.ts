@@ -22,6 +22,8 @@ export async function startPolicyProcess(
     TOLLGATE_HTTP_PORT: "0",
     TOLLGATE_GRPC_PORT: String(options.grpcPort ?? 0),
     TOLLGATE_DATABASE_URL: databaseUrl,
+    TOLLGATE_NATS_URL: infra.natsUrl,
+    TOLLGATE_BUS_PREFIX: infra.busPrefix,
     TOLLGATE_CONFIG_FILE: file,
     DEV_TOKEN,
     ADMIN_TOKEN,

@@ -34,6 +34,8 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string;
     httpPort: 0,
     grpcPort: 0,
     databaseUrl: infra.databaseUrl("policy"),
+    natsUrl: infra.natsUrl,
+    busPrefix: infra.busPrefix,
     configFile: file,
     meteringAddress: options.meteringAddress ?? "",
     env: ENV,

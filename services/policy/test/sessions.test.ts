@@ -8,7 +8,7 @@ const infra = useInfrastructure();
 let policy: RunningPolicy;
 const unary = () => ({ metadata: policy.metadata, timeoutMs: 10_000, service: "policy" });
 const end = (session: string, actor = "admin") =>
-  callUnary(policy.client.endSession.bind(policy.client), { session, actor }, unary());
+  callUnary(policy.client.endSession.bind(policy.client), { session, actor, tenant: "acme" }, unary());
 
 beforeEach(async () => {
   policy = await runPolicy(infra);

@@ -62,13 +62,19 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
   return {
     policy: {
       ...stored("policy"),
+      TOLLGATE_NATS_URL: natsUrl,
       TOLLGATE_CONFIG_FILE: options.configFile,
       TOLLGATE_TOKEN: secrets.token,
       TOLLGATE_ADMIN_TOKEN: secrets.adminToken,
       TOLLGATE_PUBLIC_URL: publicUrl,
       TOLLGATE_METERING_ADDRESS: address("metering"),
     },
-    registry: { ...stored("registry"), TOLLGATE_CONFIG_FILE: options.configFile, TOLLGATE_FILES_DIR: options.filesDir },
+    registry: {
+      ...stored("registry"),
+      TOLLGATE_NATS_URL: natsUrl,
+      TOLLGATE_CONFIG_FILE: options.configFile,
+      TOLLGATE_FILES_DIR: options.filesDir,
+    },
     audit: {
       ...stored("audit"),
       TOLLGATE_CONFIG_FILE: options.configFile,

@@ -74,7 +74,7 @@ export function registerSessions(app: FastifyInstance, { bus, clients, metadata,
       if (found === undefined) throw new AppError("not_found", "there is no such session");
       const { policy } = clients;
       const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "policy" };
-      const asked = { session: id, actor: actorOf(request) };
+      const asked = { session: id, actor: actorOf(request), tenant: found.tenant };
       const { revision } = await callUnary(policy.endSession.bind(policy), asked, unary);
       // Only now: as long as it is there, ending it can be repeated.
       await forgetSession({ id, session: found }, { bus, sessions: store });

@@ -1,6 +1,6 @@
 import type { Metadata } from "@grpc/grpc-js";
 import { type Bus, type EventPublisher, publishDecided, subscribeDecided } from "@tollgate/bus";
-import { type AlertEvent, type ApprovalEvent, newCallId, type policyV1, type Risk } from "@tollgate/contracts";
+import { type AlertEvent, newCallId, type policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { RequestFrame, Sealers } from "@tollgate/mcp";
 import { callUnary, type Log } from "@tollgate/service";
@@ -100,7 +100,6 @@ export function createApprovals(options: {
     const asked = { principal, resource: { ...resource, tool }, arguments: callArguments, justification };
     const answer = await callUnary(client.requestApproval.bind(client), asked, unary);
     const approval = answer.approval!;
-    if (answer.created) tell.changed(approval, { change: "requested", reason: approval.justification });
     // Once, also when the justification comes later.
     if (answer.created && approval.requestedAtMs === approval.changedAtMs) tell.criticalAsked(approval);
     return approval;
@@ -151,8 +150,6 @@ export function createApprovals(options: {
     async decide(id, { decision, reason, by }) {
       const answer = await callUnary(client.decideApproval.bind(client), { id, decision, reason, by }, unary);
       const approval = answer.approval!;
-      const change = approval.status === "pending" ? "voted" : (approval.status as ApprovalEvent["change"]);
-      tell.changed(approval, { change, reason, by: by.id });
       publishDecided(bus, { approval: id });
       return approval;
     },
@@ -164,39 +161,20 @@ function kindOf({ era, protocol, side }: McpClient) {
   return { era, protocol, capabilities: side.capabilities };
 }
 
-/** Events of what becomes of approvals. */
+/** Alerts of calls of CRITICAL tools. What becomes of approvals is on policy's record. */
 function createTeller({ events, log }: { events: EventPublisher; log: Log }) {
-  function publish(event: ApprovalEvent | AlertEvent): void {
-    events
-      .publish(event)
-      .catch((error: unknown) => log.error({ err: error, event: event.kind }, "an event is not on the stream"));
-  }
-  const head = () => {
+  function alert(about: Omit<AlertEvent, "v" | "kind" | "id" | "endedAt" | "code">): void {
     const endedAt = Date.now();
-    return { v: 1 as const, id: newCallId(endedAt), endedAt };
-  };
-  const aboutOf = ({ tenant, principal, group, server, tool }: policyV1.Approval) => ({
-    tenant,
-    principal,
-    group,
-    server,
-    tool,
-  });
-  const alert = (about: Omit<AlertEvent, "v" | "kind" | "id" | "endedAt" | "code">): void =>
-    publish({ ...head(), kind: "alert", code: "critical_call", ...about });
+    events
+      .publish({ v: 1, kind: "alert", id: newCallId(endedAt), endedAt, code: "critical_call", ...about })
+      .catch((error: unknown) => log.error({ err: error }, "an alert is not on the stream"));
+  }
 
   return {
-    changed(
-      approval: policyV1.Approval,
-      change: { change: ApprovalEvent["change"]; reason: string; by?: string },
-    ): void {
-      const risk = approval.risk as Risk;
-      publish({ ...head(), kind: "approval", ...aboutOf(approval), approval: approval.id, risk, ...change });
-    },
-    criticalAsked(approval: policyV1.Approval): void {
-      if (approval.risk !== "CRITICAL") return;
-      const reason = `asked for: ${approval.justification || "without a justification yet"}`;
-      alert({ ...aboutOf(approval), approval: approval.id, reason });
+    criticalAsked({ id, tenant, principal, group, server, tool, risk, justification }: policyV1.Approval): void {
+      if (risk !== "CRITICAL") return;
+      const reason = `asked for: ${justification || "without a justification yet"}`;
+      alert({ tenant, principal, group, server, tool, approval: id, reason });
     },
     criticalLetIn({ tenant, principal, group, server, tool, risk, method, address, decision }: AskedFacts): void {
       // What goes on with a task is no other call.

@@ -1,6 +1,6 @@
-import { isCallId, newCallId, type policyV1 } from "@tollgate/contracts";
+import { isCallId, NAME_PATTERN, newCallId, type policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { type Life, type Log, type Pool, unary, withTransaction } from "@tollgate/service";
+import { enqueueEvents, type Life, type Log, type Pool, unary, withTransaction } from "@tollgate/service";
 import {
   type ApprovalRecord,
   type ByApproval,
@@ -18,10 +18,12 @@ import {
 import type { PolicyState } from "../domain/state.ts";
 import * as store from "../store/approvals.ts";
 import type { SealedArguments } from "../store/sealed-arguments.ts";
+import { approvalEvent } from "./approval-events.ts";
 import type { Dependencies, Methods } from "./dependencies.ts";
 
 const ARGUMENTS_MAX_BYTES = 65_536;
 const JUSTIFICATION_MAX_CHARS = 2_000;
+const NAME_MAX_CHARS = 2_000;
 const PENDING_MAX = 100;
 const PAGE_MAX = 500;
 const SWEEP_INTERVAL_MS = 2_000;
@@ -85,6 +87,7 @@ async function ask(
   const { principal, resource, arguments: given, justification } = request;
   if (principal === undefined || resource === undefined || resource.tool === "")
     throw new AppError("invalid_argument", "principal and resource.tool: are needed");
+  checkNames(principal, resource);
   if (Buffer.byteLength(given) > ARGUMENTS_MAX_BYTES)
     throw new AppError("payload_too_large", `arguments: more than ${ARGUMENTS_MAX_BYTES} bytes cannot be approved`);
   if (justification.length > JUSTIFICATION_MAX_CHARS)
@@ -105,6 +108,7 @@ async function ask(
       if (!isCompleted) return { record: standing, created: false };
       const completed = { ...standing, justification, changedAtMs: nowMs };
       await store.updateApproval(client, completed);
+      await enqueueEvents(client, "policy", [requested(completed)]);
       return { record: completed, created: true };
     }
     if ((await store.countPending(client, call, nowMs)) >= PENDING_MAX)
@@ -116,9 +120,21 @@ async function ask(
     const sealedArguments = sealed.seal(given, id);
     const made: ApprovalRecord = { ...about, ...times, status: "pending", votes: [], sealedArguments };
     await store.insertApproval(client, made);
+    await enqueueEvents(client, "policy", [requested(made)]);
     return { record: made, created: true };
   });
   return { approval: shown(dependencies, record), created };
+}
+
+/** What becomes of it has to fit into an event. @throws {AppError} invalid_argument */
+function checkNames({ tenant, id }: policyV1.Principal, { group, server, tool }: policyV1.Resource): void {
+  if (!NAME_PATTERN.test(tenant)) throw new AppError("invalid_argument", "principal.tenant: has to be a name");
+  if ([id, group, server, tool].every((name) => name.length <= NAME_MAX_CHARS)) return;
+  throw new AppError("invalid_argument", `principal, resource: a name is longer than ${NAME_MAX_CHARS} characters`);
+}
+
+function requested(record: ApprovalRecord) {
+  return approvalEvent(record, { change: "requested", reason: record.justification });
 }
 
 async function list(
@@ -158,7 +174,7 @@ async function decide(
     throw new AppError("invalid_argument", `reason: is longer than ${JUSTIFICATION_MAX_CHARS} characters`);
   let decided: ApprovalRecord | undefined;
   // Changes are made one after the other: nobody else decides meanwhile.
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(by.id, async (client) => {
     const record = await findKnown(client, id);
     if (!mayKnow(by, record)) throw notThere();
     const nowMs = Date.now();
@@ -173,6 +189,8 @@ async function decide(
       await store.insertVote(client, id, vote);
       decided = { ...decided, votes: [...record.votes, vote] };
     }
+    const change = status === "pending" ? "voted" : status;
+    await enqueueEvents(client, "policy", [approvalEvent(decided, { change, reason, by: by.id })]);
     return status === "approved" || status === "revoked" ? ["approvals"] : [];
   });
   metrics.changes.inc({ kind: "decide_approval" });
@@ -215,13 +233,20 @@ function shown({ authority }: Dependencies, record: ApprovalRecord): policyV1.Ap
   };
 }
 
-/** Marks what has lapsed, so that lists say so. What is decided never waits for this. */
+function expired(record: ApprovalRecord) {
+  const reason = record.votes.length === 0 ? "nobody has decided in time" : "its time is over";
+  return approvalEvent(record, { change: "expired", reason });
+}
+
+/** Marks what has lapsed, so that lists and the record say so. What is decided never waits for this. */
 export function keepSwept({ pool, life, log }: { pool: Pool; life: Life; log: Log }): void {
   let sweeping: Promise<void> | undefined;
-  const sweep = async (): Promise<void> => {
-    const nowMs = Date.now();
-    await store.sweepApprovals(pool, nowMs, nowMs - KEPT_MS);
-  };
+  const sweep = (): Promise<void> =>
+    withTransaction(pool, async (client) => {
+      const nowMs = Date.now();
+      const lapsed = await store.sweepApprovals(client, nowMs, nowMs - KEPT_MS);
+      await enqueueEvents(client, "policy", lapsed.map(expired));
+    });
   const timer = setInterval(() => {
     sweeping ??= sweep()
       .catch((error: unknown) => log.warn({ err: error }, "approvals that have lapsed could not be marked"))

@@ -1,7 +1,9 @@
+import { changeEvent } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { type Log, type Pool, refusedValue, withTransaction } from "@tollgate/service";
+import { enqueueEvents, type Log, type Pool, refusedValue, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { hasAdministrator } from "../domain/administrators.ts";
+import { changesBetween } from "../domain/changes.ts";
 import {
   buildState,
   type Changed,
@@ -25,6 +27,8 @@ import { createTurns } from "./turns.ts";
 import type { WatchHub } from "./watch.ts";
 
 const CHANGES_WAITING_MAX = 64;
+/** Who changes what tollgate.yaml says. Nobody waits for it who could be told that it is refused. */
+const FILE = "file";
 
 /** Does its statements and says what it has changed, if anything. What it throws undoes the change. */
 export type Change = (client: ClientBase) => Promise<readonly Changed[]>;
@@ -37,10 +41,11 @@ export interface Authority {
   current(): PolicyState;
   /**
    * Changes the database, then the state in memory, one change after the other; settles once no gateway can act on an
-   * older revision any more (invariant 2 of the design). The change holds from the returned state's revision on.
+   * older revision any more (invariant 2 of the design). The change holds from the returned state's revision on, and is
+   * on the record as made by this principal.
    */
-  change(work: Change): Promise<PolicyState>;
-  /** The same without waiting for the gateways: for changes that nobody waits for. */
+  change(principal: string, work: Change): Promise<PolicyState>;
+  /** The same without waiting for the gateways: for changes of the configuration file, for which nobody waits. */
   apply(work: Change): Promise<PolicyState>;
   /** Takes over what other replicas have changed. */
   refresh(): Promise<PolicyState>;
@@ -67,9 +72,9 @@ export async function openAuthority(options: {
     metrics.tokens.set(state.tokens.byName.size);
   }
 
-  async function transact(work: Change, isAsked: boolean): Promise<PolicyState> {
+  async function transact(work: Change, principal: string): Promise<PolicyState> {
     const before = state;
-    const next = await store({ pool, before, work, isAsked, log });
+    const next = await store({ pool, before, work, principal, log });
     if (next === before) return next;
     state = next;
     if (next.engine !== before.engine) before.engine.dispose(next.engine);
@@ -77,13 +82,13 @@ export async function openAuthority(options: {
     return next;
   }
 
-  const apply = (work: Change): Promise<PolicyState> => inTurn(() => transact(work, false));
+  const apply = (work: Change): Promise<PolicyState> => inTurn(() => transact(work, FILE));
 
   return {
     current: () => state,
     apply,
-    async change(work) {
-      const next = await inTurn(() => transact(work, true));
+    async change(principal, work) {
+      const next = await inTurn(() => transact(work, principal));
       // Also when nothing changed: the caller may be repeating a change whose answer it missed.
       await Promise.all([hub.taken(next.revision), replicas.taken(next.revision)]);
       return next;
@@ -92,41 +97,58 @@ export async function openAuthority(options: {
   };
 }
 
-/** One change in the database. Nothing is committed of which no state can be built. */
+/** One change in the database, and its events. Nothing is committed of which no state can be built. */
 async function store(options: {
   readonly pool: Pool;
   readonly before: PolicyState;
   readonly work: Change;
-  /** Somebody waits for it, who can be told that it is refused. */
-  readonly isAsked: boolean;
+  readonly principal: string;
   readonly log: Log;
 }): Promise<PolicyState> {
-  const { pool, before, work, isAsked, log } = options;
-  let built: PolicyState | undefined;
+  const { pool, before, work, principal, log } = options;
+  const built: PolicyState[] = [];
   try {
-    return await withTransaction(pool, async (client) => {
+    const next = await withTransaction(pool, async (client) => {
       const revision = await lockRevision(client);
-      const changed = await work(client);
-      if (changed.length === 0 && revision === before.revision) return before;
-      if (changed.length > 0) await writeRevision(client, revision + 1, changed);
-      const next = changed.length > 0 ? revision + 1 : revision;
+      const base = revision === before.revision ? before : await catchUp(client, before, revision);
       // Newer than what is held here: a change whose commit was never heard of, or another replica's.
-      if (revision !== before.revision) log.info({ revision }, "takes a revision that was made elsewhere");
-      const since =
-        revision === before.revision ? changed : await readChanges(client, { after: before.revision, upTo: next });
-      built = buildState(next, await readChanged(client, since ?? PARTS), before);
+      if (base !== before) log.info({ revision }, "takes a revision that was made elsewhere");
+      built.push(base);
+      const changed = await work(client);
+      if (changed.length === 0) return base;
+      await writeRevision(client, revision + 1, changed);
+      const after = buildState(revision + 1, await readChanged(client, changed), base);
+      built.push(after);
       // Whoever writes the file can always write it anew: only its policies are looked at.
-      if (isAsked ? changed.length > 0 : changed.includes("policies")) checkAdministrators(before, built);
-      return built;
+      if (principal !== FILE || changed.includes("policies")) checkAdministrators(base, after);
+      const nowMs = Date.now();
+      const by = { principal, revision: after.revision };
+      const events = changesBetween(base, after, changed).map((each) => changeEvent({ ...each, ...by }, nowMs));
+      await enqueueEvents(client, "policy", events);
+      return after;
     });
+    disposeOthers(built, [before, next], next);
+    return next;
   } catch (error) {
-    if (built !== undefined && built.engine !== before.engine) built.engine.dispose();
+    disposeOthers(built, [before]);
     const refusal = error instanceof AppError ? error : refusedValue(error);
     if (refusal !== undefined) throw refusal;
     log.error({ err: error }, "a change was not stored");
     // After a lost answer to COMMIT it may be stored all the same; then it holds from the next refresh on.
     throw new AppError("unavailable", "the change could not be stored; it may be repeated", { cause: error });
   }
+}
+
+/** What others have made of a state since. */
+async function catchUp(client: ClientBase, before: PolicyState, revision: number): Promise<PolicyState> {
+  const changed = await readChanges(client, { after: before.revision, upTo: revision });
+  return buildState(revision, await readChanged(client, changed ?? PARTS), before);
+}
+
+/** States that nobody will decide by. Engines are shared by states of the same policies. */
+function disposeOthers(built: readonly PolicyState[], kept: readonly PolicyState[], heir?: PolicyState): void {
+  const inUse = new Set(kept.map(({ engine }) => engine));
+  for (const { engine } of built) if (!inUse.has(engine)) engine.dispose(heir?.engine);
 }
 
 /** @throws {AppError} failed_precondition, where somebody may administer before the change and nobody after it */

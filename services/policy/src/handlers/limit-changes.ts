@@ -33,7 +33,7 @@ async function putOne(
   const actor = checkActor(given);
   if (limit === undefined) throw new AppError("invalid_argument", "limit: is missing");
   const parsed = parse(limit);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const before = await readLimits(client);
     const same = before.find(({ name }) => name === parsed.name);
     if (same?.source === "file") throw fileOwned(parsed.name);
@@ -54,7 +54,7 @@ async function removeOne(
   { id, actor: given }: limitsV1.DeleteLimitRequest,
 ): Promise<limitsV1.DeleteLimitResponse> {
   const actor = checkActor(given);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const found = (await readLimits(client)).find(({ name }) => name === id);
     if (found === undefined) throw new AppError("not_found", `there is no limit ${JSON.stringify(id)}`);
     if (found.source === "file") throw fileOwned(id);

@@ -96,7 +96,7 @@ async function replace(
   next: (client: ClientBase, before: PolicyRecord | undefined) => WrittenPolicy | Promise<WrittenPolicy>,
 ): Promise<policyV1.PutPolicyResponse> {
   const actor = checkActor(given);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const before = await findPolicy(client, id);
     if (before?.source === "file") throw fileOwned(id);
     const policy = await next(client, before);
@@ -119,7 +119,7 @@ async function remove(
 ): Promise<policyV1.DeletePolicyResponse> {
   const { id } = request;
   const actor = checkActor(request.actor);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const policy = await findPolicy(client, id);
     if (policy === undefined) throw unknown(id);
     if (policy.source === "file") throw fileOwned(id);

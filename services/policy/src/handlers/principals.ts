@@ -42,7 +42,7 @@ async function put(
   if (!parsed.ok) throw new AppError("invalid_argument", parsed.reason);
   const principal = parsed.value;
   const actor = checkActor(request.actor);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const before = await store.findPrincipal(client, principal);
     if (before === undefined && (await store.countPrincipals(client)) >= PRINCIPALS_MAX)
       throw new AppError("failed_precondition", `there are ${PRINCIPALS_MAX} principals already`);
@@ -77,7 +77,7 @@ async function remove(
   { tenant, id, ...request }: policyV1.DeletePrincipalRequest,
 ): Promise<policyV1.DeletePrincipalResponse> {
   const actor = checkActor(request.actor);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const isName = !`${tenant}${id}`.includes("\0");
     const before = isName ? await store.findPrincipal(client, { tenant, id }) : undefined;
     if (before === undefined)
@@ -108,7 +108,7 @@ async function putRole(
   if (!parsed.ok) throw new AppError("invalid_argument", parsed.reason);
   const role = parsed.value;
   const actor = checkActor(request.actor);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const before = await store.findRole(client, role);
     if (before === undefined && (await store.countRoles(client)) >= ROLES_MAX)
       throw new AppError("failed_precondition", `there are ${ROLES_MAX} roles already`);

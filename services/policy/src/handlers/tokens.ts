@@ -46,7 +46,7 @@ async function create(
   const token = parsed.value;
   const actor = checkActor(request.actor);
   const secret = newSecret();
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const gone = await store.removeOldTokens(client, Date.now() - KEPT_MS);
     await makeRoom(client, token);
     await store.insertToken(client, token, { sha256: hashToken(secret), actor });
@@ -83,7 +83,7 @@ async function rotate(
   const expiry = parseExpiry(request.expiresAtMs, nowMs);
   if (!expiry.ok) throw new AppError("invalid_argument", expiry.reason);
   const secret = newSecret();
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const token = await findToken(client, name);
     if (token.source === "file") throw ofFile(name);
     const expiresAtMs = expiry.value ?? token.expiresAtMs;
@@ -104,7 +104,7 @@ async function revoke(
 ): Promise<policyV1.RevokeTokenResponse> {
   const { name } = request;
   const actor = checkActor(request.actor);
-  const state = await authority.change(async (client) => {
+  const state = await authority.change(actor, async (client) => {
     const token = await findToken(client, name);
     if (token.revokedAtMs !== undefined) return [];
     const admins = await store.readAdmins(client);

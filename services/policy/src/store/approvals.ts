@@ -4,6 +4,9 @@ import type { ApprovalRecord, ApprovalStatus, Grant, Vote, WhichCall } from "../
 
 type Queryable = Pick<ClientBase, "query"> | Pick<Pool, "query">;
 
+/** In one transaction. */
+const SWEPT_MAX = 500;
+
 interface ApprovalRow {
   id: string;
   tenant: string;
@@ -139,16 +142,24 @@ export async function listApprovals(pool: Pool, filter: ApprovalFilter): Promise
   return rows.map(toRecord);
 }
 
-/** Marks those whose time is over, and forgets those that ended long ago. */
-export async function sweepApprovals(pool: Pool, nowMs: number, keptSinceMs: number): Promise<void> {
-  await pool.query(
+/** Marks those whose time is over, of which it returns some at most, and forgets those that ended long ago. */
+export async function sweepApprovals(
+  client: ClientBase,
+  nowMs: number,
+  keptSinceMs: number,
+): Promise<ApprovalRecord[]> {
+  const { rows } = await client.query<{ id: string }>(
     `UPDATE policy.approvals SET status = 'expired', changed_at = $1
-     WHERE status IN ('pending', 'approved') AND expires_at <= $1`,
+     WHERE id IN (SELECT id FROM policy.approvals WHERE status IN ('pending', 'approved') AND expires_at <= $1
+       ORDER BY id LIMIT ${SWEPT_MAX} FOR UPDATE SKIP LOCKED)
+     RETURNING id`,
     [new Date(nowMs)],
   );
-  await pool.query("DELETE FROM policy.approvals WHERE status NOT IN ('pending', 'approved') AND changed_at < $1", [
+  await client.query("DELETE FROM policy.approvals WHERE status NOT IN ('pending', 'approved') AND changed_at < $1", [
     new Date(keptSinceMs),
   ]);
+  const ids = rows.map(({ id }) => id);
+  return (await client.query<ApprovalRow>(`${SELECT} WHERE id = ANY($1) ORDER BY id`, [ids])).rows.map(toRecord);
 }
 
 function toRecord(row: ApprovalRow): ApprovalRecord {

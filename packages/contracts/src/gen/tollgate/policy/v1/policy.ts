@@ -425,6 +425,8 @@ export interface PutRoleResponse {
 export interface EndSessionRequest {
   session: string;
   actor: string;
+  /** Whose it is. */
+  tenant: string;
 }
 
 export interface EndSessionResponse {
@@ -4778,7 +4780,7 @@ export const PutRoleResponse: MessageFns<PutRoleResponse> = {
 };
 
 function createBaseEndSessionRequest(): EndSessionRequest {
-  return { session: "", actor: "" };
+  return { session: "", actor: "", tenant: "" };
 }
 
 export const EndSessionRequest: MessageFns<EndSessionRequest> = {
@@ -4788,6 +4790,9 @@ export const EndSessionRequest: MessageFns<EndSessionRequest> = {
     }
     if (message.actor !== "") {
       writer.uint32(18).string(message.actor);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(26).string(message.tenant);
     }
     return writer;
   },
@@ -4821,6 +4826,14 @@ export const EndSessionRequest: MessageFns<EndSessionRequest> = {
             message.actor = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4840,6 +4853,7 @@ export const EndSessionRequest: MessageFns<EndSessionRequest> = {
     const message = createBaseEndSessionRequest();
     message.session = object.session ?? "";
     message.actor = object.actor ?? "";
+    message.tenant = object.tenant ?? "";
     return message;
   },
 };
