@@ -8,6 +8,9 @@ export const configSchema = z.object({
   httpPort: envSchema.port(8082),
   grpcPort: envSchema.port(9082),
   databaseUrl: envSchema.url,
+  /** Where the events of changes go. */
+  natsUrl: envSchema.url,
+  busPrefix: envSchema.busPrefix,
   /** The user's tollgate.yaml. */
   configFile: z.string(),
 });

@@ -1,7 +1,9 @@
 import { fileURLToPath } from "node:url";
+import { connectBus, createEventPublisher } from "@tollgate/bus";
 import {
   createMetrics,
   createOps,
+  keepOutbox,
   type Log,
   migrate,
   openLife,
@@ -18,7 +20,10 @@ import { createWatches } from "./handlers/watch.ts";
 import { createRegistryMetrics } from "./metrics.ts";
 
 const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
-const CONNECTIONS_MAX = 6;
+/** One is for the outbox. */
+const CONNECTIONS_MAX = 7;
+/** How long the stream may take for one event of the outbox, before it is tried again. */
+const EVENT_TIMEOUT_MS = 2_500;
 
 export interface RegistryServer extends Service {
   readonly grpcPort: number;
@@ -37,6 +42,12 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
     const ops = createOps(registers, life);
     const pool = await openPool({ url: config.databaseUrl, max: CONNECTIONS_MAX, name: "registry", life, log });
     await migrate({ pool, schema: "registry", directory: MIGRATIONS, log });
+
+    const { natsUrl: url, busPrefix: prefix } = config;
+    const bus = await connectBus({ url, name: "registry", prefix, log, signal: life.signal });
+    life.onClose("nats", 5_000, () => bus.drain());
+    const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: EVENT_TIMEOUT_MS });
+    keepOutbox({ pool, schema: "registry", events, metrics: registers, life, log });
 
     const catalogue = await openCatalogue({ pool, metrics, life, log });
     ops.checks.set("database", catalogue.problem);

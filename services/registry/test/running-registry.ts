@@ -78,6 +78,8 @@ export async function runRegistry(
     httpPort: 0,
     grpcPort: 0,
     databaseUrl: infra.databaseUrl("registry"),
+    natsUrl: infra.natsUrl,
+    busPrefix: infra.busPrefix,
     configFile: file,
     env: options.env ?? ENV,
   };

@@ -92,6 +92,8 @@ function start(file: string): void {
     TOLLGATE_HTTP_PORT: "0",
     TOLLGATE_GRPC_PORT: "0",
     TOLLGATE_DATABASE_URL: infra.databaseUrl("registry"),
+    TOLLGATE_NATS_URL: infra.natsUrl,
+    TOLLGATE_BUS_PREFIX: infra.busPrefix,
     TOLLGATE_CONFIG_FILE: file,
   };
   child = spawn(process.execPath, [MAIN], { env: { PATH: process.env["PATH"], ...ENV, ...settings } });

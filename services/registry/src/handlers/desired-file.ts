@@ -1,7 +1,9 @@
+import { changeEvent } from "@tollgate/contracts";
 import { type DesiredServer, type DesiredState, followDesiredState } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Life, Log, Pool } from "@tollgate/service";
 import { type Assignments, assignmentsOf, isSameWork, toAssignment, toToolRules } from "../domain/assignment.ts";
+import { changesBetween } from "../domain/changes.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { applyDesired } from "../store/desired.ts";
 import { type Catalogue, SNAPSHOT_SPACING_MS } from "./catalogue.ts";
@@ -47,7 +49,7 @@ export async function followDesiredFile(options: {
   catalogue.latest.listen(assign);
 
   const apply = async (desired: DesiredState): Promise<void> => {
-    const revision = await applyDesired(pool, toRows(desired));
+    const revision = await applyDesired(pool, toRows(desired), eventsOf);
     servers = new Map(desired.servers.map((server) => [server.id, server]));
     current = desired;
     metrics.setFileValid(true);
@@ -73,6 +75,11 @@ export async function followDesiredFile(options: {
     onProblem,
   });
   return { assignments, serverOf: (id) => servers.get(id) };
+}
+
+function eventsOf(...sides: Parameters<typeof changesBetween>): ReturnType<typeof changeEvent>[] {
+  const nowMs = Date.now();
+  return changesBetween(...sides).map((change) => changeEvent({ ...change, principal: "file" }, nowMs));
 }
 
 /** What may be stored: the spec as written, and of the resolved one its hash only. */

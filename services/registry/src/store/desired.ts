@@ -1,5 +1,8 @@
+import type { AuditEvent } from "@tollgate/contracts";
 import type { DesiredTenant } from "@tollgate/desired-state";
-import { type Pool, withTransaction } from "@tollgate/service";
+import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
+import type { DeclaredResource } from "../domain/changes.ts";
+import { readDeclared } from "./declared.ts";
 import { lockRevision, setRevision } from "./revision.ts";
 
 export interface GroupRow {
@@ -27,7 +30,8 @@ export interface ServerRow {
 /**
  * Makes the tables hold exactly these groups and servers, in one transaction. A server that is gone takes what it
  * offers with it; one whose spec is another than the one reported on is pending again, offering nothing. The revision
- * moves only if something differed, so every replica may apply the same file. Returns the revision.
+ * moves only if something differed, so every replica may apply the same file; `eventsOf` says what to
+ * put on the record of it. Returns the revision.
  */
 export async function applyDesired(
   pool: Pool,
@@ -36,10 +40,12 @@ export async function applyDesired(
     readonly servers: readonly ServerRow[];
     readonly tenants: readonly DesiredTenant[];
   },
+  eventsOf: (before: readonly DeclaredResource[], after: readonly DeclaredResource[]) => AuditEvent[],
 ): Promise<bigint> {
   return withTransaction(pool, async (client) => {
     const current = await lockRevision(client);
     const next = current + 1n;
+    const before = await readDeclared(client);
     let changes = 0;
     const run = async (sql: string, parameters: unknown[]): Promise<void> => {
       const { rowCount } = await client.query(sql, parameters);
@@ -59,6 +65,7 @@ export async function applyDesired(
     await run(SWITCH_STATES, []);
     if (changes === 0) return current;
     await setRevision(client, next);
+    await enqueueEvents(client, "registry", eventsOf(before, await readDeclared(client)));
     return next;
   });
 }
