@@ -3,7 +3,7 @@ import { AppError } from "@tollgate/errors";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
-import { parseQuery } from "./query.ts";
+import { parseQuery, sparsest, walksOf } from "./query.ts";
 
 type Fields = Partial<Omit<auditV1.ListEventsRequest, "filter"> & auditV1.EventFilter>;
 
@@ -17,7 +17,7 @@ function parse(fields: Fields) {
 
 describe("a query", () => {
   it("without any field asks for the newest hundred of all tenants", () => {
-    expect(parse({})).toEqual({ filters: new Map(), pageSize: 100 });
+    expect(parse({})).toEqual({ order: "newest", filters: new Map(), pageSize: 100 });
   });
 
   it("carries each filter under its name", () => {
@@ -40,11 +40,39 @@ describe("a query", () => {
     ["to_ms", { toMs: 9_000_000_000_000_000n }],
     ["to_ms", { fromMs: 2n, toMs: 2n }],
     ["tool", { tool: "x".repeat(513) }],
+    ["trace", { trace: "AB".repeat(16) }],
+    ["decision", { decision: "maybe" }],
+    ["text", { text: "x".repeat(513) }],
     ["cursor", { cursor: "garbage" }],
   ])("with a wrong %s is refused by that name", (field, fields) => {
     expect(() => parse(fields)).toThrow(
       expect.objectContaining({ code: "invalid_argument", message: expect.stringContaining(`${field}:`) }),
     );
+  });
+});
+
+describe("the walks that hold all that fits", () => {
+  it.each<[string[], Fields]>([
+    [["time"], {}],
+    [["time"], { group: "g", policy: "p", decision: "allow", kind: "call", outcome: "ok" }],
+    [["tenant"], { tenant: "acme", group: "g" }],
+    [
+      ["trace", "principal", "tool", "server", "team", "tenant"],
+      { tenant: "acme", team: "a", server: "s", tool: "t", principal: "p", trace: "ab".repeat(16) },
+    ],
+    [["kind", "outcome"], { kind: "refusal", outcome: "denied" }],
+    [["outcome"], { kind: "call", outcome: "timeout" }],
+    [["reason"], { decision: "deny" }],
+    [["tool", "reason"], { text: "words", tool: "t" }],
+  ])("are %j", (walks, fields) => {
+    expect(walksOf(parse(fields))).toEqual(walks);
+  });
+
+  it("give way to the sparsest of them: the one that goes furthest, or ends", () => {
+    expect(sparsest(["principal", "tool", "tenant"], [5, 20, 10])).toBe("tool");
+    expect(sparsest(["principal", "tool", "tenant"], [5, 20, undefined])).toBe("tenant");
+    expect(sparsest(["principal", "tool", "tenant"], [undefined, 20, undefined])).toBe("principal");
+    expect(sparsest(["time"], [-5])).toBe("time");
   });
 });
 

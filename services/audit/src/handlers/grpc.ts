@@ -1,21 +1,14 @@
 import { AppError } from "@tollgate/errors";
 import { auditV1 } from "@tollgate/contracts";
-import { type Log, type Pool, unary } from "@tollgate/service";
-import { encodeCursor } from "../domain/cursor.ts";
-import { parseQuery } from "../domain/query.ts";
-import { listEvents } from "../store/events.ts";
+import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
+import { createExport, listEvents } from "./searches.ts";
 
 export function createAuditHandlers(options: { pool: Pool; log: Log }): auditV1.AuditServiceServer {
   const { pool, log } = options;
   return {
     ...notYet(),
-    listEvents: unary(log, async (request: auditV1.ListEventsRequest): Promise<auditV1.ListEventsResponse> => {
-      const { events, more } = await listEvents(pool, parseQuery(request));
-      return {
-        events: events.map((each) => each.event),
-        nextCursor: more ? encodeCursor(events.at(-1)!.id) : "",
-      };
-    }),
+    listEvents: unary(log, (request: auditV1.ListEventsRequest) => listEvents(pool, request)),
+    exportEvents: serverStream(log, createExport(pool)),
   };
 }
 

@@ -1,0 +1,189 @@
+import { timeOfId } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { type Pool, withTransaction } from "@tollgate/service";
+import { type ClientBase, DatabaseError } from "pg";
+import { type EventQuery, type Filter, sparsest, type Walk, walksOf } from "../domain/query.ts";
+
+const STATEMENT_TIMEOUT_MS = 5_000;
+const QUERY_CANCELED = "57014";
+
+/** Events that one statement looks at. */
+const SCAN_ROWS_MAX = 4_000;
+/** Begun after this long, a page ends where it is, and the next one goes on from there. */
+const SEARCH_MS = 30;
+/** The place in each index that says how sparse it is. */
+const PROBE_PLACE = 500;
+/** Words that as many reasons hold are found by walking; others by the index of words. */
+const TEXT_MATCHES_MAX = 2_000;
+
+/** The planner guesses how many rows a filter leaves, and guesses wrong; so a walk is along its index or not at all. */
+const ALWAYS = `SET LOCAL statement_timeout = ${STATEMENT_TIMEOUT_MS}; SET LOCAL jit = off;
+  SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL enable_seqscan = off`;
+const WALKING = "SET LOCAL enable_indexscan = on; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
+const COLLECTING = "SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on";
+
+export interface FoundEvent {
+  readonly id: string;
+  readonly event: string;
+}
+
+export interface FoundPage {
+  readonly events: readonly FoundEvent[];
+  /** The event after which the next page goes on; undefined: there is none. */
+  readonly next?: string;
+}
+
+/**
+ * A page of events. A search looks at a bounded number of events: where those that fit are far apart, a page has fewer
+ * than it may, even none, and yet there is a next one.
+ * @throws {AppError} deadline_exceeded when the database takes more than five seconds
+ */
+export async function searchEvents(pool: Pool, query: EventQuery): Promise<FoundPage> {
+  try {
+    return await withTransaction(pool, async (client) => {
+      await client.query(ALWAYS);
+      return (await collectByText(client, query)) ?? (await walkFor(client, query));
+    });
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.code !== QUERY_CANCELED) throw error;
+    throw new AppError("deadline_exceeded", "the search took too long; narrow it by tenant or time", { cause: error });
+  }
+}
+
+async function walkFor(client: ClientBase, query: EventQuery): Promise<FoundPage> {
+  await client.query(WALKING);
+  const until = performance.now() + SEARCH_MS;
+  const walk = await chooseWalk(client, query);
+  const events: FoundEvent[] = [];
+  let { after } = query;
+  do {
+    const step = await takeStep(client, { ...query, ...(after === undefined ? {} : { after }) }, walk, events.length);
+    events.push(...step.events);
+    after = step.next;
+  } while (after !== undefined && events.length < query.pageSize && performance.now() < until);
+  return { events, ...(after === undefined ? {} : { next: after }) };
+}
+
+async function chooseWalk(client: ClientBase, query: EventQuery): Promise<Walk> {
+  const walks = walksOf(query);
+  if (walks.length === 1) return walks[0]!;
+  const { values, bind } = binder();
+  const probes = walks.map((walk) => {
+    const where = [...boundsOf(query, bind), ...walkedBy(walk, query, bind)].join(" AND ");
+    return `(SELECT time FROM audit.events WHERE ${where} ORDER BY time ${directionOf(query)} OFFSET ${PROBE_PLACE} LIMIT 1)`;
+  });
+  const text = `SELECT ${probes.map((probe, at) => `${probe} AS at_${at}`).join(", ")}`;
+  const { rows } = await client.query<Record<string, Date | null>>(text, values);
+  // All of them begin at one place, so the distance from any other one orders them as well.
+  const depths = walks.map((_walk, at) => rows[0]![`at_${at}`]?.getTime());
+  return sparsest(
+    walks,
+    depths.map((ms) => (ms === undefined ? undefined : query.order === "oldest" ? ms : -ms)),
+  );
+}
+
+interface Looked extends FoundEvent {
+  readonly fits: boolean | null;
+  readonly place: string;
+}
+
+/** Filters are outside of the subquery: nothing but the walk decides which index is used, and how far. */
+async function takeStep(client: ClientBase, query: EventQuery, walk: Walk, found: number): Promise<FoundPage> {
+  const { values, bind } = binder();
+  const walked = [...boundsOf(query, bind), ...walkedBy(walk, query, bind)].join(" AND ") || "true";
+  const fits = conditionsOf(query, bind).join(" AND ") || "true";
+  const wanted = query.pageSize - found;
+  const direction = directionOf(query);
+  // The last event that may be looked at is returned in any case: the next step goes on after it.
+  const text = `
+    SELECT id, event, fits, place FROM (
+      SELECT id, event, ${fits} AS fits, row_number() OVER () AS place FROM (
+        SELECT * FROM audit.events WHERE ${walked} ORDER BY time ${direction}, id ${direction} LIMIT ${SCAN_ROWS_MAX}
+      ) AS walked
+    ) AS looked
+    WHERE fits OR place = ${SCAN_ROWS_MAX} LIMIT ${wanted + 1}`;
+  const { rows } = await client.query<Looked>(text, values);
+  const events = rows.filter((row) => row.fits === true).slice(0, wanted);
+  if (rows.length > wanted) return { events, next: events.at(-1)!.id };
+  const last = rows.at(-1);
+  return last !== undefined && Number(last.place) === SCAN_ROWS_MAX ? { events, next: last.id } : { events };
+}
+
+/** Words that few reasons hold: all of their events at once. Undefined when there are many of them. */
+async function collectByText(client: ClientBase, query: EventQuery): Promise<FoundPage | undefined> {
+  if (query.text === undefined) return undefined;
+  await client.query(COLLECTING);
+  const { values, bind } = binder();
+  const bounds = [...boundsOf(query, bind), "reason IS NOT NULL", wordsCondition(query.text, bind)];
+  const from = `FROM audit.events WHERE ${bounds.join(" AND ")}`;
+  const counted = `SELECT count(*)::int AS count FROM (SELECT ${from} LIMIT ${TEXT_MATCHES_MAX + 1}) AS matching`;
+  const { rows: counts } = await client.query<{ count: number }>(counted, values);
+  if (counts[0]!.count > TEXT_MATCHES_MAX) return undefined;
+  const { pageSize } = query;
+  const direction = directionOf(query);
+  const fits = conditionsOf(query, bind).join(" AND ");
+  const text = `SELECT id, event ${from} AND ${fits} ORDER BY time ${direction}, id ${direction} LIMIT ${pageSize + 1}`;
+  const { rows } = await client.query<FoundEvent>(text, values);
+  const events = rows.slice(0, pageSize);
+  return rows.length > pageSize ? { events, next: events.at(-1)!.id } : { events };
+}
+
+type Bind = (value: unknown) => string;
+
+function binder(): { values: unknown[]; bind: Bind } {
+  const values: unknown[] = [];
+  return { values, bind: (value) => `$${values.push(value)}` };
+}
+
+function directionOf({ order }: EventQuery): "ASC" | "DESC" {
+  return order === "oldest" ? "ASC" : "DESC";
+}
+
+/** Which part of any index is walked. */
+function boundsOf({ fromMs, toMs, id, after, order }: EventQuery, bind: Bind): string[] {
+  const bounds: string[] = [];
+  const time = (ms: number): string => `to_timestamp(${bind(ms)}::float8 / 1000)`;
+  if (fromMs !== undefined) bounds.push(`time >= ${time(fromMs)}`);
+  if (toMs !== undefined) bounds.push(`time < ${time(toMs)}`);
+  if (id !== undefined) bounds.push(`time = ${time(timeOfId(id))}`, `id = ${bind(id)}`);
+  if (after !== undefined) {
+    const last = time(timeOfId(after));
+    const operator = order === "oldest" ? ">" : "<";
+    // The first condition follows from the second; partitions are left out by it alone.
+    bounds.push(`time ${operator}= ${last}`, `(time, id) ${operator} (${last}, ${bind(after)})`);
+  }
+  return bounds;
+}
+
+/** Where the index holds only some events, the condition is said once more as the index has it. */
+const PARTIAL: Readonly<Partial<Record<Walk, string>>> = {
+  kind: "kind <> 'call'",
+  outcome: "outcome <> 'ok'",
+  trace: "trace IS NOT NULL",
+  reason: "reason IS NOT NULL",
+};
+
+function walkedBy(walk: Walk, { tenant, filters }: EventQuery, bind: Bind): string[] {
+  const partial = PARTIAL[walk] === undefined ? [] : [PARTIAL[walk]];
+  if (walk === "time" || walk === "reason") return partial;
+  if (walk === "tenant") return [`tenant = ${bind(tenant)}`];
+  return [...partial, filterCondition(walk, filters.get(walk)!, bind)];
+}
+
+/** All that an event is looked at for; what costs most comes last. */
+function conditionsOf({ tenant, filters, text }: EventQuery, bind: Bind): string[] {
+  return [
+    ...(tenant === undefined ? [] : [`tenant = ${bind(tenant)}`]),
+    ...[...filters].map(([filter, value]) => filterCondition(filter, value, bind)),
+    ...(text === undefined ? [] : ["reason IS NOT NULL", wordsCondition(text, bind)]),
+  ];
+}
+
+function filterCondition(filter: Filter, value: string, bind: Bind): string {
+  if (filter === "policy") return `${bind(value)} = ANY (policies)`;
+  return `${filter === "group" ? "group_id" : filter} = ${bind(value)}`;
+}
+
+function wordsCondition(text: string, bind: Bind): string {
+  return `to_tsvector('simple', reason) @@ websearch_to_tsquery('simple', ${bind(text)})`;
+}
