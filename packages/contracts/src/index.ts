@@ -9,6 +9,7 @@ export {
   type ServerEvent,
 } from "./administration-events.ts";
 export { type Change, changeEvent } from "./change-event.ts";
+export { type EventFacets, facetsOf, outcomeOf, searchable } from "./event-facets.ts";
 export { isCallId, newCallId, timeOfId } from "./ids.ts";
 export {
   type AlertEvent,
