@@ -24,11 +24,11 @@ ALTER TABLE metering.rate_cards
   -- From when on it prices calls as they are recorded: later than valid_from where calls after that were recorded before.
   ADD COLUMN records_from timestamptz,
   ADD COLUMN created_by text NOT NULL DEFAULT '',
-  ADD COLUMN created_at timestamptz NOT NULL DEFAULT now();
-UPDATE metering.rate_cards AS card SET number = counted.number
+  ADD COLUMN created_at timestamptz;
+UPDATE metering.rate_cards AS card SET number = counted.number, created_at = card.valid_from
 FROM (SELECT id, version, row_number() OVER (ORDER BY version, id) AS number FROM metering.rate_cards) AS counted
 WHERE (card.id, card.version) = (counted.id, counted.version);
-ALTER TABLE metering.rate_cards ALTER COLUMN number SET NOT NULL;
+ALTER TABLE metering.rate_cards ALTER COLUMN number SET NOT NULL, ALTER COLUMN created_at SET NOT NULL;
 
 -- month_call is which of its tenant's calls in the calendar month (UTC) a call is, in stream order: what tiers go by.
 -- cold_start_calls: how many shared the start that it waited for; 0 when it waited for none.
