@@ -1,7 +1,6 @@
-import { auditV1, isCallId, NAME_PATTERN } from "@tollgate/contracts";
+import { auditV1, isCallId, NAME_PATTERN, searchable } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { decodeCursor } from "./cursor.ts";
-import { searchable } from "./record.ts";
 
 const PAGE_DEFAULT = 100;
 const PAGE_MAX = 1_000;
