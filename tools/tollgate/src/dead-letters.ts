@@ -1,37 +1,14 @@
-import { readFileSync } from "node:fs";
-import { AppError } from "@tollgate/errors";
-import { z } from "zod";
 import type { DeadCommand } from "./command-line.ts";
+import { atGateway, readConnect } from "./connect.ts";
 import { type DeadLetter, type DeadLetters, type GatewayClient, openGatewayClient } from "./gateway-client.ts";
 import type { StateDir } from "./state-dir.ts";
 
-const connect = z.object({ gatewayUrl: z.string(), adminToken: z.string(), certFile: z.string().optional() });
 const COLUMNS = ["id", "at", "service", "subject", "reason"] as const;
 
 /** Looks after what could not be processed, in the installation of this state; gives what there is to say. */
 export async function deadLetters(command: DeadCommand, state: StateDir): Promise<string> {
-  const { gatewayUrl: url, ...known } = readConnect(state);
-  try {
-    return await run(command, openGatewayClient({ url, ...known }));
-  } catch (error) {
-    // What fetch throws when nobody listens.
-    if (error instanceof TypeError)
-      throw new AppError("unavailable", `Tollgate does not run here: nobody answers at ${url}`, { cause: error });
-    throw error;
-  }
-}
-
-function readConnect(state: StateDir): z.infer<typeof connect> {
-  let text: string;
-  try {
-    text = readFileSync(state.connectFile, "utf8");
-  } catch (error) {
-    const advice = "start it with npm start, or name its folder with --state DIR";
-    throw new AppError("unavailable", `Tollgate does not run here: there is no ${state.connectFile}; ${advice}`, {
-      cause: error,
-    });
-  }
-  return connect.parse(JSON.parse(text));
+  const { gatewayUrl: url, adminToken, certFile } = readConnect(state);
+  return atGateway(url, () => run(command, openGatewayClient({ url, adminToken, certFile })));
 }
 
 async function run({ action, id, json, ...page }: DeadCommand, gateway: GatewayClient): Promise<string> {
@@ -74,6 +51,6 @@ function printable(text: string): string {
   return text.replace(/(?![\n\t])\p{Cc}/gu, (each) => `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
-function onOneLine(text: string): string {
+export function onOneLine(text: string): string {
   return printable(text.replace(/[\n\t]/g, " "));
 }
