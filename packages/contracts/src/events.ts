@@ -337,7 +337,8 @@ export const QUESTION_TIMEOUT_MS = 600_000;
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
-const EVENT_MAX_CHARS = 65_536;
+/** Of one line: readers refuse longer ones. */
+export const EVENT_MAX_CHARS = 65_536;
 const SHOWN_MAX_CHARS = 40;
 /** Rows are kept by the time in the id; one that is far from the event's own time would open a partition of its own. */
 const ID_DRIFT_MAX_MS = 7 * 86_400_000;

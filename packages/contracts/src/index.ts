@@ -24,6 +24,7 @@ export {
   type Decision,
   type DecisionFacts,
   type CallFallback,
+  EVENT_MAX_CHARS,
   type FallbackTool,
   type Interest,
   KINDS,
@@ -62,3 +63,4 @@ export * as meteringV1 from "./gen/tollgate/metering/v1/metering.ts";
 export * as policyV1 from "./gen/tollgate/policy/v1/policy.ts";
 export * as limitsV1 from "./gen/tollgate/policy/v1/limits.ts";
 export * as registryV1 from "./gen/tollgate/registry/v1/registry.ts";
+export { hideSecrets, type ServerSecrets } from "./server-secrets.ts";

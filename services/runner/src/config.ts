@@ -1,4 +1,5 @@
 import { type Config, envSchema } from "@tollgate/service";
+import { parseRecordingKeys } from "@tollgate/evidence";
 import { z } from "zod";
 
 const list = z
@@ -14,6 +15,13 @@ const list = z
 export const configSchema = z.object({
   logLevel: envSchema.logLevel,
   serviceKey: envSchema.serviceKey,
+  /** `ID:KEY`, several separated by commas: calls' arguments and results are hashed and encrypted with the first one. */
+  recordingKeys: z.string().transform((text, context) => {
+    const keys = parseRecordingKeys(text);
+    if (keys.ok) return keys.value;
+    context.addIssue(keys.reason);
+    return z.NEVER;
+  }),
   host: envSchema.host,
   httpPort: envSchema.port(8083),
   natsUrl: envSchema.url,

@@ -11,6 +11,7 @@ import {
   type Log,
   type Metrics,
   openLife,
+  type Ops,
   type Service,
   startOpsServer,
 } from "@tollgate/service";
@@ -18,14 +19,15 @@ import type { RunnerConfig } from "./config.ts";
 import { openContainment } from "./containment/containment.ts";
 import { createCallCounts, type ServerCallCounts } from "./domain/call-counts.ts";
 import type { Ending } from "./domain/outcome.ts";
-import { createPools } from "./handlers/assignments.ts";
+import { createPools, type Pools } from "./handlers/assignments.ts";
 import { createCallHandler } from "./handlers/calls.ts";
-import { createConsumers } from "./handlers/consumers.ts";
+import { type Consumers, createConsumers } from "./handlers/consumers.ts";
 import { createHealth } from "./handlers/health.ts";
 import { createInterests, createUpdates } from "./handlers/interests.ts";
 import { createParkedCalls } from "./handlers/parked-calls.ts";
 import { createQuestions } from "./handlers/questions.ts";
-import { connectRegistry } from "./handlers/registry.ts";
+import { connectRegistry, type Registry } from "./handlers/registry.ts";
+import { createServerEvents } from "./handlers/server-events.ts";
 import { createSessionListener } from "./handlers/session-listener.ts";
 import { createCommandResolver } from "./launch/command.ts";
 import { observePools } from "./pool/metrics.ts";
@@ -67,9 +69,13 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const registry = connectRegistry(config, { runner, life, log });
   const questions = createQuestions({ runner, onNotice: (session, frame) => pools.tell(session, frame), log });
   life.onClose("open questions", 100, () => questions.close());
+  const events = createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENTS_TIMEOUT_MS });
+  const serverEvents = createServerEvents({ runner, events, log });
+  life.onClose("events of servers", 2_000, () => serverEvents.close());
   const pools = createPools({
     config,
     listenerOf: createSessionListener({ bus, questions, log }),
+    newsOf: serverEvents.of,
     updatesOf: createUpdates(bus),
     resolveCommand: createCommandResolver({ installDir, baseEnv: config.baseEnv }),
     containment,
@@ -78,6 +84,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   });
   life.onClose("server processes", 4_000, () => pools.close());
   observePools(metrics, () => pools.all());
+  const poolOf = (server: string) => pools.get(server);
 
   const sealers = createSealers(serviceKey);
   const parked = createParkedCalls({ runner, sealers, limits: config });
@@ -86,12 +93,13 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const calls = createCallHandler({
     runner,
     bus,
-    events: createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENTS_TIMEOUT_MS }),
+    events,
     replies: createReplySender(bus),
-    poolOf: (server) => pools.get(server),
+    poolOf,
     questions,
     parked,
     sealers,
+    keys: config.recordingKeys,
     onEnded: observeCalls(metrics, callCounts, { running: () => calls.running, processes: () => pools.processes }),
     life,
     log,
@@ -102,21 +110,25 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     if (envelope.ended) pools.endSession(envelope.session);
     else questions.receive(envelope, frame);
   });
-  const interests = createInterests({ bus, poolOf: (server) => pools.get(server), life });
-  const health = createHealth({ runner, bus, poolOf: (server) => pools.get(server), callCounts });
+  const interests = createInterests({ bus, poolOf, life });
+  const health = createHealth({ runner, bus, poolOf, callCounts });
   const consumers = createConsumers({
     runner,
     bus,
     onDelivery: (delivery) => calls.take(delivery),
     onCancel: (callId) => calls.cancel(callId),
-    onFollowed: (group) => {
-      interests.followGroup(group);
-      health.followGroup(group);
-    },
+    onFollowed: (group) => (interests.followGroup(group), health.followGroup(group)),
     life,
     log,
   });
+  followAssignments({ registry, pools, consumers, ops });
+  const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });
+  return { httpPort, close: () => life.close() };
+}
 
+/** It is ready when it has been told what to run. */
+function followAssignments(parts: { registry: Registry; pools: Pools; consumers: Consumers; ops: Ops }): void {
+  const { registry, pools, consumers, ops } = parts;
   let assigned = false;
   ops.checks.set("assignments", () => (assigned ? undefined : "no assignments from the registry yet"));
   registry.follow(({ assignments, groups }) => {
@@ -124,9 +136,6 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     pools.apply(assignments);
     for (const group of groups) consumers.follow(group);
   });
-
-  const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });
-  return { httpPort, close: () => life.close() };
 }
 
 function observeCalls(

@@ -38,6 +38,7 @@ export function assignment(fields: Partial<registryV1.Assignment> = {}): registr
     toolRules: [],
     generation: 0n,
     secretNames: [],
+    secrets: [],
     specHash: JSON.stringify(fields.env ?? {}),
     ...fields,
   };

@@ -12,6 +12,7 @@ import { assignment } from "./assigning-registry.ts";
 import { useContainment } from "./containment-fixture.ts";
 import { isRunning } from "./processes.ts";
 import { useTempDir } from "./temp-dir.ts";
+import { NO_NEWS, SETTINGS } from "./test-config.ts";
 
 const dir = useTempDir();
 const containment = await useContainment(dir);
@@ -19,13 +20,14 @@ let pools: Pools;
 let reports: Pick<registryV1.ReportServerRequest, "specHash" | "status">[];
 beforeEach(() => {
   reports = [];
-  const config = configSchema.parse({ serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" });
+  const config = configSchema.parse(SETTINGS);
   pools = createPools({
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
     containment,
     report: async ({ specHash, status }) => void reports.push({ specHash, status }),
     listenerOf: () => ({ onNotice: () => undefined, onQuestion: () => undefined }),
+    newsOf: () => NO_NEWS,
     updatesOf: () => () => undefined,
     log: testLog,
   });

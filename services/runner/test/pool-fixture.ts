@@ -11,14 +11,19 @@ import { createSpawning, type Spawning } from "../src/pool/spawning.ts";
 import { assignment, poolOf } from "./assigning-registry.ts";
 import { useContainment } from "./containment-fixture.ts";
 import { useTempDir } from "./temp-dir.ts";
-
-const CONFIG = { serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" };
+import { SETTINGS } from "./test-config.ts";
 
 /** A pool of the fixture server, but for these. */
 export interface Opening extends Omit<Partial<registryV1.Assignment>, "pool"> {
   readonly pool?: Partial<registryV1.Pool>;
   readonly spawning?: Spawning;
   readonly report?: PoolOptions["report"];
+}
+
+export interface News {
+  readonly state: string;
+  readonly tenant: string | undefined;
+  readonly reason: string | undefined;
 }
 
 export interface Client extends Partial<ClientSide> {
@@ -32,6 +37,8 @@ export interface Pools {
   readonly dir: string;
   /** What the pools of a test have reported. */
   readonly reports: ServerReport[];
+  /** What became of their processes. */
+  readonly news: readonly News[];
   open(this: void, opening?: Opening): Pool;
   ready(this: void): Promise<void>;
   /** For a client that cannot be asked anything, unless it says otherwise. */
@@ -49,12 +56,14 @@ export function usePools(): Pools {
   const containment = useContainment(dir);
   const pools: Pool[] = [];
   const reports: ServerReport[] = [];
+  const news: News[] = [];
   let held: Awaited<typeof containment>;
   let stopping: AbortController;
   beforeEach(async () => {
     held = await containment;
     stopping = new AbortController();
     reports.length = 0;
+    news.length = 0;
   });
   afterEach(async () => {
     stopping.abort();
@@ -62,12 +71,16 @@ export function usePools(): Pools {
   });
 
   function open({ pool: poolFields, spawning, report, ...fields }: Opening = {}): Pool {
-    const config = { ...configSchema.parse(CONFIG), baseEnv: process.env };
+    const config = { ...configSchema.parse(SETTINGS), baseEnv: process.env };
     const pool = openPool({
       spec: toServerSpec(assignment({ command: fixtureServer, ...fields, pool: poolOf(poolFields) })),
       config,
       spawning: spawning ?? createSpawning(config),
       generation: 0,
+      news: {
+        tell: (state, tenant, reason) => news.push({ state, tenant, reason }),
+        secretsRead: (tenant) => news.push({ state: "secrets read", tenant, reason: undefined }),
+      },
       resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
       containment: held,
       signal: stopping.signal,
@@ -92,6 +105,7 @@ export function usePools(): Pools {
   return {
     dir,
     reports,
+    news,
     open,
     ready: () => eventually(() => expect(reports.at(-1)).toMatchObject({ status: "ready" })),
     acquire,

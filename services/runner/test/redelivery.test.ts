@@ -16,6 +16,7 @@ import { createSpawning } from "../src/pool/spawning.ts";
 import { useContainment } from "./containment-fixture.ts";
 import { assignment } from "./assigning-registry.ts";
 import { useTempDir } from "./temp-dir.ts";
+import { NO_NEWS, SETTINGS } from "./test-config.ts";
 import { type CallOptions, useTraffic } from "./traffic.ts";
 
 const infra = useInfrastructure();
@@ -28,7 +29,7 @@ let life: ReturnType<typeof openLife>;
 /** A runner that has begun nothing yet. */
 let handler: CallHandler;
 
-const config = configSchema.parse({ serviceKey: "0123456789abcdef", natsUrl: "nats://127.0.0.1:4222" });
+const config = configSchema.parse(SETTINGS);
 
 const sealers = createSealers("0123456789abcdef");
 
@@ -36,6 +37,7 @@ beforeAll(async () => {
   pool = openPool({
     spec: toServerSpec(assignment({ env: { FIXTURE_COUNT_FILE: countFile }, clientCapabilities: [] })),
     generation: 0,
+    news: NO_NEWS,
     spawning: createSpawning(config),
     config: { ...config, baseEnv: process.env },
     resolveCommand: createCommandResolver({ installDir: dir, baseEnv: process.env }),
@@ -68,6 +70,7 @@ function createHandler(bus: Bus, over = pool): CallHandler {
     questions: createQuestions({ onNotice: () => undefined, runner: "r-test", log: testLog }),
     parked: createParkedCalls({ runner: "r-test", sealers, limits: config }),
     sealers,
+    keys: config.recordingKeys,
     onEnded: () => undefined,
     life,
     log: testLog,

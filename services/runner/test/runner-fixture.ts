@@ -11,6 +11,7 @@ import { type CallOptions, type Traffic, useTraffic } from "./traffic.ts";
 export interface RunnerFixture {
   readonly traffic: Traffic;
   readonly serviceKey: string;
+  recordingKeys(this: void): string;
   registry(this: void): AssigningRegistry;
   startRunner(this: void, settings?: Record<string, number>): Promise<RunningRunner>;
   /** The JSON in the text of a tool's answer. */
@@ -54,6 +55,7 @@ export function useRunner(
     get serviceKey() {
       return infra.serviceKey;
     },
+    recordingKeys: () => infra.recordingKeys,
     registry: () => registry,
     startRunner,
     ask,

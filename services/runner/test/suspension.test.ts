@@ -43,6 +43,7 @@ async function startProcess(stateDir = mkdtempSync(join(dir, "state-"))): Promis
       PATH: process.env["PATH"],
       TOLLGATE_LOG_LEVEL: "warn",
       TOLLGATE_SERVICE_KEY: infra.serviceKey,
+      TOLLGATE_RECORDING_KEYS: infra.recordingKeys,
       TOLLGATE_HTTP_PORT: "0",
       TOLLGATE_NATS_URL: infra.natsUrl,
       TOLLGATE_BUS_PREFIX: infra.busPrefix,

@@ -17,6 +17,7 @@ export function startTestRunner(options: {
   const { infra, registry, dir, settings = {}, log = testLog } = options;
   const config = configSchema.parse({
     serviceKey: infra.serviceKey,
+    recordingKeys: infra.recordingKeys,
     httpPort: 0,
     natsUrl: infra.natsUrl,
     busPrefix: infra.busPrefix,

@@ -7,6 +7,7 @@ import {
   type Lane,
   newCallId,
   parseAuditEvent,
+  type Recordable,
   type ReplyEnvelope,
 } from "@tollgate/contracts";
 import { type Life, openLife } from "@tollgate/service";
@@ -29,6 +30,7 @@ export interface CallOptions {
   readonly principal?: string;
   readonly prefixed?: boolean;
   readonly parked?: string;
+  readonly record?: readonly Recordable[];
   /** Of other methods than tools/call; `tool` is then their name or uri. */
   readonly method?: string;
   /** Of the request, beside or instead of a tool call's own. */
@@ -144,6 +146,7 @@ function toCall(tool: string, options: CallOptions = {}): Framed<CallEnvelope> {
     parked,
     fallbacks,
     lane,
+    record,
     prefixed = false,
     principal = "token:dev",
   } = options;
@@ -160,6 +163,7 @@ function toCall(tool: string, options: CallOptions = {}): Framed<CallEnvelope> {
       ...(parked === undefined ? {} : { parked }),
       ...(fallbacks === undefined ? {} : { fallbacks }),
       ...(lane === undefined ? {} : { lane }),
+      ...(record === undefined ? {} : { record }),
       facts: {
         principal,
         tenant,

@@ -23,6 +23,7 @@ import { createParkedCalls } from "../src/handlers/parked-calls.ts";
 import { createQuestions } from "../src/handlers/questions.ts";
 import { startCall } from "../src/handlers/running-call.ts";
 import { openContainment } from "../src/containment/containment.ts";
+import { NO_NEWS, SETTINGS } from "./test-config.ts";
 import { assignment } from "./assigning-registry.ts";
 
 const CALL_TIMEOUT_MS = 15_000;
@@ -46,7 +47,7 @@ const url = process.argv.at(-1)!;
 const log = createLog({ name: "upstream client", level: "silent" });
 const stateDir = mkdtempSync(join(tmpdir(), "tollgate-upstream-client-"));
 const serviceKey = randomBytes(32).toString("hex");
-const config = { ...configSchema.parse({ serviceKey, stateDir, natsUrl: "nats://unused.invalid" }), baseEnv: {} };
+const config = { ...configSchema.parse({ ...SETTINGS, serviceKey, stateDir }), baseEnv: {} };
 const sealers = createSealers(serviceKey);
 const questions = createQuestions({ runner: RUNNER, onNotice: () => undefined, log });
 const parked = createParkedCalls({ runner: RUNNER, sealers, limits: config });
@@ -58,6 +59,7 @@ const pools = createPools({
   containment: await openContainment({ ...config, log }),
   resolveCommand: () => Promise.reject(new Error("there is nothing to start")),
   listenerOf: () => ({ onNotice: () => undefined, onQuestion: ({ refuse }) => refuse(-32601, "not known") }),
+  newsOf: () => NO_NEWS,
   updatesOf: () => () => undefined,
   report: (report) => Promise.resolve(learned.resolve(report)),
 });

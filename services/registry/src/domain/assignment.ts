@@ -32,7 +32,7 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     toolRules: toToolRules(server).map((rule) => ({ ...rule, risk: "" })),
     secretNames: [...server.secretNames],
   };
-  return { ...spec, specHash: hashSpec(spec), generation: 0n };
+  return { ...spec, secrets: [...server.secrets], specHash: hashSpec(spec), generation: 0n };
 }
 
 export function toToolRules({ toolRules }: Pick<DesiredServer, "toolRules">): registryV1.ToolRule[] {
@@ -40,7 +40,7 @@ export function toToolRules({ toolRules }: Pick<DesiredServer, "toolRules">): re
 }
 
 /** SHA-256, hex, over all that decides how the server runs; the order of variables and of headers does not. */
-function hashSpec(spec: Omit<registryV1.Assignment, "specHash" | "generation">): string {
+function hashSpec(spec: Omit<registryV1.Assignment, "specHash" | "generation" | "secrets">): string {
   const parts = [
     spec.serverId,
     spec.name,

@@ -1,9 +1,8 @@
-import { registryV1 } from "@tollgate/contracts";
+import { hideSecrets, registryV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Log, type Pool, unary } from "@tollgate/service";
 import { assignmentsFor } from "../domain/assignment.ts";
 import { parseReport } from "../domain/report.ts";
-import { hideSecrets } from "../domain/secrets.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { type Recorded, recordReport } from "../store/reports.ts";
 import { nextGeneration } from "../store/restarts.ts";
@@ -87,7 +86,7 @@ async function restartServer(
   { serverId, actor }: registryV1.RestartServerRequest,
   { pool, catalogue, log }: Options,
 ): Promise<registryV1.RestartServerResponse> {
-  const restarted = await nextGeneration(pool, serverId);
+  const restarted = await nextGeneration(pool, { serverId, principal: actor });
   if (restarted === undefined) throw new AppError("not_found", `there is no server "${serverId}"`);
   if (restarted === "disabled") throw new AppError("failed_precondition", `server "${serverId}" is disabled`);
   log.info({ server: serverId, actor, generation: String(restarted.generation) }, "restart asked for");

@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync,
 import { basename, dirname, join, resolve } from "node:path";
 import { AppError } from "@tollgate/errors";
 import type { LimitsSpec } from "../domain/server-spec.ts";
+import { cgroupClock, type CpuClock } from "./cpu-clock.ts";
 import { THREADS_PER_PROCESS } from "./limits.ts";
 
 const CONTROLLERS = ["memory", "pids", "cpu"] as const;
@@ -115,6 +116,7 @@ function setLimits(dir: string, limits: LimitsSpec, controllers: ReadonlySet<Con
 export function cgroupAt(dir: string): Cgroup {
   const number = (file: string, key: string) =>
     Number(new RegExp(`^${key} (\\d+)$`, "m").exec(read(join(dir, file)))?.[1] ?? 0);
+  let clock: CpuClock | undefined;
   return {
     dir,
     pids: () =>
@@ -124,9 +126,10 @@ export function cgroupAt(dir: string): Cgroup {
         .map(Number),
     kill: () => write(join(dir, "cgroup.kill"), "1"),
     freeze: (frozen) => void write(join(dir, "cgroup.freeze"), frozen ? "1" : "0"),
-    cpuMs: () => number("cpu.stat", "usage_usec") / 1_000,
+    cpuMs: () => (clock ??= cgroupClock(dir)).readMs() ?? 0,
     oomKills: () => number("memory.events", "oom_kill"),
     async remove() {
+      clock?.close();
       for (let round = 0; round < REMOVE_ROUNDS_MAX && !remove(dir); round += 1)
         await new Promise((done) => setTimeout(done, REMOVE_ROUND_MS));
     },

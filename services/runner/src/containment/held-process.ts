@@ -23,6 +23,8 @@ export interface Contained {
   watch(pid: number, onOver: (reason: string) => void): void;
   /** As last measured; undefined where nobody counts. */
   usage(): ProcessUsage | undefined;
+  /** Milliseconds of the processors that it has used by now; undefined where nobody counts. */
+  readonly cpuMs: (() => number) | undefined;
   /** SIGTERM to all of it. */
   terminate(): void;
   /** SIGKILL to all of it. */
@@ -97,6 +99,7 @@ export function holdProcess(options: {
     outputBytes: limits.outputBytes,
     watch,
     usage: () => supervision?.usage,
+    cpuMs: isCounted ? () => set?.cpuMs() ?? 0 : undefined,
     terminate() {
       supervision?.releaseBrake();
       set?.terminate(table);

@@ -22,6 +22,9 @@ export function overProcesses({ processes }: LimitsSpec): string {
   return `had more than ${processes} processes (limits.processes)`;
 }
 
+/** Whether what was said of an end names the limit that it was for, as all that are for one do: `limits.` and its key. */
+export const isOverLimit = (reason: string): boolean => reason.includes("(limits.");
+
 /** How a process ended that may have been refused memory before anybody saw it use too much. */
 export function withMemoryNote(how: string, lastWords: string, { memoryBytes }: LimitsSpec): string {
   if (memoryBytes === 0 || !OUT_OF_MEMORY.test(lastWords)) return how;

@@ -1,5 +1,6 @@
 import type { Cgroup } from "./cgroup.ts";
-import { type ProcessFacts, type ProcessTable, readFacts } from "./process-table.ts";
+import { type CpuClock, processClock } from "./cpu-clock.ts";
+import type { ProcessFacts, ProcessTable } from "./process-table.ts";
 import { signalGroup, trySignal } from "./signals.ts";
 
 const KILL_ROUNDS_MAX = 50;
@@ -9,6 +10,7 @@ const KILL_ROUND_MS = 10;
 export interface ProcessSet {
   /** Those that are there. `table`: where there is no cgroup to ask. */
   members(table: () => ProcessTable): readonly number[];
+  /** Never falls. */
   cpuMs(): number;
   stop(): void;
   resume(): void;
@@ -30,7 +32,9 @@ export function createProcessSet(options: SetOptions): ProcessSet {
   const { leader, marker, cgroup, leaderIsSandbox } = options;
   /** Of the last look. Who has been a member stays one, even when its parent is gone and its marker is, too. */
   let known = new Map<number, string>();
+  const clocks = new Map<number, CpuClock>();
   let usedMs = 0;
+  let cleared = false;
 
   function look(table: ProcessTable): number[] {
     const found = new Map<number, string>();
@@ -42,7 +46,26 @@ export function createProcessSet(options: SetOptions): ProcessSet {
       rest.push(...(table.byParent.get(pid) ?? []));
     }
     known = found;
+    for (const [pid, clock] of clocks) if (!found.has(pid)) closeClock(pid, clock);
     return [...found.keys()];
+  }
+
+  function closeClock(pid: number, clock: CpuClock): void {
+    clock.close();
+    clocks.delete(pid);
+  }
+
+  function timeOf(pid: number): number {
+    let clock = clocks.get(pid);
+    if (clock === undefined) clocks.set(pid, (clock = processClock(pid)));
+    return clock.readMs() ?? 0;
+  }
+
+  function timeOfAll(): number {
+    // Before the first look at all processes there is the leader alone.
+    let sum = known.has(leader) ? 0 : timeOf(leader);
+    for (const pid of known.keys()) sum += timeOf(pid);
+    return sum;
   }
 
   const members = (table: () => ProcessTable) => (cgroup ? cgroup.pids() : look(table()));
@@ -66,7 +89,7 @@ export function createProcessSet(options: SetOptions): ProcessSet {
     members,
     cpuMs() {
       // It never falls: the time of a process whose end nobody has waited for would be forgotten.
-      usedMs = Math.max(usedMs, cgroup ? cgroup.cpuMs() : sumOf(known.keys()));
+      if (!cleared) usedMs = Math.max(usedMs, cgroup ? cgroup.cpuMs() : timeOfAll());
       return usedMs;
     },
     stop() {
@@ -88,6 +111,10 @@ export function createProcessSet(options: SetOptions): ProcessSet {
         kill(table);
         await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
       }
+      // All of it, with what was used since somebody asked last.
+      this.cpuMs();
+      cleared = true;
+      for (const [pid, clock] of clocks) closeClock(pid, clock);
     },
   };
 }
@@ -96,10 +123,4 @@ export function createProcessSet(options: SetOptions): ProcessSet {
 function wasAnother(known: ReadonlyMap<number, string>, { pid, startedAt }: ProcessFacts): boolean {
   const before = known.get(pid);
   return before !== undefined && before !== startedAt;
-}
-
-function sumOf(pids: Iterable<number>): number {
-  let sum = 0;
-  for (const pid of pids) sum += readFacts(pid)?.cpuMs ?? 0;
-  return sum;
 }

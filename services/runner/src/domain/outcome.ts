@@ -14,6 +14,10 @@ export interface Ending {
   readonly endedAt: number;
   readonly responseBytes: number;
   readonly coldStart: boolean;
+  /** Calls that waited for the same start, this one among them. */
+  readonly coldStartCalls?: number;
+  /** Of the processors, in its servers. */
+  readonly cpuMs?: number;
   /** How often it was handed to a server; absent for once or never. */
   readonly attempts?: number;
   /** How often it was tried again at the same server. */
@@ -40,6 +44,8 @@ export function toCallEvent(envelope: CallEnvelope, ending: Ending, runner: stri
     responseBytes: ending.responseBytes,
     runner,
     coldStart: ending.coldStart,
+    ...(ending.coldStartCalls === undefined ? {} : { coldStartCalls: ending.coldStartCalls }),
+    ...(ending.cpuMs === undefined ? {} : { cpuMs: milliseconds(ending.cpuMs) }),
     ...(ending.attempts === undefined ? {} : { attempts: ending.attempts }),
     ...(ending.fallback === undefined ? {} : { fallback: ending.fallback }),
   };

@@ -3,6 +3,7 @@ import type { registryV1 } from "@tollgate/contracts";
 /** What a runner has to know of a server; docstrings of the parts are in registry.proto. Sizes in bytes, 0: no limit. */
 export interface ServerSpec {
   readonly serverId: string;
+  readonly group: string;
   readonly type: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -25,6 +26,9 @@ export interface ServerSpec {
   readonly limits: LimitsSpec;
   readonly sandbox: SandboxSpec;
   readonly tools: ReadonlyMap<string, ToolRule>;
+  /** Of the secrets in what is above; and what must not be written down of it. */
+  readonly secretNames: readonly string[];
+  readonly secrets: readonly string[];
   readonly specHash: string;
 }
 

@@ -4,9 +4,9 @@ import type { NotificationFrame } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { RunnerConfig } from "../config.ts";
 import type { Containment } from "../containment/containment.ts";
-import { toServerSpec } from "../domain/server-spec.ts";
+import { type ServerSpec, toServerSpec } from "../domain/server-spec.ts";
 import type { CommandResolver } from "../launch/command.ts";
-import { openPool, type Pool, type PoolOptions, type ServerReport } from "../pool/pool.ts";
+import { openPool, type Pool, type PoolOptions, type ServerNews, type ServerReport } from "../pool/pool.ts";
 import { createSpawning } from "../pool/spawning.ts";
 
 const REPORT_RETRY_MS = 1_000;
@@ -50,6 +50,7 @@ export function createPools(options: {
   containment: Containment;
   report: (report: Report) => Promise<void>;
   listenerOf: PoolOptions["listenerOf"];
+  newsOf: (spec: ServerSpec) => ServerNews;
   updatesOf: (server: string) => PoolOptions["onResourceUpdated"];
   log: Log;
 }): Pools {
@@ -61,9 +62,11 @@ export function createPools(options: {
 
   function open(assignment: registryV1.Assignment): Entry {
     const { serverId } = assignment;
+    const spec = toServerSpec(assignment);
     const pool = openPool({
       ...options,
-      spec: toServerSpec(assignment),
+      spec,
+      news: options.newsOf(spec),
       generation: Number(assignment.generation),
       spawning,
       signal: stopping.signal,

@@ -82,6 +82,7 @@ export function moveOn(state: CallState, attempts: Attempts, failure: Failure, h
   const kept = keptAnswer(state);
   if (kept === undefined) return fail(state, attempts.failure);
   state.fallback = { cachedAt: kept.at };
+  state.resultText = kept.resultText;
   state.end({ outcome: "ok" }, kept.text);
 }
 

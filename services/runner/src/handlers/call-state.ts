@@ -14,7 +14,7 @@ import type { Log } from "@tollgate/service";
 import { type Ending, errorFrame } from "../domain/outcome.ts";
 import type { ResultCache } from "../domain/result-cache.ts";
 import type { TimeLimit } from "../domain/tool-rules.ts";
-import type { Pool, Went } from "../pool/pool.ts";
+import type { ColdStart, Pool, Went } from "../pool/pool.ts";
 import type { ParkedCalls } from "./parked-calls.ts";
 import type { Questions } from "./questions.ts";
 import type { UpstreamCall } from "./upstream-call.ts";
@@ -29,6 +29,9 @@ export interface Ended {
   readonly ending: Ending;
   readonly text: string;
   readonly marks: ReplyMarks;
+  /** The arguments and the result as client and server wrote them; undefined where there are none. */
+  readonly argumentsText?: string | undefined;
+  readonly resultText?: string | undefined;
 }
 
 export interface CallOptions {
@@ -71,7 +74,11 @@ export interface CallState {
   limit: TimeLimit | undefined;
   limitAt: number;
   startedAt: number | undefined;
-  coldStart: boolean;
+  coldStart: ColdStart | undefined;
+  /** Of its servers so far; undefined where nobody counts. */
+  cpuMs: number | undefined;
+  /** Of the last server that has answered, as it wrote it. */
+  resultText: string | undefined;
   upstream: UpstreamCall | undefined;
   /** What is known of how it goes there. */
   went: Went | undefined;
@@ -97,7 +104,7 @@ export interface CallState {
 
 export function createCallState(
   envelope: CallEnvelope,
-  { frame, idText }: { frame: RequestFrame; idText: string },
+  { frame, idText, argumentsText }: { frame: RequestFrame; idText: string; argumentsText: string | undefined },
   options: CallOptions,
   onEnded: (ended: Ended) => void,
 ): CallState {
@@ -123,7 +130,9 @@ export function createCallState(
     limit: undefined,
     limitAt: Infinity,
     startedAt: undefined,
-    coldStart: false,
+    coldStart: undefined,
+    cpuMs: undefined,
+    resultText: undefined,
     upstream: undefined,
     went: undefined,
     handedOver: 0,
@@ -152,6 +161,8 @@ export function createCallState(
         ending: { ...courseOf(state), endedAt: now(), responseBytes: Buffer.byteLength(text), ...ending },
         text,
         marks,
+        argumentsText,
+        resultText: state.resultText,
       });
     },
     fail(error) {
@@ -181,8 +192,15 @@ export function askClient(state: CallState, giveUp: (reason: string) => void): (
   };
 }
 
+/** What its server has used of the processors for it by now. */
+export function noteCpu(state: CallState): void {
+  const ms = state.upstream?.takeCpuMs();
+  if (ms !== undefined) state.cpuMs = (state.cpuMs ?? 0) + ms;
+}
+
 /** Its server has nothing more to do with it. */
 export function letGo(state: CallState): void {
+  noteCpu(state);
   state.upstream?.release(state.went);
   state.upstream = undefined;
   state.went = undefined;
@@ -196,10 +214,12 @@ export function standsAlone({ envelope, frame }: CallState): boolean {
 }
 
 /** How it came to its end. */
-function courseOf(state: CallState): Pick<Ending, "coldStart" | "startedAt" | "attempts" | "retries" | "fallback"> {
-  const { coldStart, startedAt, handedOver, retries, fallback } = state;
+function courseOf(state: CallState): Omit<Ending, "outcome" | "endedAt" | "responseBytes"> {
+  const { coldStart, cpuMs, startedAt, handedOver, retries, fallback } = state;
   return {
-    coldStart,
+    coldStart: coldStart !== undefined,
+    ...(coldStart === undefined ? {} : { coldStartCalls: coldStart.calls }),
+    ...(cpuMs === undefined ? {} : { cpuMs }),
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(handedOver > 1 ? { attempts: handedOver } : {}),
     ...(retries > 0 ? { retries } : {}),

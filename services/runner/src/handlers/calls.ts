@@ -1,9 +1,11 @@
 import { type Bus, type Delivery, type EventPublisher, findOutcomes, type ReplySender } from "@tollgate/bus";
 import type { CallEnvelope, CallEvent } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import type { RecordingKeys } from "@tollgate/evidence";
 import { shareOf } from "@tollgate/fair-queue";
-import type { Sealers } from "@tollgate/mcp";
+import { parseFrame, type Sealers } from "@tollgate/mcp";
 import type { Life, Log } from "@tollgate/service";
+import { argumentsTextOf } from "../domain/frame-parts.ts";
 import { type Ending, errorFrame, idTextOf, toCallEvent } from "../domain/outcome.ts";
 import { createRecentCalls } from "../domain/recent-calls.ts";
 import { createResultCache } from "../domain/result-cache.ts";
@@ -15,6 +17,7 @@ import { createIntake } from "./intake.ts";
 import type { ParkedCalls } from "./parked-calls.ts";
 import type { Questions } from "./questions.ts";
 import { type RunningCall, startCall } from "./running-call.ts";
+import { withTestimony } from "./testimony.ts";
 
 const DEADLINE_SWEEP_MS = 250;
 const RECENT_MAX = 50_000;
@@ -43,6 +46,8 @@ export interface CallHandlerOptions {
   readonly questions: Questions;
   readonly parked: ParkedCalls;
   readonly sealers: Sealers;
+  /** What is said of arguments and results is hashed and encrypted with. */
+  readonly keys: RecordingKeys;
   readonly onEnded: (envelope: CallEnvelope, ending: Ending) => void;
   readonly life: Life;
   readonly log: Log;
@@ -150,7 +155,8 @@ async function settleRedelivered(
       const { id, gateway } = call.envelope;
       const reason = "the runner was lost while it worked on the call; it may have run";
       const lost = new AppError("outcome_unknown", reason, { details: { callId: id } });
-      const text = errorFrame(idTextOf(call.frame), lost);
+      const parsed = parseFrame(call.frame);
+      const text = errorFrame(idTextOf(call.frame, parsed), lost);
       const marks = marksAfterLoss(call.envelope, deliveryCount);
       if (settled.has(id)) return replies.send(gateway, { envelope: { id, final: true, ...marks }, frame: text });
       if (mayRunAgain(call.envelope) && deliveryCount <= DELIVERIES_MAX) return void again.push(call);
@@ -158,6 +164,7 @@ async function settleRedelivered(
         ending: { outcome: "unknown", reason, endedAt: now(), responseBytes: 0, coldStart: false },
         text,
         marks,
+        argumentsText: parsed.ok && parsed.frame.kind === "request" ? argumentsTextOf(parsed.frame) : undefined,
       });
     }),
   );
@@ -165,20 +172,17 @@ async function settleRedelivered(
 }
 
 /** Writes a call's outcome down; then, not before, its answer leaves. */
-async function record(
-  options: CallHandlerOptions,
-  call: Call,
-  { ending, text, marks }: Ended,
-  isSuspect: () => boolean,
-): Promise<void> {
+async function record(options: CallHandlerOptions, call: Call, ended: Ended, isSuspect: () => boolean): Promise<void> {
   const { runner, bus, replies, log } = options;
+  const { ending, text, marks } = ended;
   const { id, gateway, facts } = call.envelope;
   if (isSuspect() && (await findOutcomes(bus, facts.tenant, new Set([id]))).has(id)) {
     const reason = "this runner was suspended and another has ended its call; what came of it here is dropped";
     log.warn({ call: id }, reason);
     return;
   }
-  await publishPatiently(options, toCallEvent(call.envelope, ending, runner));
+  const event = toCallEvent(call.envelope, ending, runner);
+  await publishPatiently(options, withTestimony(event, { envelope: call.envelope, ended, keys: options.keys }));
   replies.send(gateway, { envelope: { id, final: true, ...marks }, frame: text });
   options.onEnded(call.envelope, ending);
 }

@@ -1,4 +1,5 @@
-import { type Era, findMembers, parseFrame, type RequestFrame, type ResponseFrame } from "@tollgate/mcp";
+import { type Era, parseFrame, type ResponseFrame } from "@tollgate/mcp";
+import { argumentsTextOf, resultTextOf } from "../domain/frame-parts.ts";
 import { isInputRequired } from "../domain/input-required.ts";
 import { CACHED_MARK, markResult } from "../domain/marks.ts";
 import { editsOfResponse, NO_EDITS, passesAsItIs } from "../domain/outward.ts";
@@ -11,14 +12,21 @@ import { type CallState, standsAlone } from "./call-state.ts";
 export function keepResult(state: CallState, frame: ResponseFrame, era: Era): void {
   // What its client was asked meanwhile is part of it.
   const place = state.givingUp === undefined ? placeOf(state) : undefined;
-  const span = frame.members.spans["result"];
+  const text = resultTextOf(frame);
   // A task's result is not its own, and one that wants to know something is none yet.
-  if (!place || !span || frame.text.includes('"taskId"') || isInputRequired(frame.result)) return;
-  state.options.results.keep(place.key, { text: frame.text.slice(span.start, span.end), era, at: Date.now() });
+  if (!place || text === undefined || frame.text.includes('"taskId"') || isInputRequired(frame.result)) return;
+  state.options.results.keep(place.key, { text, era, at: Date.now() });
+}
+
+export interface Kept {
+  readonly text: string;
+  readonly at: number;
+  /** As its server wrote it. */
+  readonly resultText: string;
 }
 
 /** The newest result that was kept of the same call, marked as such, as its client gets it. */
-export function keptAnswer(state: CallState): { readonly text: string; readonly at: number } | undefined {
+export function keptAnswer(state: CallState): Kept | undefined {
   const { envelope, options, idText } = state;
   const { facts, client, prefixed } = envelope;
   const now = Date.now();
@@ -37,7 +45,7 @@ export function keptAnswer(state: CallState): { readonly text: string; readonly 
   });
   const { at } = kept!;
   const mark = { at: new Date(at).toISOString(), ageSeconds: Math.round((now - at) / 1_000) };
-  return { text: markResult(text, CACHED_MARK, mark), at };
+  return { text: markResult(text, CACHED_MARK, mark), at, resultText: kept!.text };
 }
 
 /** Where a call's result is kept, and for how long; undefined where it is not. */
@@ -48,11 +56,5 @@ function placeOf(state: CallState): { key: string; validMs: number } | undefined
   const spec = options.poolOf(facts.server)?.spec;
   const validMs = spec === undefined ? 0 : (ruleOf(spec, facts)?.cachedResultMs ?? 0);
   if (spec === undefined || validMs === 0 || !standsAlone(state)) return undefined;
-  return { key: resultKey(facts, spec.specHash, argumentsOf(frame)), validMs };
-}
-
-function argumentsOf({ text, members }: RequestFrame): string | undefined {
-  const params = members.spans["params"];
-  const span = params && findMembers(text, params.start, ["arguments"])?.spans["arguments"];
-  return span && text.slice(span.start, span.end);
+  return { key: resultKey(facts, spec.specHash, argumentsTextOf(frame)), validMs };
 }

@@ -11,6 +11,7 @@ import {
   splice,
 } from "@tollgate/mcp";
 import { isAnsweredHere } from "../domain/answered-here.ts";
+import { argumentsTextOf, resultTextOf } from "../domain/frame-parts.ts";
 import { inputRequiredText, inputResponsesOf, isInputRequired } from "../domain/input-required.ts";
 import { FALLBACK_MARK, markResult } from "../domain/marks.ts";
 import { wantsLog } from "../domain/log-levels.ts";
@@ -32,6 +33,7 @@ import {
   createCallState,
   type Ended,
   letGo,
+  noteCpu,
   now,
 } from "./call-state.ts";
 import { answerInputRequest } from "./input-rounds.ts";
@@ -59,7 +61,8 @@ export function startCall(call: Call, options: CallOptions): RunningCall {
   const isRequest = parsed.ok && parsed.frame.kind === "request";
   const idText = idTextOf(call.frame, parsed);
   const frame = (isRequest ? parsed.frame : undefined) as RequestFrame;
-  const state = createCallState(envelope, { frame, idText }, options, resolve);
+  const argumentsText = isRequest ? argumentsTextOf(frame) : undefined;
+  const state = createCallState(envelope, { frame, idText, argumentsText }, options, resolve);
   const attempts = firstAttempt(state);
   if (!isRequest) state.fail(new AppError("internal", "the call's frame is no request"));
   else if (options.cancelled) cancel(state);
@@ -82,7 +85,7 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
     const lease = await pool.acquire(new PoolCaller(state, attempts));
     // It may have been cancelled, or run out of time, while it waited for a process.
     if (state.ended) return lease.release();
-    state.coldStart ||= lease.coldStart;
+    noteStart(state, lease);
     state.startedAt ??= now();
     const { logLevel } = state.envelope.client;
     if (logLevel !== undefined) await lease.connection.setLogLevel(logLevel);
@@ -94,6 +97,13 @@ async function handOver(state: CallState, attempts: Attempts): Promise<void> {
   } catch (error) {
     takeRefusal(state, attempts, { error: toAppError(error), by: pool });
   }
+}
+
+/** Each call shares the price of one start: the first that it had to wait for. */
+function noteStart(state: CallState, { coldStart }: Lease): void {
+  if (coldStart === undefined || state.coldStart !== undefined) return;
+  coldStart.calls += 1;
+  state.coldStart = coldStart;
 }
 
 const isOfTask = ({ method, params }: RequestFrame) => params?.["task"] !== undefined || method.startsWith("tasks/");
@@ -184,6 +194,7 @@ function takeAnswer(state: CallState, attempts: Attempts, answer: Answer): void 
     to: client.era,
     edits: passesAsItIs(frame, prefixed) ? NO_EDITS : editsOfResponse(frame, outwardOf(state, attempts)),
   });
+  state.resultText = resultTextOf(frame);
   if (fallback !== undefined) return state.end(ending, markFallback(text, attempts));
   if (ending.outcome === "ok") keepResult(state, frame, era);
   state.end(ending, text);
@@ -259,6 +270,7 @@ function park(state: CallState, attempts: Attempts): void {
   if (state.ended || !upstream || requests.length === 0) return;
   try {
     const requestState = options.parked.hold(upstream, envelope.facts);
+    noteCpu(state);
     state.upstream = undefined;
     state.end({ outcome: "ok" }, inputRequiredText(idText, requests, requestState));
   } catch (error) {

@@ -23,6 +23,8 @@ export interface UpstreamCall {
   handTo(sink: CallSink): void;
   /** Nobody waits for it any more: the server is told, unless it has answered, and its questions are refused. */
   cancel(reason: string): void;
+  /** What its server has used of the processors for it, since it began or since this was last asked; of remote ones unknown. */
+  takeCpuMs(): number | undefined;
   release(went?: Went): void;
 }
 
@@ -31,6 +33,7 @@ export function callServer(lease: Lease, frame: RequestFrame, sink: CallSink, ex
   let questions: Map<string, Question> | undefined;
   let asked = 0;
   let early: Answer | undefined;
+  const cpu = lease.connection.cpu?.begin();
   const handle: CallHandle = lease.connection.call(frame, sink, extras);
 
   function refuseAll(reason: string): void {
@@ -77,7 +80,9 @@ export function callServer(lease: Lease, frame: RequestFrame, sink: CallSink, ex
       handle.cancel(reason);
       refuseAll(reason);
     },
+    takeCpuMs: () => cpu?.takeMs(),
     release(went) {
+      cpu?.end();
       refuseAll("the call has ended");
       lease.release(went);
     },

@@ -7,7 +7,7 @@ import type { Audience, Audiences } from "./audiences.ts";
 import type { Breakers, Went } from "./breakers.ts";
 import type { Concurrency } from "./concurrency.ts";
 import type { Placement } from "./placement.ts";
-import type { Slot } from "./slots.ts";
+import type { ColdStart, Slot } from "./slots.ts";
 
 /** Who calls: what decides about the connection that a call gets. */
 export interface Caller {
@@ -24,11 +24,19 @@ export interface Caller {
 export interface Lease {
   readonly connection: Connection;
   readonly kind: Audience["kind"];
-  /** Whether this call had to wait for a process to start. */
-  readonly coldStart: boolean;
+  /** The start that this call had to wait for, if it had to; whoever has waited counts itself in. */
+  readonly coldStart: ColdStart | undefined;
   /** Gives the place back, once; the next one that waits gets it. Without a word nothing is known of the server. */
   release(went?: Went): void;
 }
+
+/** Where a call belongs, and the start that it has waited for to find that out. */
+interface Place {
+  readonly audience: Audience;
+  readonly waitedFor?: ColdStart | undefined;
+}
+
+const startOf = ({ connection, start }: Slot): ColdStart | undefined => (connection === undefined ? start : undefined);
 
 export interface Leases {
   acquire(caller: Caller): Promise<Lease>;
@@ -62,27 +70,29 @@ export function createLeases(parts: {
   }
 
   /** Where a server could ask the client something: its own connection, unless the server is modern. */
-  async function ownUnlessModern(own: Audience, caller: Caller): Promise<Audience> {
+  async function ownUnlessModern(own: Audience, caller: Caller): Promise<Place> {
     const shared = audiences.shared(caller.facts.tenant);
-    if (era.era !== undefined) return era.era === "modern" ? shared : own;
+    if (era.era !== undefined) return { audience: era.era === "modern" ? shared : own };
     const slot = await placement.place(shared, caller);
+    const waitedFor = startOf(slot);
     try {
-      return (await opened(slot)).era === "modern" ? shared : own;
+      return { audience: (await opened(slot)).era === "modern" ? shared : own, waitedFor };
     } finally {
       placement.leave(slot);
     }
   }
 
-  async function audienceOf(caller: Caller, own: Audience): Promise<Audience> {
-    return audiences.shares ? ownUnlessModern(own, caller) : own;
+  async function placeOf(caller: Caller, own: Audience): Promise<Place> {
+    return audiences.shares ? ownUnlessModern(own, caller) : { audience: own };
   }
 
   async function lease(caller: Caller, onRelease: (went: Went | undefined) => void): Promise<Lease> {
     const own = audiences.own(caller);
-    const audience = own === undefined ? audiences.shared(caller.facts.tenant) : await audienceOf(caller, own);
-    const placed = placement.place(audience, caller);
+    const place: Place =
+      own === undefined ? { audience: audiences.shared(caller.facts.tenant) } : await placeOf(caller, own);
+    const placed = placement.place(place.audience, caller);
     const slot = placed instanceof Promise ? await placed : placed;
-    const coldStart = slot.connection === undefined;
+    const coldStart = startOf(slot) ?? place.waitedFor;
     try {
       const connection = slot.connection ?? (await opened(slot));
       if (connection.ended !== undefined) throw unavailable(`the server ${connection.ended}`);

@@ -52,7 +52,9 @@ export interface Pool {
 
 export type { Went } from "./breakers.ts";
 export type { Caller, Lease } from "./leases.ts";
+export type { ColdStart } from "./slots.ts";
 export type { PoolHealth } from "./pool-health.ts";
+export type { ServerNews } from "./news.ts";
 export type { ResourceListener } from "./updates.ts";
 export type { ServerReport } from "./upkeep.ts";
 
@@ -66,7 +68,7 @@ export interface PoolOptions extends ProcessOptions {
 }
 
 export function openPool(options: PoolOptions): Pool {
-  const { spec, containment, spawning, report, log } = options;
+  const { spec, containment, spawning, news, report, log } = options;
   const { serverId, pool } = spec;
   const level = levelOf(containment, spec);
   const era = createEraMemory(options.config.eraKnownMs);
@@ -96,14 +98,22 @@ export function openPool(options: PoolOptions): Pool {
     },
   });
   const { slots } = processes;
-  const upkeep = createUpkeep({ spec, level, audiences, processes, spawning, report, log });
+  const upkeep = createUpkeep({ spec, level, audiences, processes, spawning, news, report, log });
   const { offer, restarts } = upkeep;
   const onTaken = ({ audience }: Slot) => updates.subscribe(slots.all(), audience.tenant);
   const placement = createPlacement({ spec, audiences, processes, restarts, spawning, unavailable, onTaken });
   const leases = createLeases({ audiences, placement, era, breakers, concurrency, unavailable });
   const checks = startHealthChecks({ intervalMs: spec.healthCheckIntervalMs, processes, log });
   const { generation } = options;
-  const rolling = createRolling({ generation, audiences, processes, learn: offer.learn, onOpen: takeIn, log });
+  const rolling = createRolling({
+    generation,
+    audiences,
+    processes,
+    learn: offer.learn,
+    onOpen: takeIn,
+    onRestarted: () => news.tell("restarted", undefined),
+    log,
+  });
   const leaveSpawning = spawning.join({
     endIdle: () => processes.endIdle(),
     onRoom() {

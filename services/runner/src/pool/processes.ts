@@ -1,9 +1,11 @@
 import type { NotificationFrame } from "@tollgate/mcp";
 import { allowedCapabilities } from "../domain/client-capabilities.ts";
+import { isOverLimit } from "../containment/limits.ts";
 import { isRemote } from "../domain/server-spec.ts";
 import { type Connection, openConnection } from "../upstream/connection.ts";
 import type { EraMemory } from "../upstream/era-memory.ts";
 import type { Audience } from "./audiences.ts";
+import type { ServerNews } from "./news.ts";
 import { type OpenerOptions, transportOf } from "./opener.ts";
 import { createSlots, type Slot, type Slots } from "./slots.ts";
 import type { SpawnPlace, Spawning } from "./spawning.ts";
@@ -14,6 +16,7 @@ const CALLS_FINISH_MAX_MS = 120_000;
 export interface ProcessOptions extends OpenerOptions {
   /** Shared by all pools of the runner. */
   readonly spawning: Spawning;
+  readonly news: ServerNews;
 }
 
 /** The connections of one server: started and ended, in health and otherwise. */
@@ -43,10 +46,10 @@ export interface ProcessEvents {
 }
 
 export function createProcesses(options: ProcessOptions & { era: EraMemory; events: ProcessEvents }): Processes {
-  const { spec, spawning, signal, era, events } = options;
+  const { spec, spawning, signal, era, events, news } = options;
   const slots = createSlots();
   const places = new WeakMap<Slot, SpawnPlace>();
-  const ending = new Set<Promise<void>>();
+  const ending = new Set<Promise<unknown>>();
   const remote = isRemote(spec);
   let starts = 0;
 
@@ -60,12 +63,15 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
       (connection) => {
         slots.opened(slot, connection);
         era.remember(connection.era);
+        news.tell("started", slot.audience.tenant);
         events.onOpen(slot);
       },
       (error: Error) => {
-        slots.remove(slot);
+        const wasWanted = slots.remove(slot) && !signal.aborted;
         place.free();
         era.forget();
+        // What nobody wants any more has not failed.
+        if (wasWanted) news.tell("failed_to_start", slot.audience.tenant, error.message);
         events.onStartFailed(slot, error.message);
       },
     );
@@ -77,7 +83,8 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     if (!remote) await spawning.starting.enter({ key: spec.serverId, weight: 1 }, signal);
     try {
       if (slot.removed) throw new Error("it is not needed any more");
-      const { client } = slot.audience;
+      const { client, tenant } = slot.audience;
+      news.secretsRead(tenant);
       return await openConnection({
         open,
         client: { ...client, capabilities: allowedCapabilities(client.capabilities, spec.clientCapabilities) },
@@ -99,6 +106,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
         // While it starts, the start fails.
         if (slot.connection === undefined || !slots.remove(slot)) return;
         era.forget();
+        news.tell(isOverLimit(reason) ? "killed" : "died", slot.audience.tenant, reason);
         events.onDeath(slot, reason);
       },
       onListChanged: () => events.onListChanged(slot),
@@ -114,7 +122,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
   /** Until its session ends, or has rested for the pool's idle time: that others wait is no reason to forget it. */
   const keepsState = ({ audience }: Slot) => spec.pool.mode === "session" && audience.kind === "bound";
 
-  function track(work: Promise<void>): void {
+  function track(work: Promise<unknown>): void {
     const tracked = work.finally(() => ending.delete(tracked));
     ending.add(tracked);
   }
@@ -122,7 +130,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
   function end(slot: Slot): boolean {
     if (!slots.remove(slot)) return false;
     places.get(slot)?.leave();
-    track(endWhenIdle(slot, signal));
+    track(endWhenIdle(slot, signal).then((stopped) => stopped && news.tell("stopped", slot.audience.tenant)));
     return true;
   }
 
@@ -137,6 +145,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
       if (!slots.remove(slot)) return;
       places.get(slot)?.leave();
       era.forget();
+      news.tell("killed", slot.audience.tenant, reason);
       track(Promise.resolve(slot.connection?.end()));
       events.onDeath(slot, reason);
     },
@@ -159,9 +168,10 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
 /** Of connections to remote servers, which are no processes. */
 const UNBOUNDED: SpawnPlace = { leave: () => undefined, free: () => undefined };
 
-async function endWhenIdle(slot: Slot, signal: AbortSignal): Promise<void> {
+/** Gives whether there was one. */
+async function endWhenIdle(slot: Slot, signal: AbortSignal): Promise<boolean> {
   const connection = await slot.opening.catch(() => undefined);
-  if (connection === undefined) return;
+  if (connection === undefined) return false;
   const late = AbortSignal.any([signal, AbortSignal.timeout(CALLS_FINISH_MAX_MS)]);
   await new Promise<void>((resolve) => {
     if (late.aborted || slot.users === 0) resolve();
@@ -169,4 +179,5 @@ async function endWhenIdle(slot: Slot, signal: AbortSignal): Promise<void> {
     slot.onEmpty = resolve;
   });
   await connection.end();
+  return true;
 }

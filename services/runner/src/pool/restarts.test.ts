@@ -4,15 +4,18 @@ import { createRestarts } from "./restarts.ts";
 
 let starts: number;
 let reasons: string[];
+let changes: string[];
 let restarts: ReturnType<typeof createRestarts>;
 beforeEach(() => {
   // Minutes of backoff, in no time.
   vi.useFakeTimers();
   starts = 0;
   reasons = [];
+  changes = [];
   restarts = createRestarts({
     start: () => (starts += 1),
     onUnavailable: (reason) => reasons.push(reason),
+    onChange: (state) => changes.push(state),
     log: testLog,
   });
 });
@@ -88,6 +91,26 @@ test("five ends in a row are a crash loop, until it has lived for a while", () =
   vi.advanceTimersByTime(30_000);
   restarts.failed("no");
   expect([restarts.state, reasons.at(-1)]).toEqual(["unavailable", "no"]);
+});
+
+test("of a crash loop is told once, and that it is over when a process has lived", () => {
+  for (let i = 0; i < 7; i++) waitAfterFailure();
+  expect(changes).toEqual(["crash_loop"]);
+  restarts.recovered();
+  vi.advanceTimersByTime(29_000);
+  restarts.died("x", 29_000);
+  restarts.recovered();
+  vi.advanceTimersByTime(29_999);
+  expect(changes).toEqual(["crash_loop"]);
+  vi.advanceTimersByTime(1);
+  expect(changes).toEqual(["crash_loop", "recovered"]);
+});
+
+test("one that only was not there is there again at once", () => {
+  restarts.failed("no");
+  restarts.recovered();
+  restarts.recovered();
+  expect(changes).toEqual(["recovered"]);
 });
 
 test("starts that fail together are one failure", () => {

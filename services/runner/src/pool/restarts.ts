@@ -26,9 +26,11 @@ export interface Restarts {
 export function createRestarts(options: {
   start: () => void;
   onUnavailable: (reason: string) => void;
+  /** It is in a crash loop from now on; or it is there again, for good where it was in one. */
+  onChange: (state: "crash_loop" | "recovered", reason?: string) => void;
   log: Log;
 }): Restarts {
-  const { start, onUnavailable, log } = options;
+  const { start, onUnavailable, onChange, log } = options;
   let failure: { reason: string; until: number } | undefined;
   let recoveredAt: number | undefined;
   let inARow = 0;
@@ -36,6 +38,20 @@ export function createRestarts(options: {
   let mayRestartAtOnce = true;
   let retry: NodeJS.Timeout | undefined;
   let stopped = false;
+  let isLooping = false;
+  /** Until one that was in a crash loop has lived for long enough. */
+  let proving: NodeJS.Timeout | undefined;
+
+  function recover(): void {
+    isLooping = false;
+    onChange("recovered");
+  }
+
+  function failAgain(): void {
+    inARow += 1;
+    clearTimeout(proving);
+    proving = undefined;
+  }
 
   function forgive(): void {
     backoffMs = BACKOFF_MIN_MS;
@@ -53,6 +69,10 @@ export function createRestarts(options: {
     backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS);
     log.warn({ reason, retryMs: waitMs }, "the server is unavailable");
     onUnavailable(reason);
+    if (inARow >= CRASH_LOOP_COUNT && !isLooping) {
+      isLooping = true;
+      onChange("crash_loop", reason);
+    }
     clearTimeout(retry);
     retry = setTimeout(start, waitMs);
   }
@@ -70,23 +90,26 @@ export function createRestarts(options: {
       if (failure !== undefined && failure.until > Date.now()) return;
       if (recoveredAt !== undefined && Date.now() - recoveredAt >= HEALTHY_MS) forgive();
       recoveredAt = undefined;
-      inARow += 1;
+      failAgain();
       wait(reason);
     },
     died(reason, livedMs) {
       if (livedMs >= HEALTHY_MS) forgive();
-      inARow += 1;
+      failAgain();
       if (!mayRestartAtOnce) return wait(`the server ${reason}`);
       mayRestartAtOnce = false;
       start();
     },
     recovered() {
+      if (isLooping) proving ??= setTimeout(recover, HEALTHY_MS).unref();
+      else if (failure !== undefined) recover();
       failure = undefined;
       recoveredAt ??= Date.now();
     },
     stop() {
       stopped = true;
       clearTimeout(retry);
+      clearTimeout(proving);
     },
   };
 }

@@ -22,9 +22,10 @@ export function createRolling(options: {
   /** Takes a new process into use. @throws when it cannot be */
   learn: (slot: Slot) => Promise<void>;
   onOpen: (slot: Slot) => void;
+  onRestarted: () => void;
   log: Log;
 }): Rolling {
-  const { audiences, processes, learn, onOpen, log } = options;
+  const { audiences, processes, learn, onOpen, onRestarted, log } = options;
   const { slots } = processes;
   let done = options.generation;
   let asked = done;
@@ -71,6 +72,7 @@ export function createRolling(options: {
     try {
       await roll();
       done = generation;
+      onRestarted();
     } catch (error) {
       const { message: reason } = error as Error;
       if (!stopped) log.error({ generation, reason }, "the server was not restarted; what runs goes on");

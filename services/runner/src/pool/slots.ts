@@ -3,6 +3,11 @@ import type { Audience } from "./audiences.ts";
 
 const NO_URIS: ReadonlySet<string> = new Set();
 
+/** A start, and how many calls have waited for it: they share its price. */
+export interface ColdStart {
+  calls: number;
+}
+
 /** One connection, from the moment it is to be opened; with stdio, a process. */
 export interface Slot {
   /** Nobody's becomes a tenant's. */
@@ -12,6 +17,7 @@ export interface Slot {
   connection: Connection | undefined;
   /** Unix milliseconds. */
   readonly startedAt: number;
+  readonly start: ColdStart;
   /** It takes no calls yet: when it is open it takes the place of others. */
   hidden: boolean;
   /** It takes no more calls. */
@@ -94,7 +100,8 @@ export function createSlots(): Slots {
       const opening = Promise.resolve().then(() => open(slot));
       const startedAt = Date.now();
       const unused = { users: 0, usedAt: startedAt, uris: NO_URIS, overdue: false, onEmpty: undefined };
-      const slot: Slot = { audience, opening, connection: undefined, startedAt, hidden, removed: false, ...unused };
+      const fresh = { connection: undefined, startedAt, start: { calls: 0 }, hidden, removed: false, ...unused };
+      const slot: Slot = { audience, opening, ...fresh };
       slots.add(slot);
       index(slot);
       return slot;

@@ -3,6 +3,7 @@ import type { Level } from "../containment/containment.ts";
 import type { PoolSpec, ServerSpec } from "../domain/server-spec.ts";
 import type { Offer } from "../upstream/discovery.ts";
 import type { Audiences } from "./audiences.ts";
+import type { ServerNews } from "./news.ts";
 import { createKnownOffer, type KnownOffer } from "./offer.ts";
 import type { Processes } from "./processes.ts";
 import { createRestarts, type Restarts } from "./restarts.ts";
@@ -40,10 +41,11 @@ export function createUpkeep(options: {
   audiences: Audiences;
   processes: Processes;
   spawning: Spawning;
+  news: ServerNews;
   report: (report: ServerReport) => void;
   log: Log;
 }): Upkeep {
-  const { spec, level, audiences, processes, spawning, log } = options;
+  const { spec, level, audiences, processes, spawning, news, log } = options;
   const { slots } = processes;
   const minimum = minimumOf(spec.pool);
   let stopped = false;
@@ -62,6 +64,7 @@ export function createUpkeep(options: {
 
   const restarts = createRestarts({
     start: discover,
+    onChange: (state, reason) => news.tell(state, undefined, reason),
     onUnavailable: (reason) => isOpen() || report({ status: "unavailable", reason }),
     log,
   });

@@ -2,6 +2,7 @@ import { type NotificationFrame, type RequestFrame, rewriteRequest, RPC } from "
 import type { Log } from "@tollgate/service";
 import type { ProcessUsage } from "../containment/limits.ts";
 import { canBeAsked } from "../domain/client-capabilities.ts";
+import { type CpuShare, createCpuShare } from "../domain/cpu-share.ts";
 import { listOffer, type Offer } from "./discovery.ts";
 import { smellsOfOtherEra } from "./era-memory.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -50,6 +51,8 @@ export interface Connection extends Handshake {
   readonly ended: string | undefined;
   /** Of stdio: what its process uses. */
   usage(this: void): ProcessUsage | undefined;
+  /** What it uses of the processors, by calls; undefined for remote servers. */
+  readonly cpu: CpuShare | undefined;
   /** Messages that it has written: another number says that it is alive. */
   readonly heard: number;
   /** The last of its standard error, to be added to a reason; or "". */
@@ -140,6 +143,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
         return wire.ended;
       },
       usage: wire.usage,
+      cpu: wire.cpuMs && createCpuShare(wire.cpuMs),
       get heard() {
         return wire.heard;
       },

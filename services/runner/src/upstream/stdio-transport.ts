@@ -49,6 +49,7 @@ export function startStdioTransport(options: {
     abort: () => undefined,
     tail: () => hide(server.stderrTail()),
     usage: () => contained.usage(),
+    cpuMs: contained.cpuMs,
     listen: () => undefined,
     end: () => server.end(),
   };

@@ -20,6 +20,8 @@ export interface Transport {
   listen(): void;
   /** Of stdio: what the process and all that it has started use; undefined where nobody counts. */
   usage?(): ProcessUsage | undefined;
+  /** Milliseconds of the processors that they have used by now; absent where nobody counts. */
+  readonly cpuMs?: (() => number) | undefined;
   /** Ends it, and then `onEnd` is called like at any other end. */
   end(): Promise<void>;
 }

@@ -38,6 +38,7 @@ export interface Wire {
   /** The last of its standard error, to be added to a reason; or "". */
   note(this: void): string;
   usage(this: void): ProcessUsage | undefined;
+  readonly cpuMs: (() => number) | undefined;
   newId(): number;
   /** What the two sides speak from now on. */
   speak(era: Era, protocol: string): void;
@@ -151,6 +152,7 @@ export function openWire(options: {
     },
     note: () => noteOf(transport.tail()),
     usage: () => transport.usage?.(),
+    cpuMs: transport.cpuMs,
     newId: () => nextId++,
     speak(spokenEra, spokenProtocol) {
       era = spokenEra;

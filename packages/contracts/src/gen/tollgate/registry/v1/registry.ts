@@ -217,6 +217,8 @@ export interface Assignment {
   generation: bigint;
   /** Of the secrets in what is above. */
   secretNames: string[];
+  /** What must not be written down of what is above, in whatever it says: their values, and those of variables. */
+  secrets: string[];
 }
 
 export interface Assignment_EnvEntry {
@@ -1777,6 +1779,7 @@ function createBaseAssignment(): Assignment {
     toolRules: [],
     generation: 0n,
     secretNames: [],
+    secrets: [],
   };
 }
 
@@ -1853,6 +1856,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     for (const v of message.secretNames) {
       writer.uint32(186).string(v!);
+    }
+    for (const v of message.secrets) {
+      writer.uint32(194).string(v!);
     }
     return writer;
   },
@@ -2060,6 +2066,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.secretNames.push(reader.string());
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.secrets.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2122,6 +2136,7 @@ export const Assignment: MessageFns<Assignment> = {
       ? BigInt(object.generation)
       : 0n;
     message.secretNames = object.secretNames?.map((e) => e) || [];
+    message.secrets = object.secrets?.map((e) => e) || [];
     return message;
   },
 };

@@ -1,4 +1,11 @@
-import type { DesiredServer } from "@tollgate/desired-state";
+/** What may be secret in how a server is started or reached. */
+export interface ServerSecrets {
+  readonly env: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly url: string;
+  /** What each `${NAME}` and `${secret:NAME}` anywhere in its entry stands for. */
+  readonly secrets: readonly string[];
+}
 
 /** Shorter values are everyday words and numbers: hiding them would garble a text and keep nothing secret. */
 const SECRET_MIN_CHARS = 8;
@@ -10,10 +17,7 @@ const PATH_SECRET_MIN_CHARS = 16;
  * its headers and of its url's query, long steps of its url's path, and what each `${NAME}` and `${secret:NAME}` anywhere in its entry stands
  * for. A server that does not start may print its own environment, and one that is not reached has its url in the error.
  */
-export function hideSecrets(
-  text: string,
-  server: Pick<DesiredServer, "env" | "headers" | "url" | "secrets"> | undefined,
-): string {
+export function hideSecrets(text: string, server: ServerSecrets | undefined): string {
   if (!server) return text;
   const values = [
     ...Object.values(server.env),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hideSecrets } from "./secrets.ts";
+import { hideSecrets } from "./server-secrets.ts";
 
 const SERVER = {
   url: "https://mcp.example/everything/key-in-the-path-1/mcp?key=query+api/key==&token=t%2F0123456789&v=1",
