@@ -54,8 +54,7 @@ export async function startRunner(config: RunnerConfig, log: Log): Promise<Runni
 async function compose(config: RunnerConfig, log: Log, life: Life): Promise<RunningRunner> {
   const runner = `r-${randomBytes(5).toString("hex")}`;
   const stateDir = resolve(config.stateDir);
-  const installDir = join(stateDir, "servers");
-  await mkdir(installDir, { recursive: true });
+  await mkdir(join(stateDir, "servers"), { recursive: true });
   const containment = await openContainment({ ...config, stateDir, log });
   life.onClose("containment", 5_000, () => containment.close());
 
@@ -77,7 +76,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
     listenerOf: createSessionListener({ bus, questions, log }),
     newsOf: serverEvents.of,
     updatesOf: createUpdates(bus),
-    resolveCommand: createCommandResolver({ installDir, baseEnv: config.baseEnv }),
+    resolveCommand: createCommandResolver({ installDir: join(stateDir, "servers"), baseEnv: config.baseEnv }),
     containment,
     log,
     report: (report) => registry.report(report),
