@@ -93,14 +93,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
 
   const events = createEventPublisher(bus, { waitingMax: REFUSALS_WAITING_MAX, timeoutMs: REFUSAL_PUBLISH_TIMEOUT_MS });
   const refuse = createRefusals({ events, log });
-  const access = createAccessEvents({ events, life, log });
   const planOf = (tenant: string) => registry.planOf(tenant);
-  const admission = createAdmission({
-    max: config.callsMax,
-    planOf,
-    waitMs: config.admissionWaitMs,
-    refuse,
-  });
+  const admission = createAdmission({ max: config.callsMax, planOf, waitMs: config.admissionWaitMs, refuse });
   const limited = { policy, client: clients.policy, metadata, gateway, life, log };
   const entry = createEntry({ admission, limits: createCallLimits(limited), refuse });
   const calls = createCalls({
@@ -136,6 +130,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const transport = { ...around, callers, mcp, streams, newSessionId, toSession, stopping: life.signal };
   await registerTransports(app, transport, config);
   await registerApprovalPage(app);
+  const access = createAccessEvents({ events, life, log });
   const administered = { policy, registry, sessions, approvals, access };
   await registerApi(app, { ...administered, bus, callers, refuse, clients, metadata, log });
   await app.listen({ host: config.host, port: config.httpPort });

@@ -2,17 +2,22 @@ import type { auditV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Pool } from "@tollgate/service";
 import { encodeCursor } from "../domain/cursor.ts";
-import { type EventQuery, parseFilter, parseQuery } from "../domain/query.ts";
-import { searchEvents } from "../store/search.ts";
+import { type EventQuery, parseFilter, parseQuery, sparsest, walksOf } from "../domain/query.ts";
+import { type FoundPage, searchEvents } from "../store/search.ts";
 
 /** Each is one search after the other, so many of them would hold up people's searches. */
 const EXPORTS_MAX = 8;
 const BATCH_EVENTS = 500;
 const RETRY_AFTER_SECONDS = 10;
 
-/** A page of events, newest first. */
+/** A page of events; it may be short and yet not the last. */
+export function search(pool: Pool, query: EventQuery): Promise<FoundPage> {
+  return searchEvents(pool, query, { walks: walksOf(query), choose: sparsest });
+}
+
+/** Newest first. */
 export async function listEvents(pool: Pool, request: auditV1.ListEventsRequest): Promise<auditV1.ListEventsResponse> {
-  const { events, next } = await searchEvents(pool, parseQuery(request));
+  const { events, next } = await search(pool, parseQuery(request));
   return { events: events.map(({ event }) => event), nextCursor: next === undefined ? "" : encodeCursor(next) };
 }
 
@@ -40,7 +45,7 @@ export function createExport(pool: Pool): Export {
       let after: string | undefined;
       do {
         const query: EventQuery = { ...parsed, toMs, order: "oldest", pageSize: Math.min(BATCH_EVENTS, left) };
-        const page = await searchEvents(pool, after === undefined ? query : { ...query, after });
+        const page = await search(pool, after === undefined ? query : { ...query, after });
         left -= page.events.length;
         after = page.next;
         if (page.events.length > 0) yield { events: page.events.map(({ event }) => event) };

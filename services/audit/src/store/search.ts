@@ -2,7 +2,7 @@ import { timeOfId } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Pool, withTransaction } from "@tollgate/service";
 import { type ClientBase, DatabaseError } from "pg";
-import { type EventQuery, type Filter, sparsest, type Walk, walksOf } from "../domain/query.ts";
+import type { EventQuery, Filter, Walk } from "../domain/query.ts";
 
 const STATEMENT_TIMEOUT_MS = 5_000;
 const QUERY_CANCELED = "57014";
@@ -27,6 +27,12 @@ export interface FoundEvent {
   readonly event: string;
 }
 
+/** The ways to search, and which of them to take: see `sparsest` in domain/query.ts. */
+interface Ways {
+  readonly walks: readonly Walk[];
+  choose(this: void, walks: readonly Walk[], depths: readonly (number | undefined)[]): Walk;
+}
+
 export interface FoundPage {
   readonly events: readonly FoundEvent[];
   /** The event after which the next page goes on; undefined: there is none. */
@@ -38,11 +44,11 @@ export interface FoundPage {
  * than it may, even none, and yet there is a next one.
  * @throws {AppError} deadline_exceeded when the database takes more than five seconds
  */
-export async function searchEvents(pool: Pool, query: EventQuery): Promise<FoundPage> {
+export async function searchEvents(pool: Pool, query: EventQuery, ways: Ways): Promise<FoundPage> {
   try {
     return await withTransaction(pool, async (client) => {
       await client.query(ALWAYS);
-      return (await collectByText(client, query)) ?? (await walkFor(client, query));
+      return (await collectByText(client, query)) ?? (await walkFor(client, query, ways));
     });
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== QUERY_CANCELED) throw error;
@@ -50,10 +56,10 @@ export async function searchEvents(pool: Pool, query: EventQuery): Promise<Found
   }
 }
 
-async function walkFor(client: ClientBase, query: EventQuery): Promise<FoundPage> {
+async function walkFor(client: ClientBase, query: EventQuery, ways: Ways): Promise<FoundPage> {
   await client.query(WALKING);
   const until = performance.now() + SEARCH_MS;
-  const walk = await chooseWalk(client, query);
+  const walk = await chooseWalk(client, query, ways);
   const events: FoundEvent[] = [];
   let { after } = query;
   do {
@@ -64,8 +70,7 @@ async function walkFor(client: ClientBase, query: EventQuery): Promise<FoundPage
   return { events, ...(after === undefined ? {} : { next: after }) };
 }
 
-async function chooseWalk(client: ClientBase, query: EventQuery): Promise<Walk> {
-  const walks = walksOf(query);
+async function chooseWalk(client: ClientBase, query: EventQuery, { walks, choose }: Ways): Promise<Walk> {
   if (walks.length === 1) return walks[0]!;
   const { values, bind } = binder();
   const probes = walks.map((walk) => {
@@ -76,7 +81,7 @@ async function chooseWalk(client: ClientBase, query: EventQuery): Promise<Walk> 
   const { rows } = await client.query<Record<string, Date | null>>(text, values);
   // All of them begin at one place, so the distance from any other one orders them as well.
   const depths = walks.map((_walk, at) => rows[0]![`at_${at}`]?.getTime());
-  return sparsest(
+  return choose(
     walks,
     depths.map((ms) => (ms === undefined ? undefined : query.order === "oldest" ? ms : -ms)),
   );

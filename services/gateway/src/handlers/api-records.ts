@@ -1,37 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import { auditV1 } from "@tollgate/contracts";
 import { callUnary } from "@tollgate/service";
 import { type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-schemas.ts";
 
 export function registerRecords(app: FastifyInstance, { clients, metadata }: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
-  const { audit, metering } = clients;
-  api.get(
-    "/api/v1/audit/events",
-    {
-      config: { action: "admin/audit/read" },
-      schema: {
-        tags: ["audit"],
-        summary: "Audit events, newest first",
-        querystring: schema.auditQuery,
-        response: { 200: schema.auditEvents },
-      },
-    },
-    async (request) => {
-      const { from, to, limit, id, cursor, ...filters } = request.query;
-      const filter = { ...auditV1.EventFilter.create(), ...filters, fromMs: BigInt(from ?? 0), toMs: BigInt(to ?? 0) };
-      const asked = { filter, id, cursor, pageSize: limit ?? 0 };
-      const answer = await callUnary(audit.listEvents.bind(audit), asked, {
-        metadata,
-        timeoutMs: TIMEOUT_MS,
-        service: "audit",
-      });
-      const items = answer.events.map((event) => JSON.parse(event) as Record<string, unknown>);
-      return { items, nextCursor: answer.nextCursor === "" ? null : answer.nextCursor };
-    },
-  );
+  const { metering } = clients;
   for (const url of ["/api/v1/metering/usage", "/metering/usage"]) {
     api.get(
       url,

@@ -87,25 +87,6 @@ export const tools = z.object({
 });
 
 const filter = z.string().max(128).default("");
-export const auditQuery = z.object({
-  from: time,
-  to: time,
-  tenant: filter,
-  kind: z.enum(["", "call", "refusal", "approval", "alert"]).default(""),
-  outcome: filter,
-  principal: filter,
-  group: filter,
-  server: filter,
-  tool: filter,
-  id: filter,
-  limit: page(1_000),
-  cursor: z.string().max(512).default(""),
-});
-export const auditEvents = z.object({
-  items: z.array(z.record(z.string(), z.unknown())),
-  nextCursor: z.string().nullable(),
-});
-
 export const usageQuery = z.object({
   from: time,
   to: time,

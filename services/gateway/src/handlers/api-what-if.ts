@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Difference } from "../domain/recorded-calls.ts";
 import { subjectOf } from "../domain/targets.ts";
-import { requireAction } from "./api-access.ts";
+import { requireAction, tenantShown } from "./api-access.ts";
 import { type ApiOptions, serverOf, TIMEOUT_MS } from "./api-options.ts";
 import * as schema from "./api-what-if-schemas.ts";
 import { createWhatIf, type WhatIf, type WhatIfQuery } from "./what-if.ts";
@@ -36,9 +36,15 @@ export function registerWhatIf(app: FastifyInstance, options: ApiOptions): void 
       const { from, to, ...body } = request.body;
       const toMs = to ?? Date.now();
       if (from >= toMs) throw new AppError("invalid_argument", "to: has to be after from");
-      const query = { ...body, ...schema.toProposal(body), fromMs: from, toMs };
-      if (request.headers.accept?.includes(NDJSON)) return streamed(reply, whatIf, query);
-      return listed(reply, whatIf, query);
+      const tenant = tenantShown(request, body.tenant);
+      const query = { ...body, ...schema.toProposal(body), tenant, fromMs: from, toMs };
+      const recorded: WhatIf = async (asked, onDifferences) => {
+        const summary = await whatIf(asked, onDifferences);
+        options.access.read(request, "read", summary.examined);
+        return summary;
+      };
+      if (request.headers.accept?.includes(NDJSON)) return streamed(reply, recorded, query);
+      return listed(reply, recorded, query);
     },
   );
 }

@@ -11,6 +11,7 @@ import type { Log } from "@tollgate/service";
 import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
 import { registerApprovals } from "./api-approvals.ts";
+import { registerAudit } from "./api-audit.ts";
 import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
@@ -51,6 +52,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerIdentity(guarded, options);
       registerLimits(guarded, options);
       registerWhatIf(guarded, options);
+      registerAudit(guarded, options);
       registerRecords(guarded, options);
       registerRetention(guarded, options);
       registerDeadLetters(guarded, options);

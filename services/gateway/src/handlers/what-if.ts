@@ -1,4 +1,4 @@
-import { auditV1, parseAuditEvent, type policyV1 } from "@tollgate/contracts";
+import { parseAuditEvent, type policyV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
 import {
@@ -9,6 +9,7 @@ import {
   toRecordedCall,
 } from "../domain/recorded-calls.ts";
 import { type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
+import { readAuditPage } from "./audit-reader.ts";
 
 /** Of the audit, and of what policy is asked at a time. */
 const PAGE_EVENTS = 1_000;
@@ -87,19 +88,11 @@ async function run(
   return { examined, folded, complete: cursor === "", nextCursor: cursor === "" ? null : cursor };
 }
 
-function readPage(
-  { clients: { audit }, metadata }: Pick<ApiOptions, "clients" | "metadata">,
-  query: WhatIfQuery,
-  cursor: string,
-) {
+function readPage(options: Pick<ApiOptions, "clients" | "metadata">, query: WhatIfQuery, cursor: string) {
   const { tenant, fromMs, toMs } = query;
   // Of all kinds: calls and refusals, in one order, are nearly all that there is.
-  const filter = auditV1.EventFilter.create({ tenant, fromMs: BigInt(fromMs), toMs: BigInt(toMs) });
-  return callUnary(
-    audit.listEvents.bind(audit),
-    { filter, cursor, pageSize: PAGE_EVENTS, id: "" },
-    { metadata, timeoutMs: TIMEOUT_MS, service: "audit" },
-  );
+  const filter = { tenant, fromMs: BigInt(fromMs), toMs: BigInt(toMs) };
+  return readAuditPage(options, { filter, cursor, pageSize: PAGE_EVENTS });
 }
 
 interface Recorded {

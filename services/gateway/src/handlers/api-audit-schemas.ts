@@ -1,0 +1,113 @@
+import { type auditV1, KINDS } from "@tollgate/contracts";
+import { z } from "zod";
+
+const FILTER_MAX_CHARS = 512;
+const PAGE_MAX = 1_000;
+const CURSOR_MAX_CHARS = 512;
+/** The last time of a JavaScript date. */
+const TIME_MAX_MS = 8_640_000_000_000_000;
+
+const filter = (description: string) => z.string().max(FILTER_MAX_CHARS).default("").meta({ description });
+const time = (description: string) =>
+  z
+    .union([
+      z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
+      z.coerce.number().int().nonnegative().max(TIME_MAX_MS),
+    ])
+    .optional()
+    .meta({ description: `${description}: ISO 8601 with an offset, or Unix milliseconds` });
+
+/** What tails can be asked for too. */
+const streamed = {
+  tenant: filter("Empty: every tenant that the caller may see"),
+  kind: z
+    .enum(["", ...KINDS])
+    .default("")
+    .meta({ description: "What kind of event (docs/events.md)" }),
+  outcome: filter("A call's outcome, a refusal's code, what was changed: docs/audit.md"),
+  principal: filter("Who, such as user:alice, agent:reviewer or token:ci"),
+  user: filter("Short for principal=user:…"),
+  agent: filter("Short for principal=agent:…"),
+  team: filter("The principal's team"),
+  group: filter("The server's group"),
+  server: filter("The server's id"),
+  tool: filter("As the server names it: a tool, a prompt or a resource's uri"),
+  policy: filter("The id of a policy that decided"),
+  decision: z.enum(["", "allow", "deny"]).default("").meta({ description: "What policies decided" }),
+  trace: z
+    .union([z.literal(""), z.string().regex(/^[0-9a-f]{32}$/i, "has to be a W3C trace id: 32 hexadecimal digits")])
+    .default("")
+    .transform((text) => text.toLowerCase())
+    .meta({ description: "A W3C trace id" }),
+};
+const recorded = {
+  ...streamed,
+  from: time("Inclusive"),
+  to: time("Exclusive"),
+  text: filter('Words in the reason: all of them; "a phrase", one or another, -without'),
+};
+type Asked = { principal: string; user: string; agent: string };
+
+const named = ({ principal, user, agent }: Asked) => [principal, user, agent].filter((each) => each !== "").length <= 1;
+const ONE_PRINCIPAL = { path: ["principal"], message: "has to be one of principal, user and agent" };
+
+/** Strict: a filter that is not known, left out in silence, would show more than was asked for. */
+export const listQuery = z
+  .strictObject({
+    ...recorded,
+    id: filter("An event's id"),
+    limit: z.coerce.number().int().min(1).max(PAGE_MAX).optional().meta({ description: "100 where it is not said" }),
+    cursor: z.string().max(CURSOR_MAX_CHARS).default("").meta({ description: "nextCursor of the page before" }),
+  })
+  .refine(named, ONE_PRINCIPAL);
+export const exportQuery = z
+  .strictObject({
+    ...recorded,
+    format: z.enum(["csv", "ndjson"]).default("ndjson"),
+    limit: z.coerce.number().int().min(1).optional().meta({ description: "All, where it is not said" }),
+  })
+  .refine(named, ONE_PRINCIPAL);
+export const tailQuery = z
+  .strictObject({
+    ...streamed,
+    since: time("From when on; else from now on, or after the Last-Event-ID"),
+  })
+  .refine(named, ONE_PRINCIPAL);
+
+export const events = z
+  .object({
+    items: z.array(z.record(z.string(), z.unknown())),
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ description: "A page may be short, even empty, and yet have a nextCursor: docs/audit.md" });
+
+type Filters = Asked &
+  Pick<
+    auditV1.EventFilter,
+    "tenant" | "kind" | "outcome" | "group" | "server" | "tool" | "team" | "policy" | "decision" | "trace"
+  >;
+
+/** @param tenant whose events the caller is shown */
+export function toFilter(
+  query: Filters & { from?: number | undefined; to?: number | undefined; text?: string },
+  tenant: string,
+): auditV1.EventFilter {
+  const { kind, outcome, group, server, tool, team, policy, decision, trace, text = "", from, to } = query;
+  const { principal, user, agent } = query;
+  return {
+    tenant,
+    kind,
+    outcome,
+    group,
+    server,
+    tool,
+    team,
+    policy,
+    decision,
+    trace,
+    text,
+    fromMs: BigInt(from ?? 0),
+    toMs: BigInt(to ?? 0),
+    principal: user === "" ? (agent === "" ? principal : `agent:${agent}`) : `user:${user}`,
+  };
+}
