@@ -10,10 +10,14 @@ export const configSchema = z.object({
   natsUrl: envSchema.url,
   busPrefix: envSchema.busPrefix,
   databaseUrl: envSchema.url,
+  /** Seals the private keys that sign the record. */
+  signingSecret: z.string().min(32, "has to be at least 32 characters long").max(256),
   /** Events that are stored as soon as they wait. */
   batchMax: envSchema.positiveInt(2_000),
   /** How long fewer than that wait for company. */
   batchWaitMs: envSchema.positiveInt(250),
+  /** How long events of a segment that is not full wait to be signed. Half of the minute that is promised: a leader may change. */
+  checkpointMs: envSchema.positiveInt(30_000),
   /** Messages on the stream not yet stored, past which the service says that it is not ready. */
   lagMax: envSchema.positiveInt(100_000),
 });

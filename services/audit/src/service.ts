@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { connectBus } from "@tollgate/bus";
+import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { auditV1 } from "@tollgate/contracts";
 import {
   createMetrics,
   createOps,
+  keepOutbox,
   lead,
   type Life,
   type Log,
@@ -18,12 +19,14 @@ import {
   watchRecorder,
 } from "@tollgate/service";
 import type { AuditConfig } from "./config.ts";
+import { keepCheckpoints } from "./handlers/checkpoints.ts";
 import { createEventHandler } from "./handlers/events.ts";
 import { createAuditHandlers } from "./handlers/grpc.ts";
+import { openSigning } from "./handlers/signing.ts";
 
 const NAME = "audit";
-/** Who leads holds one for good, and one stores; the others are for partitions, positions and readiness. */
-const WRITE_CONNECTIONS_MAX = 4;
+/** Who leads holds one for good, one stores, and one signs; the others are for partitions, positions and readiness. */
+const WRITE_CONNECTIONS_MAX = 6;
 const READ_CONNECTIONS_MAX = 4;
 
 export interface AuditService extends Service {
@@ -42,7 +45,7 @@ export async function startAudit(config: AuditConfig, log: Log): Promise<AuditSe
 }
 
 async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditService> {
-  const { host, serviceKey, databaseUrl: url, batchMax, batchWaitMs, lagMax } = config;
+  const { host, serviceKey, signingSecret: secret, databaseUrl: url, batchMax, batchWaitMs, lagMax } = config;
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
 
@@ -51,17 +54,20 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   const readPool = await openPool({ url, max: READ_CONNECTIONS_MAX, name: `${NAME}-read`, life, log });
   await migrate({ pool, schema: "audit", directory: join(import.meta.dirname, "../migrations"), log });
   const partitions = await openPartitions({ pool, schema: "audit", table: "events", log });
+  const signing = await openSigning({ pool, secret });
 
   const bus = await connectBus({ url: config.natsUrl, name: NAME, prefix: config.busPrefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
 
+  const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: 2_500 });
+  keepOutbox({ pool, schema: "audit", events, metrics, life, log });
+
+  const implementation = createAuditHandlers({ pool, readPool, signing, secret, log });
   const { port: grpcPort } = await startGrpcServer({
     host,
     port: config.grpcPort,
     serviceKey,
-    services: [
-      { definition: auditV1.AuditServiceService, implementation: createAuditHandlers({ pool: readPool, log }) },
-    ],
+    services: [{ definition: auditV1.AuditServiceService, implementation }],
     life,
   });
   const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
@@ -69,6 +75,7 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   const leadership = lead({ pool, name: NAME, life, log });
   const store = createEventHandler(partitions);
   const recorder = recordEvents({ bus, pool, leadership, ops, log, name: NAME, batchMax, batchWaitMs, store });
+  keepCheckpoints({ pool, leadership, signing, tailsMs: config.checkpointMs, metrics, log });
   watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });
 
   return { grpcPort, httpPort, close: () => life.close() };

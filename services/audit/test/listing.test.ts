@@ -24,6 +24,7 @@ beforeAll(async () => {
     natsUrl: infra.natsUrl,
     busPrefix: infra.busPrefix,
     databaseUrl: infra.databaseUrl("audit"),
+    signingSecret: infra.signingSecret,
     batchWaitMs: 20,
   });
   const service = await startAudit(config, testLog);

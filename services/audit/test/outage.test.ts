@@ -55,6 +55,7 @@ async function startProcess(): Promise<ChildProcess> {
     env: {
       TOLLGATE_LOG_LEVEL: "silent",
       TOLLGATE_SERVICE_KEY: infra.serviceKey,
+      TOLLGATE_SIGNING_SECRET: infra.signingSecret,
       TOLLGATE_HTTP_PORT: "0",
       TOLLGATE_GRPC_PORT: "0",
       TOLLGATE_NATS_URL: infra.natsUrl,

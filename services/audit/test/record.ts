@@ -13,7 +13,9 @@ export function startRecorder(infra: Infrastructure): Promise<AuditService> {
     natsUrl: infra.natsUrl,
     busPrefix: infra.busPrefix,
     databaseUrl: infra.databaseUrl("audit"),
+    signingSecret: infra.signingSecret,
     batchWaitMs: 20,
+    checkpointMs: 200,
   });
   return startAudit(config, testLog);
 }

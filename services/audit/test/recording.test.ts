@@ -21,6 +21,7 @@ beforeAll(async () => {
     natsUrl: infra.natsUrl,
     busPrefix: infra.busPrefix,
     databaseUrl: infra.databaseUrl("audit"),
+    signingSecret: infra.signingSecret,
     batchWaitMs: 20,
   });
   service = await startAudit(config, testLog);

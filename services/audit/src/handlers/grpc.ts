@@ -1,14 +1,25 @@
 import { AppError } from "@tollgate/errors";
 import { auditV1 } from "@tollgate/contracts";
 import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
+import { createEvidenceHandlers } from "./evidence.ts";
 import { createExport, listEvents } from "./searches.ts";
+import { createSigningHandlers, type Signing } from "./signing.ts";
 
-export function createAuditHandlers(options: { pool: Pool; log: Log }): auditV1.AuditServiceServer {
-  const { pool, log } = options;
+export function createAuditHandlers(options: {
+  pool: Pool;
+  /** For what only reads. */
+  readPool: Pool;
+  signing: Signing;
+  secret: string;
+  log: Log;
+}): auditV1.AuditServiceServer {
+  const { readPool, log } = options;
   return {
     ...notYet(),
-    listEvents: unary(log, (request: auditV1.ListEventsRequest) => listEvents(pool, request)),
-    exportEvents: serverStream(log, createExport(pool)),
+    listEvents: unary(log, (request: auditV1.ListEventsRequest) => listEvents(readPool, request)),
+    exportEvents: serverStream(log, createExport(readPool)),
+    ...createEvidenceHandlers(options),
+    ...createSigningHandlers(options),
   };
 }
 

@@ -1,0 +1,171 @@
+import type { Chain, Checkpoint, Cut } from "@tollgate/evidence";
+import type { ClientBase } from "pg";
+
+type Client = Pick<ClientBase, "query">;
+
+/** A chain's end and how far it is signed. */
+export interface ChainState extends Chain {
+  readonly firstNumber: number;
+  readonly number: number;
+  readonly hash: Buffer;
+  /** The latest one. */
+  readonly checkpoint?: Checkpoint;
+}
+
+/** @param uncoveredMin only chains with at least so many events that no checkpoint covers */
+export async function readChains(
+  client: Client,
+  filter: { tenant?: string; kind?: string; uncoveredMin?: number },
+): Promise<ChainState[]> {
+  const { rows } = await client.query<{
+    tenant: string;
+    kind: string;
+    first_number: string;
+    number: string;
+    hash: Buffer;
+    checkpoint: string | null;
+  }>({
+    name: "read-chains",
+    text: `
+      SELECT chain.tenant, chain.kind, chain.first_number, chain.number, chain.hash, latest.checkpoint
+      FROM audit.chains AS chain LEFT JOIN LATERAL (
+        SELECT number, checkpoint FROM audit.checkpoints
+        WHERE tenant = chain.tenant AND kind = chain.kind ORDER BY from_number DESC LIMIT 1
+      ) AS latest ON true
+      WHERE ($1 = '' OR chain.tenant = $1) AND ($2 = '' OR chain.kind = $2)
+        AND chain.number - coalesce(latest.number, 0) >= $3
+      ORDER BY chain.tenant, chain.kind`,
+    values: [filter.tenant ?? "", filter.kind ?? "", filter.uncoveredMin ?? 0],
+  });
+  return rows.map(({ tenant, kind, first_number, number, hash, checkpoint }) => ({
+    tenant,
+    kind,
+    firstNumber: Number(first_number),
+    number: Number(number),
+    hash,
+    ...(checkpoint !== null && { checkpoint: JSON.parse(checkpoint) as Checkpoint }),
+  }));
+}
+
+export interface Leaves {
+  readonly count: number;
+  readonly leaves: Buffer;
+  /** The stored hash of the last one. */
+  readonly hash: Buffer;
+  readonly firstTime: Date;
+  readonly lastTime: Date;
+}
+
+/** The leaves of stored events: hashed where they lie, since the events themselves are thirty times as much. */
+export async function readLeaves(
+  client: Client,
+  { tenant, kind }: Chain,
+  from: number,
+  to: number,
+): Promise<Leaves | undefined> {
+  const { rows } = await client.query<{
+    count: number;
+    leaves: Buffer;
+    hash: Buffer;
+    first_time: Date;
+    last_time: Date;
+  }>({
+    name: "read-leaves",
+    text: `
+      SELECT count(*)::integer AS count, min(time) AS first_time, max(time) AS last_time,
+        string_agg(sha256('\\x00'::bytea || convert_to(event, 'UTF8')), ''::bytea ORDER BY number) AS leaves,
+        (array_agg(hash) FILTER (WHERE number = $4))[1] AS hash
+      FROM audit.events WHERE tenant = $1 AND kind = $2 AND number > $3 AND number <= $4`,
+    values: [tenant, kind, from, to],
+  });
+  const row = rows[0]!;
+  if (row.count === 0 || row.hash === null) return undefined;
+  return { ...row, firstTime: row.first_time, lastTime: row.last_time };
+}
+
+export interface CheckpointRow {
+  readonly checkpoint: Checkpoint;
+  readonly leaves: Buffer;
+}
+
+/** One that begins where another does is left out: somebody else was quicker. */
+export async function insertCheckpoint(
+  client: Client,
+  { checkpoint, leaves }: CheckpointRow,
+  times: Pick<Leaves, "firstTime" | "lastTime">,
+): Promise<boolean> {
+  const { tenant, kind, from, to } = checkpoint;
+  const { rowCount } = await client.query({
+    name: "insert-checkpoint",
+    text: `INSERT INTO audit.checkpoints (tenant, kind, from_number, number, first_time, last_time, checkpoint, leaves)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+    values: [tenant, kind, from, to, times.firstTime, times.lastTime, JSON.stringify(checkpoint), leaves],
+  });
+  return rowCount === 1;
+}
+
+/** The first one that begins at this number or after it, as it is stored. */
+export async function nextCheckpoint(
+  client: Client,
+  { tenant, kind }: Chain,
+  from: number,
+): Promise<{ from: number; to: number; checkpoint: string; leaves: Buffer } | undefined> {
+  const { rows } = await client.query<{ from_number: string; number: string; checkpoint: string; leaves: Buffer }>({
+    name: "next-checkpoint",
+    text: `SELECT from_number, number, checkpoint, leaves FROM audit.checkpoints
+           WHERE tenant = $1 AND kind = $2 AND from_number >= $3 ORDER BY from_number LIMIT 1`,
+    values: [tenant, kind, from],
+  });
+  const row = rows[0];
+  return row && { ...row, from: Number(row.from_number), to: Number(row.number) };
+}
+
+/** The one that covers this number. */
+export async function checkpointOver(
+  client: Client,
+  { tenant, kind }: Chain,
+  number: number,
+): Promise<CheckpointRow | undefined> {
+  const { rows } = await client.query<{ checkpoint: string; leaves: Buffer }>(
+    `SELECT checkpoint, leaves FROM audit.checkpoints
+     WHERE tenant = $1 AND kind = $2 AND from_number < $3 AND number >= $3 ORDER BY from_number DESC LIMIT 1`,
+    [tenant, kind, number],
+  );
+  return rows[0] && { checkpoint: JSON.parse(rows[0].checkpoint) as Checkpoint, leaves: rows[0].leaves };
+}
+
+/** From where to where the segments go that hold an event of this time; undefined where none does. */
+export async function rangeOfTime(
+  client: Client,
+  { tenant, kind }: Chain,
+  times: { fromMs: number; toMs: number },
+): Promise<{ from: number; to: number } | undefined> {
+  const { rows } = await client.query<{ first: string | null; last: string | null }>(
+    `SELECT min(c.from_number) AS first, max(c.number) AS last
+     FROM audit.checkpoints AS c JOIN audit.chains AS chain USING (tenant, kind)
+     WHERE tenant = $1 AND kind = $2 AND c.from_number >= chain.first_number - 1
+       AND c.last_time >= to_timestamp($3::float8 / 1000)
+       AND ($4::float8 = 0 OR c.first_time < to_timestamp($4::float8 / 1000))`,
+    [tenant, kind, times.fromMs, times.toMs],
+  );
+  const { first, last } = rows[0]!;
+  return first === null || last === null ? undefined : { from: Number(first), to: Number(last) };
+}
+
+export async function readCuts(client: Client): Promise<Cut[]> {
+  const { rows } = await client.query<{ cut: string }>("SELECT cut FROM audit.cuts");
+  return rows.map(({ cut }) => JSON.parse(cut) as Cut);
+}
+
+export async function readRegister(client: Client): Promise<string | undefined> {
+  const { rows } = await client.query<{ register: string }>("SELECT register FROM audit.register");
+  return rows[0]?.register;
+}
+
+export async function writeRegister(client: Client, register: string): Promise<void> {
+  await client.query(
+    `INSERT INTO audit.register (register) VALUES ($1)
+     ON CONFLICT (singleton) DO UPDATE SET register = EXCLUDED.register`,
+    [register],
+  );
+}
