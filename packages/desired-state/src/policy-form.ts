@@ -29,6 +29,8 @@ export const ADMIN_ACTIONS = [
   "admin/audit/retention/read",
   "admin/audit/retention/write",
   "admin/usage/read",
+  "admin/metering/read",
+  "admin/metering/write",
   "admin/dead-letters/read",
   "admin/dead-letters/write",
 ] as const;

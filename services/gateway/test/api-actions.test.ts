@@ -16,6 +16,7 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
   [/^\/api\/v1\/sessions\b/, "sessions"],
   [/^\/api\/v1\/(servers|groups)\b/, "servers"],
   [/^\/api\/v1\/audit\b/, "audit"],
+  [/^\/api\/v1\/metering\/(rate-cards|ratings)\b/, "metering"],
   [/^(\/api\/v1)?\/metering\b/, "usage"],
   [/^\/api\/v1\/dead-letters\b/, "dead-letters"],
 ];

@@ -16,5 +16,7 @@ export type AdminAction =
   | "admin/audit/retention/read"
   | "admin/audit/retention/write"
   | "admin/usage/read"
+  | "admin/metering/read"
+  | "admin/metering/write"
   | "admin/dead-letters/read"
   | "admin/dead-letters/write";

@@ -1,18 +1,9 @@
-import type { meteringV1 } from "@tollgate/contracts";
 import { parseJson } from "@tollgate/mcp";
 import { z } from "zod";
 import type { Server } from "../domain/catalogue.ts";
 
 const NAME = z.string().min(1).max(128);
 const count = z.number().int().nonnegative();
-/** ISO 8601 with an offset, or Unix milliseconds. */
-const time = z
-  .union([
-    z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
-    z.coerce.number().int().nonnegative(),
-  ])
-  .optional();
-const page = (max: number) => z.coerce.number().int().min(1).max(max).optional();
 
 export const idParam = z.object({ id: NAME });
 export const revision = z.object({ revision: count });
@@ -85,44 +76,6 @@ export function toServer({ info, items }: Server): z.infer<typeof server> {
 export const tools = z.object({
   items: z.array(z.object({ name: z.string(), retrySafe: z.boolean(), definition: z.record(z.string(), z.unknown()) })),
 });
-
-const filter = z.string().max(128).default("");
-export const usageQuery = z.object({
-  from: time,
-  to: time,
-  tenant: filter,
-  groupBy: z
-    .string()
-    .max(128)
-    .default("")
-    .meta({ description: "Any of tenant, team, principal, group, server, tool; separated by commas" })
-    .transform((text) => text.split(",").filter((each) => each !== "")),
-  limit: page(10_000),
-});
-const usageRow = z.object({
-  key: z.record(z.string(), z.string()),
-  calls: count,
-  errors: count,
-  durationMs: count,
-  requestBytes: count,
-  responseBytes: count,
-  coldStarts: count,
-  cost: z.string().meta({ description: "A decimal number in the answer's currency" }),
-});
-export const usage = z.object({ items: z.array(usageRow), total: usageRow, currency: z.string() });
-
-export function toUsage(row: meteringV1.UsageRow): z.infer<typeof usageRow> {
-  return {
-    key: row.key,
-    calls: Number(row.calls),
-    errors: Number(row.errors),
-    durationMs: Number(row.durationMs),
-    requestBytes: Number(row.requestBytes),
-    responseBytes: Number(row.responseBytes),
-    coldStarts: Number(row.coldStarts),
-    cost: row.cost,
-  };
-}
 
 export function isoOrNull(ms: bigint): string | null {
   return ms === 0n ? null : new Date(Number(ms)).toISOString();

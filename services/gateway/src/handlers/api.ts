@@ -19,8 +19,8 @@ import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { registerLimits } from "./api-limits.ts";
+import { registerMetering } from "./api-metering.ts";
 import { registerPolicies } from "./api-policies.ts";
-import { registerRecords } from "./api-records.ts";
 import { registerRetention } from "./api-retention.ts";
 import { registerSessions } from "./api-sessions.ts";
 import { registerWhatIf } from "./api-what-if.ts";
@@ -53,7 +53,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerLimits(guarded, options);
       registerWhatIf(guarded, options);
       registerAudit(guarded, options);
-      registerRecords(guarded, options);
+      registerMetering(guarded, options);
       registerRetention(guarded, options);
       registerDeadLetters(guarded, options);
       registerSessions(guarded, options);
