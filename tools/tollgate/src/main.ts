@@ -26,6 +26,10 @@ async function run(command: Command): Promise<number> {
     const { deadLetters } = await import("./dead-letters.ts");
     return say(await deadLetters(command, state), 0);
   }
+  if (command.kind === "replay-calls" || command.kind === "replay-rebuild") {
+    const { replay } = await import("./replay.ts");
+    return replay(command, { root, here, state, env: process.env });
+  }
   if (command.kind === "setup") {
     const { setup } = await import("./setup.ts");
     return say(await setup({ root, state, env: process.env }), 0);

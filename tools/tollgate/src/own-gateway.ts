@@ -14,6 +14,7 @@ export interface OwnGateway {
 interface Sent {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
   readonly signal: AbortSignal;
 }
 
@@ -25,10 +26,10 @@ export async function askOwnGateway(
   { url, certFile }: OwnGateway,
   path: string,
   sent: Sent,
-): Promise<{ status: number; text: string }> {
+): Promise<{ status: number; headers: Headers; text: string }> {
   if (certFile === undefined) {
     const response = await fetch(`${url}${path}`, sent);
-    return { status: response.status, text: await response.text() };
+    return { status: response.status, headers: response.headers, text: await response.text() };
   }
   const own = readFileSync(certFile, "utf8");
   const { fingerprint256 } = new X509Certificate(own);
@@ -43,10 +44,11 @@ export async function askOwnGateway(
           ? undefined
           : new Error(`has another certificate than ${certFile}`),
     });
-    asked.end();
+    asked.end(sent.body);
     const [response] = (await once(asked, "response")) as [IncomingMessage];
     const chunks = (await response.toArray()) as Buffer[];
-    return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") };
+    const headers = new Headers(Object.entries(response.headers).map(([name, value]) => [name, String(value)]));
+    return { status: response.statusCode ?? 0, headers, text: Buffer.concat(chunks).toString("utf8") };
   } catch (error) {
     throw new TypeError(`the gateway cannot be asked: ${(error as Error).message}`, { cause: error });
   }
