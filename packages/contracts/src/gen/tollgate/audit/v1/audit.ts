@@ -316,6 +316,8 @@ export interface ListReplaysResponse {
 
 export interface CancelReplayRequest {
   id: string;
+  /** Who does it. */
+  by: string;
 }
 
 export interface CancelReplayResponse {
@@ -3557,13 +3559,16 @@ export const ListReplaysResponse: MessageFns<ListReplaysResponse> = {
 };
 
 function createBaseCancelReplayRequest(): CancelReplayRequest {
-  return { id: "" };
+  return { id: "", by: "" };
 }
 
 export const CancelReplayRequest: MessageFns<CancelReplayRequest> = {
   encode(message: CancelReplayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.by !== "") {
+      writer.uint32(18).string(message.by);
     }
     return writer;
   },
@@ -3589,6 +3594,14 @@ export const CancelReplayRequest: MessageFns<CancelReplayRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.by = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3607,6 +3620,7 @@ export const CancelReplayRequest: MessageFns<CancelReplayRequest> = {
   fromPartial<I extends Exact<DeepPartial<CancelReplayRequest>, I>>(object: I): CancelReplayRequest {
     const message = createBaseCancelReplayRequest();
     message.id = object.id ?? "";
+    message.by = object.by ?? "";
     return message;
   },
 };
