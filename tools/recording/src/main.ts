@@ -1,0 +1,50 @@
+import { parseArgs } from "node:util";
+import { type Line, renderTable } from "@tollgate/testkit";
+import { playFaults } from "./faults.ts";
+import { playOutage } from "./outage.ts";
+import { onStage } from "./stage.ts";
+
+const USAGE = `Usage: npm run recording -- SCENARIO
+  faults [--calls 50000] [--rate 300]      kill -9 of audit, metering, the database and NATS by chance, meanwhile calls
+  outage [--seconds 300] [--rate 100]      the database is away under load
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    calls: { type: "string", default: "50000" },
+    seconds: { type: "string", default: "300" },
+    /** Calls per second. */
+    rate: { type: "string" },
+  },
+});
+
+const SCENARIOS: Readonly<Record<string, () => Promise<Line[]>>> = {
+  faults: () =>
+    onStage((stage) => playFaults(stage, { total: positive(values.calls), perSecond: positive(values.rate ?? "300") })),
+  outage: () =>
+    onStage((stage) =>
+      playOutage(stage, { awayMs: positive(values.seconds) * 1_000, perSecond: positive(values.rate ?? "100") }),
+    ),
+};
+
+process.exitCode = await run();
+
+async function run(): Promise<number> {
+  const [name = "", ...more] = positionals;
+  const scenario = more.length === 0 && Object.hasOwn(SCENARIOS, name) ? SCENARIOS[name] : undefined;
+  if (scenario === undefined) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  const lines = await scenario();
+  process.stdout.write(renderTable(name, lines));
+  return lines.every(({ reached }) => reached !== false) ? 0 : 1;
+}
+
+function positive(text: string): number {
+  const number = Number(text);
+  if (number > 0) return number;
+  process.stderr.write(USAGE);
+  process.exit(2);
+}
