@@ -21,7 +21,7 @@ const ALERT_TIMEOUT_MS = 10_000;
 /** A transaction whose writer is gone does not hold the position for longer. */
 const IDLE_TRANSACTION_MAX_MS = 30_000;
 
-export interface RecordingOptions {
+export interface RecordingOptions<P> {
   readonly bus: Bus;
   readonly pool: Pool;
   readonly leadership: Leadership;
@@ -33,8 +33,16 @@ export interface RecordingOptions {
   readonly kind?: string;
   readonly batchMax: number;
   readonly batchWaitMs: number;
+  /** What can be done with a batch while the database stores the one before it. */
+  readonly prepare: (events: readonly StreamedEvent[]) => P;
   /** In the transaction that moves the position. Says how many of the events it did not have yet. */
-  readonly store: (client: PoolClient, events: readonly StreamedEvent[]) => Promise<number>;
+  readonly store: (client: PoolClient, prepared: P) => Promise<number>;
+}
+
+interface Prepared<P> {
+  readonly batch: ReadBatch;
+  readonly events: readonly StreamedEvent[];
+  readonly prepared: P;
 }
 
 export interface Recorder {
@@ -50,32 +58,35 @@ export interface Recorder {
  * moved by another replica stores nothing. Whatever goes wrong, recording begins again where the database is: a dead
  * database delays and never drops, and an empty one is filled from the stream's beginning.
  */
-export function recordEvents(options: RecordingOptions): Recorder {
+export function recordEvents<P>(options: RecordingOptions<P>): Recorder {
   const { bus, pool, leadership, name } = options;
   const recordBatch = createBatchRecorder(options);
   const work = leadership.run("recording", (signal, begun) => record(options, recordBatch, signal, begun));
   return { problem: () => work.problem(), readLag: async () => lagOf(bus, await readPosition(pool, name)) };
 }
 
-async function record(
-  { bus, pool, name, batchMax, batchWaitMs }: RecordingOptions,
-  recordBatch: (batch: ReadBatch, after: StreamPosition) => Promise<void>,
+async function record<P>(
+  options: RecordingOptions<P>,
+  recordBatch: (given: Prepared<P>, after: StreamPosition) => Promise<void>,
   signal: AbortSignal,
   begun: () => void,
 ): Promise<void> {
+  const { bus, pool, name, batchMax, batchWaitMs } = options;
   let position = await readPosition(pool, name);
   if ((await lagOf(bus, position)) === 0) begun();
   const batches = readEvents(bus, { from: position, batchMax, batchWaitMs, signal });
+  const readNext = async (): Promise<Prepared<P> | undefined> => {
+    const { value: batch, done } = await batches.next();
+    return done === true ? undefined : prepareBatch(batch, options);
+  };
   try {
-    let next = batches.next();
-    for (;;) {
-      const { value: batch } = await next;
-      if (!batch) return;
-      // Read and parsed while the database works.
-      next = batches.next();
+    let next = readNext();
+    for (let given = await next; given !== undefined; given = await next) {
+      // While the database works.
+      next = readNext();
       next.catch(() => {});
-      await recordBatch(batch, position);
-      position = batch.position;
+      await recordBatch(given, position);
+      position = given.batch.position;
       begun();
     }
   } finally {
@@ -83,7 +94,12 @@ async function record(
   }
 }
 
-function createBatchRecorder({ bus, pool, ops, log, name, kind, store }: RecordingOptions) {
+function prepareBatch<P>(batch: ReadBatch, { kind, prepare }: RecordingOptions<P>): Prepared<P> {
+  const events = kind === undefined ? batch.events : batch.events.filter(({ event }) => event.kind === kind);
+  return { batch, events, prepared: prepare(events) };
+}
+
+function createBatchRecorder<P>({ bus, pool, ops, log, name, kind, store }: RecordingOptions<P>) {
   const { metrics } = ops;
   const stored = metrics.counter(`tollgate_${name}_events_stored_total`, "Events stored");
   const duplicates = metrics.counter(`tollgate_${name}_events_duplicate_total`, "Events that were stored already");
@@ -107,15 +123,14 @@ function createBatchRecorder({ bus, pool, ops, log, name, kind, store }: Recordi
     });
   }
 
-  return async (batch: ReadBatch, after: StreamPosition): Promise<void> => {
+  return async ({ batch, events, prepared }: Prepared<P>, after: StreamPosition): Promise<void> => {
     if (batch.missing) await alert(batch.missing);
     for (const bad of batch.badLines)
       if (kind === undefined || bad.subject.endsWith(`.${kind}`)) await putLineAside(bus, name, bad);
-    const events = kind === undefined ? batch.events : batch.events.filter(({ event }) => event.kind === kind);
     const done = seconds.startTimer();
     const count = await withTransaction(pool, async (client) => {
       await movePosition(client, name, after, batch.position);
-      return events.length === 0 ? 0 : store(client, events);
+      return events.length === 0 ? 0 : store(client, prepared);
     });
     done();
     stored.inc(count);

@@ -20,8 +20,11 @@ import {
 } from "@tollgate/service";
 import type { AuditConfig } from "./config.ts";
 import { keepCheckpoints } from "./handlers/checkpoints.ts";
-import { createEventHandler } from "./handlers/events.ts";
+import { followAuditFile } from "./handlers/desired-file.ts";
+import { createEventStore, prepareEvents } from "./handlers/events.ts";
+import { keepExports } from "./handlers/exports.ts";
 import { createAuditHandlers } from "./handlers/grpc.ts";
+import { keepReplays } from "./handlers/replays.ts";
 import { openSigning } from "./handlers/signing.ts";
 
 const NAME = "audit";
@@ -59,10 +62,11 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   const bus = await connectBus({ url: config.natsUrl, name: NAME, prefix: config.busPrefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
 
+  const file = await followAuditFile({ path: config.configFile, env: config.env ?? {}, life, log });
   const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: 2_500 });
   keepOutbox({ pool, schema: "audit", events, metrics, life, log });
 
-  const implementation = createAuditHandlers({ pool, readPool, signing, secret, log });
+  const implementation = createAuditHandlers({ pool, readPool, bus, file, signing, secret, log });
   const { port: grpcPort } = await startGrpcServer({
     host,
     port: config.grpcPort,
@@ -73,9 +77,12 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
 
   const leadership = lead({ pool, name: NAME, life, log });
-  const store = createEventHandler(partitions);
-  const recorder = recordEvents({ bus, pool, leadership, ops, log, name: NAME, batchMax, batchWaitMs, store });
+  const store = createEventStore(partitions);
+  const reading = { batchMax, batchWaitMs, prepare: prepareEvents, store };
+  const recorder = recordEvents({ bus, pool, leadership, ops, log, name: NAME, ...reading });
   keepCheckpoints({ pool, leadership, signing, tailsMs: config.checkpointMs, metrics, log });
+  keepExports({ bus, pool, leadership, file, metrics, log });
+  keepReplays({ pool, readPool, leadership, file, log });
   watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });
 
   return { grpcPort, httpPort, close: () => life.close() };

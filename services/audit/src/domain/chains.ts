@@ -1,5 +1,4 @@
-import { type Chain, chainName, genesisHash, leafHash, nextHash } from "@tollgate/evidence";
-import type { AuditRecord } from "./record.ts";
+import { type Chain, chainName, genesisHash, nextHash } from "@tollgate/evidence";
 
 /** Where a chain ends. */
 export interface ChainEnd extends Chain {
@@ -8,28 +7,31 @@ export interface ChainEnd extends Chain {
   readonly hash: Uint8Array;
 }
 
-/** A record with its place in its chain. */
-export interface ChainedRecord {
-  readonly record: AuditRecord;
-  readonly number: number;
-  readonly hash: Uint8Array;
+/** What the next event of a chain is to be. */
+export interface Link extends Chain {
+  readonly leaf: Uint8Array;
 }
 
-/** Puts records, in the order of the stream, behind the ends of their chains. Gives the new ends as well. */
+/**
+ * Puts events, in the order of the stream, behind the ends of their chains: the number and the hash of each, and the
+ * new ends. A chain without an end begins.
+ */
 export function chain(
-  records: readonly AuditRecord[],
+  links: readonly Link[],
   ends: readonly ChainEnd[],
-): { chained: ChainedRecord[]; ends: ChainEnd[] } {
-  const byName = new Map(ends.map((end) => [chainName(end), end]));
+): { numbers: number[]; hashes: Uint8Array[]; ends: ChainEnd[] } {
+  const known = new Map(ends.map((end) => [chainName(end), end]));
   const touched = new Map<string, ChainEnd>();
-  const chained = records.map((record) => {
-    const { tenant, kind, line } = record;
-    const name = chainName(record);
-    const before = touched.get(name) ?? byName.get(name) ?? { tenant, kind, number: 0, hash: genesisHash(record) };
-    const number = before.number + 1;
-    const hash = nextHash(before.hash, leafHash(line));
-    touched.set(name, { tenant, kind, number, hash });
-    return { record, number, hash };
-  });
-  return { chained, ends: [...touched.values()] };
+  const numbers: number[] = [];
+  const hashes: Uint8Array[] = [];
+  for (const link of links) {
+    const { tenant, kind, leaf } = link;
+    const name = chainName(link);
+    const before = touched.get(name) ?? known.get(name) ?? { tenant, kind, number: 0, hash: genesisHash(link) };
+    const end = { tenant, kind, number: before.number + 1, hash: nextHash(before.hash, leaf) };
+    touched.set(name, end);
+    numbers.push(end.number);
+    hashes.push(end.hash);
+  }
+  return { numbers, hashes, ends: [...touched.values()] };
 }

@@ -1,32 +1,79 @@
-import { chainName } from "@tollgate/evidence";
+import { type Chain, chainName, leafHash } from "@tollgate/evidence";
 import type { PoolClient } from "pg";
-import type { ChainedRecord, ChainEnd } from "../domain/chains.ts";
+import type { ChainEnd, Link } from "../domain/chains.ts";
 import { type AuditRecord, recordKey } from "../domain/record.ts";
 
 const HASH_BYTES = 32;
+const SPECIAL = /["\\]/;
 
 /**
- * Texts without line breaks travel as one: an array literal would escape each of their quotes. Hashes travel as one
- * run of bytes, and policies as the JSON of their array.
+ * Lines hold no line break, so they travel as one text: an array would have to escape each of their quotes. Hashes
+ * travel as one run of bytes, and a row's policies as the text of an array.
  */
 const INSERT = `
   INSERT INTO audit.events
-    (time, sequence, id, tenant, kind, number, hash, outcome, principal, team, group_id, server, tool, decision, policies,
-     trace, reason, event)
-  SELECT to_timestamp(time_ms::float8 / 1000), sequence, id, tenant, kind, number,
-         substring($7::bytea FROM (at::int - 1) * ${HASH_BYTES} + 1 FOR ${HASH_BYTES}), outcome, principal, team, group_id, server,
-         tool, decision, policies::text[], trace, reason, event
-  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $8::text[], $9::text[],
-              $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-              string_to_array($18, E'\\n'))
+    (time, sequence, id, tenant, kind, outcome, principal, team, group_id, server, tool, decision, policies, trace, reason,
+     event, number, hash)
+  SELECT to_timestamp(time_ms::float8 / 1000), sequence, id, tenant, kind, outcome, principal, team, group_id, server, tool,
+         decision, policies::text[], trace, reason, event, number,
+         substring($18::bytea FROM (at::int - 1) * ${HASH_BYTES} + 1 FOR ${HASH_BYTES})
+  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+              $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+              string_to_array($16, E'\\n'), $17::bigint[])
     WITH ORDINALITY
-    AS given (time_ms, sequence, id, tenant, kind, number, outcome, principal, team, group_id, server, tool, decision,
-              policies, trace, reason, event, at)
+    AS given (time_ms, sequence, id, tenant, kind, outcome, principal, team, group_id, server, tool, decision, policies,
+              trace, reason, event, number, at)
   ON CONFLICT DO NOTHING`;
 
-/** Where the chains of these records end, for as long as the transaction lasts. A chain that is new is not among them. */
-export async function readChainEnds(client: PoolClient, records: readonly AuditRecord[]): Promise<ChainEnd[]> {
-  const chains = [...new Map(records.map((record) => [chainName(record), record])).values()];
+/** Records in the form in which PostgreSQL takes them, but for their places in their chains. */
+export interface PreparedRecords {
+  readonly records: readonly AuditRecord[];
+  readonly links: readonly Link[];
+  /** The parameters of INSERT that no chain is needed for, in its order. */
+  readonly columns: readonly string[];
+}
+
+export function prepareRecords(records: readonly AuditRecord[]): PreparedRecords {
+  const column = (valueOf: (record: AuditRecord) => string | number | null): string =>
+    arrayLiteral(records.map(valueOf));
+  return {
+    records,
+    links: records.map(({ tenant, kind, line }) => ({ tenant, kind, leaf: leafHash(line) })),
+    columns: [
+      column((record) => record.timeMs),
+      column((record) => record.sequence),
+      column((record) => record.id),
+      column((record) => record.tenant),
+      column((record) => record.kind),
+      column((record) => record.outcome),
+      column((record) => record.principal),
+      column((record) => record.team),
+      column((record) => record.group),
+      column((record) => record.server),
+      column((record) => record.tool),
+      column((record) => record.decision),
+      column((record) => record.policies && arrayLiteral(record.policies)),
+      column((record) => record.trace),
+      column((record) => record.reason),
+      records.map((record) => record.line).join("\n"),
+    ],
+  };
+}
+
+/** PostgreSQL's text of an array. Texts are quoted, whatever they are. */
+function arrayLiteral(values: readonly (string | number | null)[]): string {
+  return `{${values.map(element).join(",")}}`;
+}
+
+function element(value: string | number | null): string {
+  if (value === null) return "NULL";
+  if (typeof value === "number") return String(value);
+  return SPECIAL.test(value) ? `"${value.replaceAll(/["\\]/g, "\\$&")}"` : `"${value}"`;
+}
+
+/** Where the chains of these events end, for as long as the transaction lasts. A chain that is new is not among them. */
+export async function readChainEnds(client: PoolClient, links: readonly Chain[]): Promise<ChainEnd[]> {
+  const chains = [...new Map(links.map((link) => [chainName(link), link])).values()];
   const { rows } = await client.query<{ tenant: string; kind: string; number: string; hash: Buffer }>({
     name: "chain-ends",
     text: `SELECT tenant, kind, number, hash FROM audit.chains
@@ -52,40 +99,14 @@ export async function writeChainEnds(client: PoolClient, ends: readonly ChainEnd
 }
 
 /** Says how many were inserted: those that are there already are not. */
-export async function insertEvents(client: PoolClient, given: readonly ChainedRecord[]): Promise<number> {
-  const column = <T>(valueOf: (record: AuditRecord) => T): T[] => given.map(({ record }) => valueOf(record));
-  const { rowCount } = await client.query({
-    name: "insert-events",
-    text: INSERT,
-    values: [
-      column((record) => record.timeMs),
-      column((record) => record.sequence),
-      column((record) => record.id),
-      column((record) => record.tenant),
-      column((record) => record.kind),
-      given.map(({ number }) => number),
-      Buffer.concat(
-        given.map(({ hash }) => hash),
-        given.length * HASH_BYTES,
-      ),
-      column((record) => record.outcome),
-      column((record) => record.principal),
-      column((record) => record.team),
-      column((record) => record.group),
-      column((record) => record.server),
-      column((record) => record.tool),
-      column((record) => record.decision),
-      column((record) => record.policies && arrayLiteral(record.policies)),
-      column((record) => record.trace),
-      column((record) => record.reason),
-      column((record) => record.line).join("\n"),
-    ],
-  });
+export async function insertEvents(
+  client: PoolClient,
+  { columns }: PreparedRecords,
+  { numbers, hashes }: { numbers: readonly number[]; hashes: readonly Uint8Array[] },
+): Promise<number> {
+  const values = [...columns, arrayLiteral(numbers), Buffer.concat(hashes, hashes.length * HASH_BYTES)];
+  const { rowCount } = await client.query({ name: "insert-events", text: INSERT, values });
   return rowCount ?? 0;
-}
-
-function arrayLiteral(texts: readonly string[]): string {
-  return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`;
 }
 
 /** The keys of those records that are stored already. */
