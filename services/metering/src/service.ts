@@ -77,6 +77,7 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
     kind: "call",
     batchMax,
     batchWaitMs,
+    prepare: (events) => events,
     store,
   });
   const readAsOf = (): Promise<number> => recordedMs(recorder, readPool);
