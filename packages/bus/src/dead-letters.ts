@@ -98,9 +98,14 @@ function toLetter(message: StoredMsg): KeptDeadLetter {
 
 /**
  * Publishes it where it was published first, and removes it from DEAD once the stream has it. Twice is once.
+ * `beforehand` is done once it is known that it can be.
  * @throws {AppError} `failed_precondition` when it cannot be put back, and why; else as `publishAcknowledged`
  */
-export async function putBack(bus: Bus, { id, subject, data, truncated }: KeptDeadLetter): Promise<void> {
+export async function putBack(
+  bus: Bus,
+  { id, subject, data, truncated }: KeptDeadLetter,
+  beforehand: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   if (truncated)
     throw new AppError(
       "failed_precondition",
@@ -111,6 +116,7 @@ export async function putBack(bus: Bus, { id, subject, data, truncated }: KeptDe
       "failed_precondition",
       `dead letter ${id} cannot be put back: its subject is not of calls or events`,
     );
+  await beforehand();
   const untilMs = Date.now() + PUBLISH_TIMEOUT_MS;
   await publishAcknowledged(bus, { subject, payload: data, id: `put-back-${id}`, untilMs });
   await dropDeadLetter(bus, id);

@@ -38,6 +38,7 @@ import { type Callers, createCallers } from "./handlers/callers.ts";
 import { registerApprovalPage } from "./handlers/approval-page.ts";
 import { createApprovals } from "./handlers/approvals.ts";
 import { createCalls } from "./handlers/calls.ts";
+import { createChangeEvents } from "./handlers/change-events.ts";
 import { type Channels, createChannels } from "./handlers/channels.ts";
 import type { Session } from "./handlers/legacy-sessions.ts";
 import { createEntry } from "./handlers/entry.ts";
@@ -131,8 +132,9 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   await registerTransports(app, transport, config);
   await registerApprovalPage(app);
   const access = createAccessEvents({ events, life, log });
-  const administered = { policy, registry, sessions, approvals, access };
-  await registerApi(app, { ...administered, bus, callers, refuse, clients, metadata, log });
+  const recordChange = createChangeEvents(events);
+  const administered = { policy, registry, sessions, approvals, access, recordChange };
+  await registerApi(app, { ...administered, bus, callers, refuse, clients, metadata, stopping: life.signal, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());

@@ -268,11 +268,18 @@ describe("dead letters", () => {
     const id = await putAside("audit", { data: '{"some": "event"}' });
     const subject = bus.subjects.audit("acme", "call");
     expect(await api("POST", `/dead-letters/${id}/put-back`)).toMatchObject({ status: 200, answer: { id, subject } });
-    const message = await bus.jsm.streams.getMessage(bus.subjects.streams.audit, { last_by_subj: subject });
+    const { audit } = bus.subjects.streams;
+    const message = await bus.jsm.streams.getMessage(audit, { last_by_subj: subject });
     expect(message!.string()).toBe('{"some": "event"}');
     expect((await api("GET", `/dead-letters/${id}`)).status).toBe(404);
     expect((await api("POST", `/dead-letters/${id}/put-back`)).status).toBe(404);
-    expect((await bus.jsm.streams.info(bus.subjects.streams.audit)).state.messages).toBe(1);
+    // Beside it the event that says who has done so; of what is not there is none.
+    const changes = bus.subjects.audit("tollgate", "change");
+    const told = await bus.jsm.streams.getMessage(audit, { last_by_subj: changes });
+    const who = { principal: "admin", address: "127.0.0.1", resource: "dead_letter", name: String(id) };
+    expect(told!.json()).toMatchObject({ ...who, change: "put_back", before: { service: "audit", subject } });
+    expect(told!.string()).not.toContain("some");
+    expect((await bus.jsm.streams.info(audit)).state.messages).toBe(2);
   });
 
   test.each([
@@ -286,6 +293,9 @@ describe("dead letters", () => {
       answer: { code: "failed_precondition", detail: expect.stringContaining(reason) },
     });
     expect((await api("GET", `/dead-letters/${id}`)).status).toBe(200);
+    // And no event says that it was.
+    const { bus } = installation.runner;
+    expect((await bus.jsm.streams.info(bus.subjects.streams.audit)).state.messages).toBe(0);
   });
 
   test("can be dropped", async () => {

@@ -39,7 +39,7 @@ const letters = z.object({
 });
 
 /** What could not be processed. It may be of any tenant. */
-export function registerDeadLetters(app: FastifyInstance, { bus, log }: ApiOptions): void {
+export function registerDeadLetters(app: FastifyInstance, { bus, recordChange, log }: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   const tags = ["dead letters"];
   const letterOf = async (id: number) => {
@@ -84,8 +84,8 @@ export function registerDeadLetters(app: FastifyInstance, { bus, log }: ApiOptio
     },
     async (request) => {
       const found = await letterOf(request.params.id);
-      await putBack(bus, found);
       const { id, subject } = found;
+      await putBack(bus, found, () => recordChange(request, { ...toChange(found), change: "put_back" }));
       log.info({ deadLetter: id, subject, actor: actorOf(request) }, "a dead letter was put back");
       return { id, subject };
     },
@@ -97,12 +97,20 @@ export function registerDeadLetters(app: FastifyInstance, { bus, log }: ApiOptio
       schema: { tags, summary: "Forget it", params, response: { 204: z.null() } },
     },
     async (request, reply) => {
-      const { id, subject } = await letterOf(request.params.id);
+      const found = await letterOf(request.params.id);
+      const { id, subject } = found;
+      await recordChange(request, { ...toChange(found), change: "deleted" });
       await dropDeadLetter(bus, id);
       log.info({ deadLetter: id, subject, actor: actorOf(request) }, "a dead letter was dropped");
       return reply.code(204).send(null);
     },
   );
+}
+
+/** Without what it holds. */
+function toChange({ id, service, subject, reason, at }: KeptDeadLetter) {
+  const before = { service, subject, reason, at: new Date(at).toISOString() };
+  return { resource: "dead_letter", name: String(id), before } as const;
 }
 
 function toLetter({ at, ...rest }: KeptDeadLetter): z.infer<typeof letter> {

@@ -10,6 +10,7 @@ import type { Server } from "../domain/catalogue.ts";
 import type { AccessEvents } from "./access-events.ts";
 import type { Approvals } from "./approvals.ts";
 import type { Callers } from "./callers.ts";
+import type { RecordChange } from "./change-events.ts";
 import type { Session } from "./legacy-sessions.ts";
 import type { Refuse } from "./refusals.ts";
 
@@ -26,6 +27,7 @@ export interface ApiOptions {
   readonly approvals: Approvals;
   /** Who reads the record is recorded. */
   readonly access: AccessEvents;
+  readonly recordChange: RecordChange;
   readonly clients: {
     readonly policy: policyV1.PolicyServiceClient;
     readonly registry: registryV1.RegistryServiceClient;
@@ -33,6 +35,8 @@ export interface ApiOptions {
     readonly metering: meteringV1.MeteringServiceClient;
   };
   readonly metadata: Metadata;
+  /** Aborts when the gateway stops: what lasts ends. */
+  readonly stopping: AbortSignal;
   readonly log: Log;
 }
 
