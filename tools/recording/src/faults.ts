@@ -14,18 +14,14 @@ const AWAY_MAX_MS = 3_000;
 export async function playFaults(stage: Stage, options: { total: number; perSecond: number }): Promise<Line[]> {
   const load = startLoad(stage, options);
   const kills = new Map<Victim, number>(VICTIMS.map((victim) => [victim, 0]));
-  let ended = false;
-  const calls = load.done.finally(() => (ended = true));
-  while (!ended) {
-    await Promise.race([calls, pause(Math.random() * PAUSE_MAX_MS)]);
-    if (ended) break;
+  const ended = load.done.then(() => true);
+  while (!(await Promise.race([ended, pause(Math.random() * PAUSE_MAX_MS, false)]))) {
     const victim = VICTIMS[Math.floor(Math.random() * VICTIMS.length)]!;
     await kill(stage, victim);
     kills.set(victim, kills.get(victim)! + 1);
     await pause(Math.random() * AWAY_MAX_MS);
     await start(stage, victim);
   }
-  await calls;
   const killed = [...kills].map(([victim, count]) => `${victim} ${count}`).join(", ");
   const reasons = [...load.reasons].map(([reason, count]) => `${reason} ${count}`).join(", ");
   return [line("killed", killed), line("not answered well", reasons || "none"), ...(await reconcile(stage, load))];

@@ -37,7 +37,6 @@ async function ingest(
     await fillStream(bus, events, { everyMs: SPAN_MS / events });
     const { last } = await endOfEvents(bus);
     const recorder = await startService(service, {
-      ...process.env,
       TOLLGATE_LOG_LEVEL: "warn",
       TOLLGATE_SERVICE_KEY: infra.serviceKey,
       TOLLGATE_SIGNING_SECRET: infra.signingSecret,

@@ -1,12 +1,15 @@
 import { parseArgs } from "node:util";
 import { type Line, renderTable } from "@tollgate/testkit";
 import { playFaults } from "./faults.ts";
+import { playIngest, type Recorder } from "./ingest.ts";
 import { playOutage } from "./outage.ts";
 import { onStage } from "./stage.ts";
 
 const USAGE = `Usage: npm run recording -- SCENARIO
   faults [--calls 50000] [--rate 300]      kill -9 of audit, metering, the database and NATS by chance, meanwhile calls
   outage [--seconds 300] [--rate 100]      the database is away under load
+  ingest [--events 1000000] [--service audit|metering]
+                                           how fast a backlog on the stream is brought into the database
 `;
 
 const { values, positionals } = parseArgs({
@@ -16,6 +19,8 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "300" },
     /** Calls per second. */
     rate: { type: "string" },
+    events: { type: "string", default: "1000000" },
+    service: { type: "string", default: "audit" },
   },
 });
 
@@ -26,6 +31,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Line[]>>> = {
     onStage((stage) =>
       playOutage(stage, { awayMs: positive(values.seconds) * 1_000, perSecond: positive(values.rate ?? "100") }),
     ),
+  ingest: () => playIngest({ service: recorderOf(values.service), events: positive(values.events) }),
 };
 
 process.exitCode = await run();
@@ -42,9 +48,16 @@ async function run(): Promise<number> {
   return lines.every(({ reached }) => reached !== false) ? 0 : 1;
 }
 
+function recorderOf(text: string): Recorder {
+  return text === "audit" || text === "metering" ? text : refuse();
+}
+
 function positive(text: string): number {
   const number = Number(text);
-  if (number > 0) return number;
+  return number > 0 ? number : refuse();
+}
+
+function refuse(): never {
   process.stderr.write(USAGE);
   process.exit(2);
 }
