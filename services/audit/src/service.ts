@@ -25,6 +25,7 @@ import { createEventStore, prepareEvents } from "./handlers/events.ts";
 import { keepExports } from "./handlers/exports.ts";
 import { createAuditHandlers } from "./handlers/grpc.ts";
 import { keepReplays } from "./handlers/replays.ts";
+import { keepRetention } from "./handlers/retention.ts";
 import { openSigning } from "./handlers/signing.ts";
 
 const NAME = "audit";
@@ -63,7 +64,7 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   life.onClose("nats", 5_000, () => bus.drain());
 
   const file = await followAuditFile({ path: config.configFile, env: config.env ?? {}, life, log });
-  const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: 2_500 });
+  const events = createEventPublisher(bus, { waitingMax: 10, timeoutMs: 2_500 });
   keepOutbox({ pool, schema: "audit", events, metrics, life, log });
 
   const implementation = createAuditHandlers({ pool, readPool, bus, file, signing, secret, log });
@@ -83,6 +84,8 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   keepCheckpoints({ pool, leadership, signing, tailsMs: config.checkpointMs, metrics, log });
   keepExports({ bus, pool, leadership, file, metrics, log });
   keepReplays({ pool, readPool, leadership, file, log });
+  const { retentionMs: intervalMs } = config;
+  keepRetention({ pool, leadership, events, signing, file, intervalMs, metrics, log });
   watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });
 
   return { grpcPort, httpPort, close: () => life.close() };

@@ -1,7 +1,12 @@
+import type { Bus } from "@tollgate/bus";
 import { AppError } from "@tollgate/errors";
 import { auditV1 } from "@tollgate/contracts";
 import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
+import type { AuditFile } from "./desired-file.ts";
 import { createEvidenceHandlers } from "./evidence.ts";
+import { createExportHandlers } from "./export-grpc.ts";
+import { createHoldHandlers } from "./holds.ts";
+import { createRetentionHandlers } from "./retention.ts";
 import { createExport, listEvents } from "./searches.ts";
 import { createSigningHandlers, type Signing } from "./signing.ts";
 
@@ -9,6 +14,8 @@ export function createAuditHandlers(options: {
   pool: Pool;
   /** For what only reads. */
   readPool: Pool;
+  bus: Bus;
+  file: AuditFile;
   signing: Signing;
   secret: string;
   log: Log;
@@ -20,6 +27,9 @@ export function createAuditHandlers(options: {
     exportEvents: serverStream(log, createExport(readPool)),
     ...createEvidenceHandlers(options),
     ...createSigningHandlers(options),
+    ...createHoldHandlers(options),
+    ...createRetentionHandlers(options),
+    ...createExportHandlers(options),
   };
 }
 

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventPublisher } from "@tollgate/bus";
 import { type auditV1, changeEvent, INSTALLATION_TENANT, newCallId } from "@tollgate/contracts";
-import { type DesiredRetention, retentionDays } from "@tollgate/desired-state";
+import { retentionDays } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
-import { signCut, type SigningKey } from "@tollgate/evidence";
+import { signCut } from "@tollgate/evidence";
 import {
   dropOldPartitions,
   type Leadership,
@@ -24,6 +24,8 @@ import {
   replaceCut,
   segmentsOf,
 } from "../store/retention.ts";
+import type { AuditFile } from "./desired-file.ts";
+import type { Signing } from "./signing.ts";
 
 /** Segments that are announced together: at most 4,096 events each. */
 const SEGMENTS_MAX = 100;
@@ -35,9 +37,8 @@ export interface RetentionOptions {
   readonly pool: Pool;
   readonly leadership: Leadership;
   readonly events: EventPublisher;
-  readonly signingKey: (client: ClientBase) => Promise<SigningKey>;
-  /** As tollgate.yaml says now. */
-  readonly rules: () => readonly DesiredRetention[];
+  readonly signing: Signing;
+  readonly file: AuditFile;
   readonly intervalMs: number;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -49,13 +50,13 @@ export interface RetentionOptions {
  * first row goes, and a signed cut, which verification begins at. Events under a hold stay, and all behind them.
  */
 export function keepRetention(options: RetentionOptions): void {
-  const { pool, leadership, rules, intervalMs, metrics, log } = options;
+  const { pool, leadership, file, intervalMs, metrics, log } = options;
   const gone = metrics.counter("tollgate_audit_events_let_go_total", "Events let go of by retention");
   leadership.run("retention", async (signal, begun) => {
     while (!signal.aborted) {
       const nowMs = Date.now();
       for (const oldest of await oldestSegments(pool, "")) {
-        const keptFrom = keptFromMs(retentionDays(rules(), oldest), nowMs);
+        const keptFrom = keptFromMs(retentionDays(file.current().retention, oldest), nowMs);
         while (!signal.aborted) {
           const cut = await cutChain(options, oldest, keptFrom);
           gone.inc(cut.events);
@@ -115,7 +116,7 @@ function announcement(segments: readonly Segment[], keptFrom: number): ReturnTyp
 async function cutSegment(
   client: ClientBase,
   segment: Segment,
-  { signingKey }: RetentionOptions,
+  { signing }: RetentionOptions,
 ): Promise<number | undefined> {
   await lockHolds(client);
   if (holdOf(segment, await activeHolds(client)) !== undefined) return undefined;
@@ -125,7 +126,7 @@ async function cutSegment(
   if (checkpoint.to !== number || checkpoint.from !== segment.from)
     throw new AppError("internal", `the checkpoint of ${tenant}/${kind} up to ${number} says something else`);
   const { hash } = checkpoint;
-  await replaceCut(client, signCut({ tenant, kind, number, hash, at: Date.now() }, await signingKey(client)));
+  await replaceCut(client, signCut({ tenant, kind, number, hash, at: Date.now() }, await signing.key(client)));
   return deleteSegment(client, segment);
 }
 
@@ -148,18 +149,18 @@ async function alert({ events, log }: RetentionOptions, segment: Segment, missin
 }
 
 export function createRetentionHandlers(options: {
-  pool: Pool;
-  rules: () => readonly DesiredRetention[];
+  readPool: Pool;
+  file: AuditFile;
   log: Log;
 }): Pick<auditV1.AuditServiceServer, "listRetention"> {
-  const { pool, rules, log } = options;
+  const { readPool, file, log } = options;
   return {
     listRetention: unary(log, async (request: auditV1.ListRetentionRequest): Promise<auditV1.ListRetentionResponse> => {
-      const [segments, holds] = await Promise.all([oldestSegments(pool, request.tenant), activeHolds(pool)]);
+      const [segments, holds] = await Promise.all([oldestSegments(readPool, request.tenant), activeHolds(readPool)]);
       const nowMs = Date.now();
       const retention = segments.map((segment) => {
         const { tenant, kind, firstTimeMs, lastTimeMs } = segment;
-        const days = retentionDays(rules(), segment);
+        const days = retentionDays(file.current().retention, segment);
         const heldBy = lastTimeMs < keptFromMs(days, nowMs) ? (holdOf(segment, holds)?.id ?? "") : "";
         return { tenant, kind, days, oldestKeptMs: BigInt(firstTimeMs), heldBy };
       });

@@ -6,6 +6,7 @@ import type { EventQuery, Filter, Walk } from "../domain/query.ts";
 
 const STATEMENT_TIMEOUT_MS = 5_000;
 const QUERY_CANCELED = "57014";
+const COUNT_TIMEOUT_MS = 30_000;
 
 /** Events that one statement looks at. */
 const SCAN_ROWS_MAX = 4_000;
@@ -53,6 +54,25 @@ export async function searchEvents(pool: Pool, query: EventQuery, ways: Ways): P
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== QUERY_CANCELED) throw error;
     throw new AppError("deadline_exceeded", "the search took too long; narrow it by tenant or time", { cause: error });
+  }
+}
+
+/** How many events fit; undefined when that takes too long to count. */
+export async function countEvents(pool: Pool, query: EventQuery): Promise<number | undefined> {
+  const { values, bind } = binder();
+  const where = [...boundsOf(query, bind), ...conditionsOf(query, bind)].join(" AND ") || "true";
+  try {
+    return await withTransaction(pool, async (client) => {
+      await client.query(`SET LOCAL statement_timeout = ${COUNT_TIMEOUT_MS}`);
+      const { rows } = await client.query<{ count: string }>(
+        `SELECT count(*) FROM audit.events WHERE ${where}`,
+        values,
+      );
+      return Number(rows[0]!.count);
+    });
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === QUERY_CANCELED) return undefined;
+    throw error;
   }
 }
 
