@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Policy, Principal, Ruling } from "../clients/policy.ts";
 import type { AdminAction } from "../domain/admin-actions.ts";
 import type { Subject } from "../domain/targets.ts";
-import type { Callers } from "./callers.ts";
+import type { Caller, Callers } from "./callers.ts";
 import { decide } from "./decisions.ts";
 import type { Refuse } from "./refusals.ts";
 
@@ -56,6 +56,21 @@ export async function requireAction(
   throw new AppError("permission_denied", `${id} may not ${action}: ${reason}`, { details });
 }
 
+/**
+ * Whether the caller may still do it, and as who: for answers that last. Its credentials are looked at anew.
+ * @throws {AppError} unauthenticated; unavailable
+ */
+export async function ruleAnew(
+  policy: Policy,
+  caller: Caller,
+  action: AdminAction,
+): Promise<{ principal: Principal; ruling: Ruling }> {
+  const { principal, rulings } = await decide(policy, { ...caller, revision: -1 }, action, {
+    subjects: [INSTALLATION],
+  });
+  return { principal, ruling: rulings[0]! };
+}
+
 async function rule(policy: Policy, { caller }: FastifyRequest, action: AdminAction): Promise<Ruling> {
   const { rulings } = await decide(policy, caller!, action, { subjects: [INSTALLATION] });
   return rulings[0]!;
@@ -71,7 +86,7 @@ export function isOfTenant({ tenant, permissions }: Principal, wanted: string): 
  * empty as well.
  * @throws {AppError} permission_denied
  */
-export function tenantShown({ caller }: FastifyRequest, wanted: string): string {
+export function tenantShown({ caller }: Pick<FastifyRequest, "caller">, wanted: string): string {
   const { principal } = caller!;
   if (isOfTenant(principal, wanted)) return wanted;
   if (wanted === "") return principal.tenant;

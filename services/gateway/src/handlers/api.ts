@@ -12,6 +12,7 @@ import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
 import { registerApprovals } from "./api-approvals.ts";
 import { registerAudit } from "./api-audit.ts";
+import { registerAuditTail } from "./api-audit-tail.ts";
 import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
@@ -53,6 +54,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerLimits(guarded, options);
       registerWhatIf(guarded, options);
       registerAudit(guarded, options);
+      registerAuditTail(guarded, options);
       registerMetering(guarded, options);
       registerRetention(guarded, options);
       registerDeadLetters(guarded, options);

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import type { FastifyReply } from "fastify";
 import type { Outlet } from "./mcp-exchange.ts";
 
@@ -13,6 +14,10 @@ export interface EventStream extends Outlet {
   prime(eventId: string, retryMs: number): void;
   /** An event that is no message. */
   event(name: string, data: string): void;
+  /** Nobody's message: for whoever looks at the stream itself. One line. */
+  comment(text: string): void;
+  /** True when its client has read what was sent; false when it has not by then, or is gone. */
+  drained(timeoutMs: number): Promise<boolean>;
   /** Called once, whoever ended it. */
   onClose(listener: () => void): void;
 }
@@ -44,6 +49,14 @@ export function openEventStream(reply: FastifyReply, { held = false } = {}): Eve
       write(`${eventId === undefined ? "" : `id: ${eventId}\n`}event: message\ndata: ${frame}\n\n`),
     prime: (eventId, retryMs) => write(`id: ${eventId}\nretry: ${retryMs}\ndata:\n\n`),
     event: (name, data) => write(`event: ${name}\ndata: ${data}\n\n`),
+    comment: (text) => write(`: ${text}\n\n`),
+    async drained(timeoutMs) {
+      // Said of what was written when the buffer was full; "drain" comes when all of it has left.
+      if (!raw.writableNeedDrain || raw.destroyed) return !raw.destroyed;
+      const signal = AbortSignal.timeout(timeoutMs);
+      await Promise.race([once(raw, "drain", { signal }), once(raw, "close", { signal })]).catch(() => undefined);
+      return !raw.destroyed && !raw.writableNeedDrain;
+    },
     begin: () => raw.flushHeaders(),
     close: () => void raw.end(),
     onClose(listener) {
