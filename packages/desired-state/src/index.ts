@@ -1,6 +1,7 @@
 export type { DesiredAudit } from "./audit.ts";
 export { type DesiredAgent, type DesiredCertificate, PERMISSION_PATTERN } from "./auth.ts";
 export type { DesiredExport } from "./exports.ts";
+export { type DesiredBudget, type DesiredWebhook, fillSecrets, thresholdsOf } from "./budgets.ts";
 export { followDesiredState } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";
@@ -14,6 +15,7 @@ export { ROUTE_WORDS } from "./schema.ts";
 export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 export { type ArgumentTest, type Conditions, WEEKDAYS } from "./conditions.ts";
 export { type DesiredPolicy, policySchema } from "./policies.ts";
+export { parseRecordable } from "./recordable.ts";
 export {
   type ActionForm,
   ACTIONS,

@@ -33,6 +33,7 @@ test("a file of servers only: the installation's tokens are known and may use ev
       description: expect.stringMatching(/own tokens/),
       tenant: "",
       conditions: {},
+      record: [],
       cedarText: "",
     },
   ]);

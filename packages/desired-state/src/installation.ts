@@ -71,7 +71,7 @@ function publicUrlFrom({ env, mistakes }: { env: Readonly<Record<string, string 
 
 function allowEverything(names: readonly string[]): DesiredPolicy {
   const principals = names.map((name) => `token:${name}`);
-  const everything = { tenant: "", actions: ["*"], resources: ["*"], conditions: {}, cedarText: "" };
+  const everything = { tenant: "", actions: ["*"], resources: ["*"], conditions: {}, record: [], cedarText: "" };
   const description = "The installation's own tokens may use everything, where the file has no policies.";
   return { name: DEFAULT_ALLOW_POLICY, description, effect: "allow", principals, ...everything };
 }

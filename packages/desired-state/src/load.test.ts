@@ -148,6 +148,7 @@ describe("a whole file", () => {
         description: "",
         tenant: "",
         conditions: {},
+        record: [],
         cedarText: "",
       },
     ]);

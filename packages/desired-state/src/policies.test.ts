@@ -109,6 +109,7 @@ test("a policy may be written in Cedar, whose text is checked elsewhere", () => 
     actions: [],
     resources: [],
     conditions: {},
+    record: [],
     cedarText: "permit(…",
   });
 });

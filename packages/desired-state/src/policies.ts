@@ -1,6 +1,7 @@
-import { NAME_PATTERN, type Parsed } from "@tollgate/contracts";
+import { NAME_PATTERN, type Parsed, type Recordable } from "@tollgate/contracts";
 import { z } from "zod";
 import { type Conditions, conditionsShape, toConditions } from "./conditions.ts";
+import { recordable, toRecordable } from "./recordable.ts";
 import { EFFECTS, isAdminAction, parseAction, parsePrincipal, parseResource } from "./policy-form.ts";
 
 // A policy as it is written: in the short form, or in Cedar itself. Messages never repeat a value.
@@ -37,7 +38,8 @@ export const policyShape = z.strictObject({
   actions: forms(parseAction).optional(),
   resources: forms(parseResource).optional(),
   conditions: conditionsShape.prefault({}),
-  /** In the place of the four above it and of conditions. */
+  record: recordable.optional(),
+  /** In the place of the four above it, of conditions and of record. */
   cedar: z.string().min(1, "is empty").max(CEDAR_MAX_CHARS, `is longer than ${CEDAR_MAX_CHARS} characters`).optional(),
 });
 type Shape = z.infer<typeof policyShape>;
@@ -53,6 +55,15 @@ export const policySchema = policyShape
   })
   .transform(toPolicy);
 
+const NO_RECORD_BESIDE_CEDAR = {
+  path: ["record"],
+  message: 'does not go with "cedar", where it is the annotation @record("arguments, result")',
+};
+const NO_RECORD_OF_ADMINISTRATION = {
+  path: ["record"],
+  message: "does not go with actions of administration, of which nothing is recorded whole",
+};
+
 function findClashes(policy: Shape): { path: string[]; message: string }[] {
   const { cedar, actions = [], resources = [] } = policy;
   const conditions = Object.keys(toConditions(policy.conditions));
@@ -61,11 +72,15 @@ function findClashes(policy: Shape): { path: string[]; message: string }[] {
       ...PARTS.filter((part) => policy[part] !== undefined),
       ...(conditions.length > 0 ? ["conditions"] : []),
     ];
-    return others.map((part) => ({ path: [part], message: 'does not go with "cedar", which says all of it' }));
+    return [
+      ...others.map((part) => ({ path: [part], message: 'does not go with "cedar", which says all of it' })),
+      ...(policy.record === undefined ? [] : [NO_RECORD_BESIDE_CEDAR]),
+    ];
   }
   if (!actions.some(isAdminAction)) return [];
   const lone = resources.length === 1 && resources[0] === "*";
   return [
+    ...(policy.record === undefined ? [] : [NO_RECORD_OF_ADMINISTRATION]),
     ...(lone
       ? []
       : [{ path: ["resources"], message: 'has to be "*" alone: actions of administration are on no server' }]),
@@ -87,6 +102,8 @@ export interface DesiredPolicy {
   readonly actions: readonly string[];
   readonly resources: readonly string[];
   readonly conditions: Conditions;
+  /** What of calls that it decides on is kept whole. Of one in Cedar its text says it. */
+  readonly record: readonly Recordable[];
   /** What was written in Cedar; then the parts of the short form are empty, and `effect` says nothing. */
   readonly cedarText: string;
 }
@@ -94,5 +111,6 @@ export interface DesiredPolicy {
 function toPolicy(shape: Shape): DesiredPolicy {
   const { tenant = "", effect = "deny", principals = [], actions = [], resources = [], cedar, ...rest } = shape;
   const conditions = toConditions(shape.conditions);
-  return { ...rest, tenant, effect, principals, actions, resources, conditions, cedarText: cedar ?? "" };
+  const record = toRecordable(shape.record);
+  return { ...rest, tenant, effect, principals, actions, resources, conditions, record, cedarText: cedar ?? "" };
 }

@@ -22,9 +22,9 @@ test.each(["groups: []", "risk_levels:", "risk_levels: { HIGH: {} }"])("%j: the 
   expect(load(text).riskLevels).toEqual({
     approvalTimeoutMs: 3_600_000,
     levels: {
-      MEDIUM: { approvals: 0, justification: false, accessMs: 3_600_000 },
-      HIGH: { approvals: 1, justification: true, accessMs: 3_600_000 },
-      CRITICAL: { approvals: 2, justification: true, accessMs: 900_000 },
+      MEDIUM: { approvals: 0, justification: false, accessMs: 3_600_000, record: [] },
+      HIGH: { approvals: 1, justification: true, accessMs: 3_600_000, record: [] },
+      CRITICAL: { approvals: 2, justification: true, accessMs: 900_000, record: [] },
     },
   });
   expect(load(text).riskLevels).toEqual(DEFAULT_RISK_LEVELS);
@@ -35,13 +35,13 @@ test("a level may be stricter, or milder where that leaves it what it is", () =>
   approval_timeout: \${MINUTES}
   MEDIUM: { approvals: 1 }
   HIGH: { justification: false, access_seconds: 86400 }
-  CRITICAL: { approvals: 5, access_seconds: 60 }`;
+  CRITICAL: { approvals: 5, access_seconds: 60, record: [result, arguments] }`;
   expect(load(text).riskLevels).toEqual({
     approvalTimeoutMs: 900_000,
     levels: {
-      MEDIUM: { approvals: 1, justification: false, accessMs: 3_600_000 },
-      HIGH: { approvals: 1, justification: false, accessMs: 86_400_000 },
-      CRITICAL: { approvals: 5, justification: true, accessMs: 60_000 },
+      MEDIUM: { approvals: 1, justification: false, accessMs: 3_600_000, record: [] },
+      HIGH: { approvals: 1, justification: false, accessMs: 86_400_000, record: [] },
+      CRITICAL: { approvals: 5, justification: true, accessMs: 60_000, record: ["arguments", "result"] },
     },
   });
 });
@@ -56,6 +56,10 @@ test.each<[string, unknown[]]>([
   [
     "risk_levels: { high: {} }",
     ["1:16: risk_levels.high is not a known key; known are approval_timeout, MEDIUM, HIGH, CRITICAL"],
+  ],
+  [
+    "risk_levels: { HIGH: { record: all } }",
+    [expect.stringMatching(/HIGH\.record\[0\] has to be one of arguments, result/)],
   ],
   ["risk_levels: { LOW: {} }", [expect.stringMatching(/risk_levels\.LOW is not a known key/)]],
 ])("%j is a mistake", (text, expected) => {

@@ -1,4 +1,6 @@
+import type { Recordable } from "@tollgate/contracts";
 import { z } from "zod";
+import { recordable, toRecordable } from "./recordable.ts";
 import { boolean, number } from "./scalars.ts";
 
 /** Those that can demand something of a call beside its policies. */
@@ -15,6 +17,7 @@ function levelSchema(defaults: { least: number; justification: boolean; accessSe
     approvals: number(z.number().int().min(least).max(APPROVALS_MAX)).default(least),
     justification: boolean.default(justification),
     access_seconds: number(z.number().int().min(1).max(TIMEOUT_MAX_SECONDS)).default(accessSeconds),
+    record: recordable.default([]),
   });
 }
 
@@ -46,6 +49,8 @@ export interface DesiredRiskLevel {
   readonly justification: boolean;
   /** How long the same call may be made once it is approved. */
   readonly accessMs: number;
+  /** What of it is kept whole. */
+  readonly record: readonly Recordable[];
 }
 
 export interface DesiredRiskLevels {
@@ -62,8 +67,8 @@ export function toRiskLevels(parsed: z.infer<typeof riskLevelsSchema>): DesiredR
   };
 }
 
-function toLevel({ access_seconds, ...level }: z.infer<typeof levels.HIGH>): DesiredRiskLevel {
-  return { ...level, accessMs: access_seconds * 1_000 };
+function toLevel({ access_seconds, record, ...level }: z.infer<typeof levels.HIGH>): DesiredRiskLevel {
+  return { ...level, accessMs: access_seconds * 1_000, record: toRecordable(record) };
 }
 
 export const DEFAULT_RISK_LEVELS: DesiredRiskLevels = toRiskLevels(riskLevelsSchema.parse({}));

@@ -19,6 +19,7 @@ export function policyOf(part: Partial<WrittenPolicy> = {}): PolicyRecord {
     actions: ["*"],
     resources: ["*"],
     conditions: {},
+    record: [],
     cedarText: "",
     source: "api",
     version: 1,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Metadata } from "@grpc/grpc-js";
-import type { Decision, policyV1 } from "@tollgate/contracts";
+import { type Decision, type policyV1, type Recordable, RECORDABLE } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary, type Log } from "@tollgate/service";
 import type { AdminAction } from "../domain/admin-actions.ts";
@@ -51,6 +51,8 @@ export interface Ruling {
   readonly stepUp: policyV1.StepUp | undefined;
   /** Limits that a call counts against. */
   readonly limits: readonly string[];
+  /** What of a call has to be kept whole. */
+  readonly record: readonly Recordable[];
 }
 
 /** What policy has said, remembered for as long as policy is heard from: until the lease ends or the revision changes. */
@@ -193,6 +195,7 @@ function toRuling(given: policyV1.Decision, revision: number): Ruling {
     approvalsNeeded,
     stepUp,
     limits,
+    record: RECORDABLE.filter((each) => given.record.includes(each)),
   };
 }
 

@@ -57,11 +57,16 @@ test("a call that goes on with its server's question has none", () => {
 });
 
 test("those that are allowed go along, each with its own decision and whether it may run again", () => {
-  const decision = (allow: boolean, reason: string) => ({ allow, policies: [], revision: 1, reason });
+  const ruling = (allow: boolean, record: readonly "result"[]) => ({
+    decision: { allow, policies: [], revision: 1, reason: "" },
+    record,
+  });
   const { others } = ask("one__echo");
-  const [yes, no] = [decision(true, "yes"), decision(false, "no")];
-  expect(allowedOf(others, [no, yes])).toEqual([{ server: "two", tool: "safe", retrySafe: true, decision: yes }]);
-  expect(allowedOf(others, [yes, no])).toEqual([{ server: "two", tool: "echo", retrySafe: false, decision: yes }]);
+  const [yes, no] = [ruling(true, []), ruling(false, [])];
+  const { decision } = yes;
+  expect(allowedOf(others, [no, yes])).toEqual([{ server: "two", tool: "safe", retrySafe: true, decision }]);
+  expect(allowedOf(others, [yes, no])).toEqual([{ server: "two", tool: "echo", retrySafe: false, decision }]);
+  expect(allowedOf(others, [ruling(true, ["result"]), no])).toMatchObject([{ tool: "echo", record: ["result"] }]);
 });
 
 test("only results of tools that may run again are kept", () => {

@@ -1,4 +1,4 @@
-import type { Decision, FallbackTool } from "@tollgate/contracts";
+import type { Decision, FallbackTool, Recordable } from "@tollgate/contracts";
 import type { RequestFrame } from "@tollgate/mcp";
 import type { Catalogue, Item } from "./catalogue.ts";
 import type { Target } from "./targets.ts";
@@ -20,10 +20,16 @@ export function fallbacksOf({ servers }: Catalogue, { item, server }: Target, fr
   });
 }
 
-/** Those that the caller may use; `decisions` are in their order. One that is forbidden is not there (ADR 12). */
-export function allowedOf(others: readonly Item[], decisions: readonly Decision[]): FallbackTool[] {
+/** Those that the caller may use; `rulings` are in their order. One that is forbidden is not there (ADR 12). */
+export function allowedOf(
+  others: readonly Item[],
+  rulings: readonly { readonly decision: Decision; readonly record: readonly Recordable[] }[],
+): FallbackTool[] {
   return others
-    .map(({ server, name, retrySafe }, at) => ({ server, tool: name, retrySafe, decision: decisions[at]! }))
+    .map(({ server, name, retrySafe }, at) => {
+      const { decision, record } = rulings[at]!;
+      return { server, tool: name, retrySafe, decision, ...(record.length === 0 ? {} : { record }) };
+    })
     .filter(({ decision }) => decision.allow);
 }
 

@@ -10,6 +10,7 @@ const POLICY: PolicyParts = {
   actions: ["tools/call"],
   resources: ["files:read_*"],
   conditions: { time: { from: "08:00", to: "18:00" }, weekdays: ["mon", "tue"], arguments: { "a.b": { is: true } } },
+  record: [],
   isCedar: false,
   cedar: "permit (principal, action, resource);",
 };

@@ -8,6 +8,7 @@ export interface PolicyParts {
   readonly actions: readonly string[];
   readonly resources: readonly string[];
   readonly conditions: Readonly<Record<string, unknown>>;
+  readonly record: readonly string[];
   readonly isCedar: boolean;
   readonly cedar: string;
 }
@@ -44,12 +45,14 @@ function linesOf(value: object, depth: number): string[] {
 
 /** What the policy says, without what it leaves out. */
 function fieldsOf(policy: PolicyParts): Record<string, unknown> {
-  const { description, tenant, effect, principals, actions, resources, conditions, isCedar, cedar } = policy;
+  const { description, tenant, effect, principals, actions, resources, conditions, record, isCedar, cedar } = policy;
   return {
     ...(description === "" ? {} : { description }),
     ...(tenant === "" ? {} : { tenant }),
     ...(isCedar ? { cedar } : { effect, principals, actions, resources }),
     ...(Object.keys(conditions).length === 0 ? {} : { conditions }),
+    // In Cedar's text it is an annotation.
+    ...(isCedar || record.length === 0 ? {} : { record }),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { policyV1 } from "@tollgate/contracts";
+import { type policyV1, RECORDABLE } from "@tollgate/contracts";
 import { parseJson } from "@tollgate/mcp";
 import { z } from "zod";
 import { page } from "./api-pages.ts";
@@ -27,6 +27,10 @@ export const policyBody = z
       .max(TEXT_MAX_CHARS)
       .default("")
       .meta({ description: "The policy written in Cedar itself, in the place of effect to conditions" }),
+    record: z
+      .array(z.enum(RECORDABLE))
+      .default([])
+      .meta({ description: "What of calls that it decides on is kept whole, encrypted" }),
   })
   .meta({ description: "A policy in the short form of tollgate.yaml, or in Cedar" });
 
@@ -49,6 +53,7 @@ export const policy = z.object({
   description: z.string(),
   cedar: z.string().meta({ description: "What it compiles to, or what was written" }),
   isCedar: z.boolean(),
+  record: z.array(z.string()),
   source: z.string().meta({ description: "file or api" }),
   version: count,
   updatedAt: z.string().nullable(),
@@ -95,7 +100,6 @@ export function fromBody(id: string, body: z.infer<typeof policyBody>, replaced 
   return {
     ...rest,
     id,
-    record: [],
     conditions: Object.keys(given).length === 0 ? "" : JSON.stringify(given),
     isCedar: body.cedar !== "",
     source: "api",

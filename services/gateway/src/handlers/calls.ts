@@ -7,6 +7,7 @@ import {
   isCallId,
   newCallId,
   QUESTION_TIMEOUT_MS,
+  type Recordable,
   type ReplyEnvelope,
 } from "@tollgate/contracts";
 import { AppError, toAppError } from "@tollgate/errors";
@@ -47,6 +48,8 @@ export interface CallRequest {
   readonly runner?: string | undefined;
   readonly parked?: string | undefined;
   readonly fallbacks: readonly FallbackTool[];
+  /** What of it has to be kept whole. */
+  readonly record: readonly Recordable[];
   /** A runner has opened a connection for the call's session. */
   readonly onRunner?: ((runner: string) => void) | undefined;
   readonly sink: CallSink;
@@ -156,7 +159,7 @@ type Sent = Pick<CallEnvelope, "id" | "gateway" | "deadline"> & Pick<Plan, "lane
 
 /** Without what is as most calls have it: there are many. */
 function envelopeOf(request: CallRequest, { id, gateway, deadline, lane, weight }: Sent): CallEnvelope {
-  const { facts, retrySafe, prefixed, client, sink, parked, fallbacks } = request;
+  const { facts, retrySafe, prefixed, client, sink, parked, fallbacks, record } = request;
   const of = { id, gateway, deadline, retrySafe, prefixed, client };
   return {
     ...of,
@@ -165,6 +168,7 @@ function envelopeOf(request: CallRequest, { id, gateway, deadline, lane, weight 
     ...(lane === "standard" ? {} : { lane }),
     ...(weight === 1 ? {} : { weight }),
     ...(parked === undefined ? {} : { parked }),
+    ...(record.length === 0 ? {} : { record }),
     facts,
   };
 }

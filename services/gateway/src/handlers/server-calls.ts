@@ -1,4 +1,4 @@
-import type { ClientSide, Decision, FallbackTool } from "@tollgate/contracts";
+import type { ClientSide, Decision, FallbackTool, Recordable } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import {
   type Era,
@@ -75,6 +75,7 @@ interface Allowed {
   /** The runner that holds what the client's server keeps for it. */
   readonly home: string | undefined;
   readonly limits: readonly string[];
+  readonly record: readonly Recordable[];
 }
 
 /** A request for a server: whom it is for is found, the call is decided and let in. */
@@ -132,21 +133,18 @@ export function createServerCalls(options: {
       const held = { frame, client, sink, principal, facts, subject: target.subject, named: target.named };
       return (await approvals.answer({ ...held, callArguments: argumentsOf(frame) })) ?? check(asked, looks + 1);
     }
-    const fallbacks = allowedOf(
-      others,
-      rulings.slice(1).map((ruling) => ruling.decision),
-    );
+    const fallbacks = allowedOf(others, rulings.slice(1));
     const { id: server, status, reason } = target.server.info;
     if (status !== "ready" && fallbacks.length === 0 && !keepsResults(target))
       throw new AppError("unavailable", `server ${server} is ${status}: ${reason}`);
     // Of a task that is under way anything may be asked.
     const limits = frame.method.startsWith("tasks/") ? [] : rulings[0]!.limits;
-    return { kind: "allowed", target, ready, facts, fallbacks, home, limits };
+    return { kind: "allowed", target, ready, facts, fallbacks, home, limits, record: rulings[0]!.record };
   }
 
   /** Nothing may come between the check and this. */
   function start(call: Allowed, { frame, context, client }: Asked, sink: CallSink): McpAnswer {
-    const { target, ready, facts, fallbacks, home, limits } = call;
+    const { target, ready, facts, fallbacks, home, limits, record } = call;
     const { server, tenant } = facts;
     const acceptedAt = Date.now();
     // Looked at after the clock, so that a machine that stood still meanwhile lets nothing in when the lease is over.
@@ -169,6 +167,7 @@ export function createServerCalls(options: {
       runner: ready.runner ?? target.runner ?? home,
       parked: ready.parked,
       fallbacks,
+      record,
       onRunner(runner) {
         if (needsHome(target, client)) affinities.remember(context.principal, server, runner);
         else client.onRunner?.(server, runner);

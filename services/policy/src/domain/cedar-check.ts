@@ -1,10 +1,17 @@
 import { type DetailedError, type PolicyJson, policyToJson, validate } from "@cedar-policy/cedar-wasm/nodejs";
+import type { Recordable } from "@tollgate/contracts";
+import { parseRecordable } from "@tollgate/desired-state";
 import type { Effect } from "./policy.ts";
 import { CEDAR_SCHEMA } from "./cedar-schema.ts";
 
 /** What is found in a policy that was written in Cedar. */
 export type CedarCheck =
-  | { readonly ok: true; readonly effect: Effect; readonly mentions: CedarMentions }
+  | {
+      readonly ok: true;
+      readonly effect: Effect;
+      readonly mentions: CedarMentions;
+      readonly record: readonly Recordable[];
+    }
   | { readonly ok: false; readonly message: string; readonly line: number; readonly column: number };
 
 /** What of a question a policy looks at; what no policy of a set looks at is not worked out. */
@@ -25,7 +32,9 @@ export function checkCedarText(text: string): CedarCheck {
   const parsed = policyToJson(text);
   if (parsed.type === "failure") return { ok: false, message: "is no policy", line: 1, column: 1 };
   const effect = parsed.json.effect === "permit" ? "allow" : "deny";
-  return { ok: true, effect, mentions: mentionsOf(parsed.json) };
+  const record = recordOf(parsed.json);
+  if (record === undefined) return { ok: false, message: WRONG_RECORD, ...placeAt(text, text.indexOf("@record")) };
+  return { ok: true, effect, mentions: mentionsOf(parsed.json), record };
 }
 
 /** Without what Cedar says of the name that was made up for it. */
@@ -37,8 +46,20 @@ function messageOf({ message, help }: DetailedError): string {
 /** Cedar counts bytes. */
 function placeOf(text: string, { sourceLocations }: DetailedError): { line: number; column: number } {
   const start = sourceLocations?.[0]?.start ?? 0;
-  const before = Buffer.from(text).subarray(0, start).toString().split("\n");
+  return placeAt(text, Buffer.from(text).subarray(0, start).toString().length);
+}
+
+function placeAt(text: string, at: number): { line: number; column: number } {
+  const before = text.slice(0, Math.max(0, at)).split("\n");
   return { line: before.length, column: before.at(-1)!.length + 1 };
+}
+
+const WRONG_RECORD = 'the annotation @record has to be "arguments", "result" or "arguments, result"';
+
+/** `@record("arguments, result")`: what of the calls that it decides on is kept whole. Undefined when it says nothing known. */
+function recordOf({ annotations }: PolicyJson): Recordable[] | undefined {
+  const given = annotations?.["record"];
+  return given === undefined ? [] : parseRecordable(given ?? "");
 }
 
 /** Looks through the policy as Cedar has parsed it: in its text a name may be written with escapes. */

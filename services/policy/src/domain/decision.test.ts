@@ -161,6 +161,7 @@ describe("decisions", () => {
       approvalsNeeded: 0,
       approvalId: "",
       limits: [],
+      record: [],
     });
   });
 

@@ -1,4 +1,4 @@
-import { type Parsed, RISKS } from "@tollgate/contracts";
+import { type Parsed, type Recordable, RISKS } from "@tollgate/contracts";
 import { isAdminAction } from "@tollgate/desired-state";
 import { permitsMcp } from "./access-token.ts";
 import { parseAddress } from "./address.ts";
@@ -34,6 +34,7 @@ export interface Decision {
   readonly approvalsNeeded: number;
   readonly approvalId: string;
   readonly limits: readonly string[];
+  readonly record: readonly Recordable[];
 }
 
 export interface Question {
@@ -142,6 +143,7 @@ const PLAIN = {
   approvalsNeeded: 0,
   approvalId: "",
   limits: [],
+  record: [],
 } as const;
 
 function refuse(reason: string): Decision {

@@ -91,6 +91,7 @@ const allowed = {
   approvalsNeeded: 0,
   approvalId: "",
   limits: [],
+  record: [],
 };
 const NOW = { cacheMs: 0, nowMs: 1_000 };
 

@@ -10,7 +10,7 @@ const GOOD = {
   resources: ["files:*"],
 };
 
-const WRITTEN = { ...GOOD, tenant: "", description: "", conditions: {}, cedarText: "" };
+const WRITTEN = { ...GOOD, tenant: "", description: "", conditions: {}, record: [], cedarText: "" };
 
 test("a good policy is taken", () => {
   expect(parsePolicy(GOOD)).toEqual({ ok: true, value: WRITTEN });
@@ -22,6 +22,23 @@ test("one in Cedar is taken as it is, with what its effect is", () => {
   const cedar = 'permit(principal, action == Action::"tools/call", resource);';
   const rest = { effect: "allow", principals: [], actions: [], resources: [], cedarText: cedar };
   expect(parsePolicy({ id: "p", cedar })).toEqual({ ok: true, value: { ...WRITTEN, ...rest } });
+});
+
+test("what it asks to record is one of the known, in one order; in Cedar it is an annotation", () => {
+  const record = ["result", "arguments"];
+  expect(parsePolicy({ ...GOOD, record })).toMatchObject({ ok: true, value: { record: ["arguments", "result"] } });
+  const inCedar = (annotation: string) =>
+    parsePolicy({ id: "p", cedar: `@id("x")\n  ${annotation}\npermit(principal, action, resource);` });
+  expect(inCedar('@record("result, arguments")')).toMatchObject({
+    ok: true,
+    value: { record: ["arguments", "result"] },
+  });
+  expect(inCedar('@record("result")')).toMatchObject({ ok: true, value: { record: ["result"] } });
+  for (const wrong of ['@record("all")', '@record("")', "@record"])
+    expect(inCedar(wrong)).toMatchObject({
+      ok: false,
+      mistakes: [{ path: "cedar:2:3", message: expect.stringContaining("@record has to be") }],
+    });
 });
 
 test.each([
@@ -55,6 +72,9 @@ test.each([
     { actions: ["admin/tokens/read"], resources: ["*"], conditions: { environment: "production" } },
     /^conditions\.environment: does not go with actions of administration/,
   ],
+  [{ record: ["everything"] }, "record[0]: has to be one of arguments, result"],
+  [{ actions: ["admin/*"], resources: ["*"], record: "result" }, /^record: does not go with actions of administration/],
+  [{ cedar: "permit(principal, action, resource);", record: [] }, /record: .*the annotation @record/],
   [{ cedar: "permit(principal, action, resource);" }, /^effect: does not go with "cedar".*; resources: does not go/],
 ])("%j is refused with its place", (part, reason) => {
   expect(mistakesIn({ ...GOOD, ...part })).toEqual(reason instanceof RegExp ? expect.stringMatching(reason) : reason);

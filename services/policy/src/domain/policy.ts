@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Recordable } from "@tollgate/contracts";
 import {
   type Conditions,
   type DesiredPolicy,
@@ -22,6 +23,8 @@ export interface WrittenPolicy {
   readonly actions: readonly string[];
   readonly resources: readonly string[];
   readonly conditions: Conditions;
+  /** What of calls that it decides on is kept whole; of one in Cedar as its annotation says. */
+  readonly record: readonly Recordable[];
   /** What was written in Cedar; empty for the short form. The lists and conditions are empty then. */
   readonly cedarText: string;
 }
@@ -70,7 +73,7 @@ function pathStep(step: PropertyKey | undefined): string {
 export function toWritten({ name, ...policy }: DesiredPolicy): ParsedPolicy {
   if (policy.cedarText === "") return { ok: true, value: { id: name, ...policy } };
   const check = checkCedarText(policy.cedarText);
-  if (check.ok) return { ok: true, value: { id: name, ...policy, effect: check.effect } };
+  if (check.ok) return { ok: true, value: { id: name, ...policy, effect: check.effect, record: check.record } };
   return { ok: false, mistakes: [{ path: `cedar:${check.line}:${check.column}`, message: check.message }] };
 }
 
@@ -102,6 +105,7 @@ const WRITTEN = [
   "actions",
   "resources",
   "conditions",
+  "record",
   "cedarText",
 ] as const;
 

@@ -3,6 +3,7 @@ import { AppError } from "@tollgate/errors";
 import { unary } from "@tollgate/service";
 import { type Decision, decider } from "../domain/decision.ts";
 import type { ByApproval } from "../domain/approvals.ts";
+import { recorder } from "../domain/recordings.ts";
 import { callerOf, type DecisionCaller } from "../domain/principal.ts";
 import type { PolicyState } from "../domain/state.ts";
 import type { SealedArguments } from "../store/sealed-arguments.ts";
@@ -63,6 +64,7 @@ export async function decideAll(options: {
     if (!decision.allow || request.principal === undefined) return decision;
     return { ...decision, limits: state.limits.keysOf(request.principal, request.action, resource) };
   };
+  const recordOf = recorder(state);
   const decisions: (Decision & ByApproval)[] = [];
   for (let start = 0; start < resources.length; start += SLICE_RESOURCES) {
     if (start > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -71,13 +73,18 @@ export async function decideAll(options: {
     const ruled = slice.map(decideOne);
     const judged = judge ? await Promise.all(ruled.map((each, index) => judge(each, slice[index]!))) : ruled;
     // Last: nobody is asked to approve of what is denied.
-    decisions.push(...judged.map((each, index) => limited(approve(each, slice[index]!), slice[index]!)));
+    decisions.push(
+      ...judged.map((each, index) => {
+        const decision = limited(approve(each, slice[index]!), slice[index]!);
+        return { ...decision, record: recordOf(decision.policyIds, slice[index]!.risk) };
+      }),
+    );
   }
   return isCurrent() ? decisions : undefined;
 }
 
 export function toDecision(decision: Decision): policyV1.Decision {
-  const { policyIds, validUntilMs, stepUp, limits } = decision;
+  const { policyIds, validUntilMs, stepUp, limits, record } = decision;
   return {
     ...decision,
     policyIds: [...policyIds],
@@ -85,6 +92,6 @@ export function toDecision(decision: Decision): policyV1.Decision {
     validUntilMs: BigInt(Math.floor(validUntilMs)),
     stepUp: stepUp && { acrValues: [...stepUp.acrValues], maxAge: stepUp.maxAge },
     limits: [...limits],
-    record: [],
+    record: [...record],
   };
 }

@@ -141,7 +141,7 @@ export function parse(policy: policyV1.Policy, place = ""): WrittenPolicy {
 
 /** As an entry of the file would have it. What is written in Cedar has no other parts; what it was given, it keeps. */
 function fromPolicy(policy: policyV1.Policy) {
-  const { id, description, tenant, effect, principals, actions, resources, cedar, isCedar } = policy;
+  const { id, description, tenant, effect, principals, actions, resources, record, cedar, isCedar } = policy;
   const lists = { principals, actions, resources };
   const written = Object.entries(lists).filter(([, list]) => !isCedar || list.length > 0);
   return {
@@ -151,6 +151,7 @@ function fromPolicy(policy: policyV1.Policy) {
     ...(isCedar && effect === "" ? {} : { effect }),
     ...Object.fromEntries(written),
     ...(policy.conditions === "" ? {} : { conditions: parseWritten(policy.conditions) }),
+    ...(record.length === 0 ? {} : { record }),
     ...(isCedar ? { cedar } : {}),
   };
 }
@@ -192,6 +193,6 @@ function toPolicy(policy: Shown): policyV1.Policy {
     conditions: conditions === "{}" ? "" : conditions,
     isCedar,
     description: policy.description,
-    record: [],
+    record: [...policy.record],
   };
 }

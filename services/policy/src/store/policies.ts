@@ -1,3 +1,4 @@
+import type { Recordable } from "@tollgate/contracts";
 import type { Conditions } from "@tollgate/desired-state";
 import type { ClientBase } from "pg";
 import type { Effect, PolicyRecord, Source, WrittenPolicy } from "../domain/policy.ts";
@@ -11,6 +12,7 @@ export interface PolicyRow {
   actions: string[];
   resources: string[];
   conditions: Conditions;
+  record: Recordable[];
   cedar: string | null;
   source: Source;
   version: string;
@@ -43,6 +45,7 @@ export function toRecord(row: PolicyRow): PolicyRecord {
     actions: row.actions,
     resources: row.resources,
     conditions: row.conditions,
+    record: row.record,
     cedarText: row.cedar ?? "",
     source: row.source,
     version: Number(row.version),
@@ -56,7 +59,7 @@ export interface Author {
   readonly actor: string;
 }
 
-const WRITTEN = "id, description, tenant, effect, principals, actions, resources, conditions, cedar";
+const WRITTEN = "id, description, tenant, effect, principals, actions, resources, conditions, record, cedar";
 
 function writtenValues(policy: WrittenPolicy): unknown[] {
   return [
@@ -68,6 +71,7 @@ function writtenValues(policy: WrittenPolicy): unknown[] {
     policy.actions,
     policy.resources,
     JSON.stringify(policy.conditions),
+    policy.record,
     policy.cedarText === "" ? null : policy.cedarText,
   ];
 }
@@ -77,17 +81,17 @@ export async function putPolicy(client: ClientBase, policy: WrittenPolicy, autho
   const values = [...writtenValues(policy), author.source, author.actor];
   const { rows } = await client.query<{ version: string }>(
     `INSERT INTO policy.policy_history (${WRITTEN}, source, changed_by, version, change)
-     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce(max(version), 0) + 1, 'put'
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, coalesce(max(version), 0) + 1, 'put'
      FROM policy.policy_history WHERE id = $1
      RETURNING version`,
     values,
   );
   await client.query(
     `INSERT INTO policy.policies (${WRITTEN}, source, updated_by, version)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
      ON CONFLICT (id) DO UPDATE SET description = excluded.description, tenant = excluded.tenant,
        effect = excluded.effect, principals = excluded.principals, actions = excluded.actions,
-       resources = excluded.resources, conditions = excluded.conditions, cedar = excluded.cedar,
+       resources = excluded.resources, conditions = excluded.conditions, record = excluded.record, cedar = excluded.cedar,
        source = excluded.source, version = excluded.version, updated_at = now(), updated_by = excluded.updated_by`,
     [...values, rows[0]!.version],
   );
@@ -97,7 +101,7 @@ export async function deletePolicy(client: ClientBase, policy: PolicyRecord, act
   await client.query("DELETE FROM policy.policies WHERE id = $1", [policy.id]);
   await client.query(
     `INSERT INTO policy.policy_history (${WRITTEN}, source, changed_by, version, change)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'delete')`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'delete')`,
     [...writtenValues(policy), policy.source, actor, policy.version + 1],
   );
 }
