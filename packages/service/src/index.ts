@@ -1,3 +1,4 @@
+export { arrayLiteral } from "./array-literal.ts";
 export { type Config, configFrom, envSchema } from "./config.ts";
 export { type GrpcAddress, type GrpcServer, openGrpcClient, startGrpcServer, unary } from "./grpc-server.ts";
 export { readStream, serverStream } from "./grpc-streams.ts";

@@ -21,7 +21,7 @@ import {
   watchRecorder,
 } from "@tollgate/service";
 import type { MeteringConfig } from "./config.ts";
-import { createCallStore } from "./handlers/events.ts";
+import { createCallStore, prepareCalls } from "./handlers/events.ts";
 import { createMeteringHandlers } from "./handlers/grpc.ts";
 import { keepRating } from "./handlers/ratings.ts";
 import { restoreRates } from "./handlers/restoring.ts";
@@ -66,7 +66,7 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
 
   await restoreRates({ bus, pool, signal: life.signal, log });
   const leadership = lead({ pool, name: NAME, life, log });
-  const store = createCallStore({ partitions });
+  const store = createCallStore(partitions);
   const recorder = recordEvents({
     bus,
     pool,
@@ -77,7 +77,7 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
     kind: "call",
     batchMax,
     batchWaitMs,
-    prepare: (events) => events,
+    prepare: prepareCalls,
     store,
   });
   const readAsOf = (): Promise<number> => recordedMs(recorder, readPool);

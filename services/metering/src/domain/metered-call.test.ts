@@ -2,7 +2,7 @@ import { type CallEvent, newCallId, timeOfId } from "@tollgate/contracts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseNano } from "./decimal.ts";
-import { type MeteredCall, monthOf, priceCall, toCallUsage, withoutDuplicates } from "./metered-call.ts";
+import { type CallUsage, monthOf, type Price, priceCall, toCallUsage, withoutDuplicates } from "./metered-call.ts";
 import type { RateCard } from "./rate-card.ts";
 import { openTariff } from "./tariff.ts";
 
@@ -26,8 +26,9 @@ const card: RateCard = {
   recordsFromMs: 0,
 };
 
-function meter(event: CallEvent, cards = [card]): MeteredCall {
-  return priceCall(toCallUsage(event, 3), { monthCall: 1, tariff: openTariff(cards, { asOf: "recording" }) });
+function meter(event: CallEvent, cards = [card]): CallUsage & Price {
+  const usage = toCallUsage(event, 3);
+  return { ...usage, ...priceCall(usage, { monthCall: 1, tariff: openTariff(cards, { asOf: "recording" }) }) };
 }
 
 function callEvent(fields: Partial<CallEvent> = {}): CallEvent {

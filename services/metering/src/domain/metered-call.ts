@@ -4,7 +4,7 @@ import { costOf, type Priced, type Selector } from "./rate-card.ts";
 import type { Tariff } from "./tariff.ts";
 
 /** What one call used, and who pays. */
-export interface CallUsage extends Omit<Priced, "monthCall">, Selector {
+export interface CallUsage extends Priced, Selector {
   /** Unix milliseconds: the time in the call's id. */
   readonly timeMs: number;
   readonly id: string;
@@ -16,8 +16,10 @@ export interface CallUsage extends Omit<Priced, "monthCall">, Selector {
   readonly downstreamCalls: number;
 }
 
-/** One call as it is billed. */
-export interface MeteredCall extends CallUsage, Priced {
+/** What a call costs. */
+export interface Price {
+  /** Which of its tenant's calls in the month it is. */
+  readonly monthCall: number;
   /** `id@version` of the card it was priced by. */
   readonly rateCard: string;
   /** A decimal number. */
@@ -55,10 +57,13 @@ export function toCallUsage(event: CallEvent, sequence: number): CallUsage {
   };
 }
 
-export function priceCall(usage: CallUsage, { monthCall, tariff }: { monthCall: number; tariff: Tariff }): MeteredCall {
+export function priceCall(
+  usage: Omit<CallUsage, "sequence">,
+  { monthCall, tariff }: { monthCall: number; tariff: Tariff },
+): Price {
   const card = tariff.cardFor(usage, usage.timeMs);
-  const priced = { ...usage, monthCall };
-  return { ...priced, rateCard: `${card.id}@${card.version}`, cost: formatNano(costOf(priced, card)) };
+  const cost = formatNano(costOf(usage, card, monthCall));
+  return { monthCall, rateCard: `${card.id}@${card.version}`, cost };
 }
 
 /** From 1 on: what is said of a call that has happened counts it at least. */
@@ -89,5 +94,7 @@ export function withoutDuplicates(calls: readonly CallUsage[]): CallUsage[] {
 
 /** A calendar month of UTC: "2026-11". */
 export function monthOf(timeMs: number): string {
-  return new Date(timeMs).toISOString().slice(0, 7);
+  const time = new Date(timeMs);
+  const month = time.getUTCMonth() + 1;
+  return `${time.getUTCFullYear()}-${month < 10 ? "0" : ""}${month}`;
 }

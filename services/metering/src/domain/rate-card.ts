@@ -57,8 +57,6 @@ export interface Priced {
   readonly responseBytes: number;
   /** How many calls waited for the start that this one waited for, itself among them; 0 when it waited for none. */
   readonly coldStartCalls: number;
-  /** Which of its tenant's calls in the month it is, from 1, in stream order. */
-  readonly monthCall: number;
 }
 
 /** Microseconds of a second, and bytes of a megabyte: that they are the same number keeps the sum below exact. */
@@ -68,12 +66,13 @@ const PARTS = 1_000_000n;
  * One call's cost. The sum of its parts is exact; it is rounded once, to the nearest nano-unit, halves up. So what two
  * calls cost together differs from one call with their usage by at most one nano-unit and its base price, the shares of a
  * start are within half a nano-unit each of equal parts, and sums of stored costs are exact.
+ * @param monthCall which of its tenant's calls in the month it is, from 1, in stream order
  */
-export function costOf(call: Priced, card: Prices): Nano {
+export function costOf(call: Priced, card: Prices, monthCall: number): Nano {
   const bytes = BigInt(call.requestBytes) + BigInt(call.responseBytes);
   const measured =
     card.perSecond * BigInt(call.durationUs) + card.perCpuSecond * BigInt(call.cpuUs) + card.perMegabyte * bytes;
-  const base = perCallOf(call.monthCall, card);
+  const base = perCallOf(monthCall, card);
   if (call.coldStartCalls === 0 || card.perColdStart === 0n) return base + (measured + PARTS / 2n) / PARTS;
   const sharers = BigInt(call.coldStartCalls);
   const whole = PARTS * sharers;

@@ -104,8 +104,8 @@ async function rateSome(
       return true;
     }
     const tariff = await tariffOf(client, rating);
-    const rated = calls.map((call) => priceCall({ ...call, sequence: 0 }, { monthCall: call.monthCall, tariff }));
-    await storeRated(client, rating, { calls: rated, before: sumOf(calls), after: sumOf(rated) });
+    const prices = calls.map((call) => priceCall(call, { monthCall: call.monthCall, tariff }));
+    await storeRated(client, rating, { calls, prices, before: sumOf(calls), after: sumOf(prices) });
     return true;
   });
 }

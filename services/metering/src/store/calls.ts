@@ -1,4 +1,5 @@
-import type { CallUsage, MeteredCall } from "../domain/metered-call.ts";
+import { arrayLiteral } from "@tollgate/service";
+import type { CallUsage, Price } from "../domain/metered-call.ts";
 import type { PoolClient } from "pg";
 
 /**
@@ -14,10 +15,10 @@ const INSERT = `
            downstream_calls, cold_start_calls, month_call, tenant, team, principal, group_id, server, tool, outcome,
            rate_card, cost
     FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                $8::int[], $9::int[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-                $16::text[], $17::text[], $18::text[], $19::numeric[])
+                $8::int[], $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+                $16::text[], $17::bigint[], $18::text[], $19::numeric[])
       AS given (time_ms, sequence, call_id, duration_us, cpu_us, request_bytes, response_bytes, downstream_calls,
-                cold_start_calls, month_call, tenant, team, principal, group_id, server, tool, outcome, rate_card, cost)
+                cold_start_calls, tenant, team, principal, group_id, server, tool, outcome, month_call, rate_card, cost)
     ON CONFLICT (tenant, time, call_id) DO NOTHING
     RETURNING *, (time AT TIME ZONE 'UTC')::date AS day
   ), summed AS (
@@ -40,35 +41,46 @@ const INSERT = `
   )
   SELECT count(*)::int AS stored FROM inserted`;
 
-/** Stores calls of which no two have the same key; says how many of them were not stored before. */
-export async function insertCalls(client: PoolClient, calls: readonly MeteredCall[]): Promise<number> {
-  const values = columnsOf(calls);
-  const { rows } = await client.query<{ stored: number }>({ name: "insert-calls", text: INSERT, values });
-  return rows[0]!.stored;
+/** Calls of which no two have the same key, with what of their rows is known before they are priced. */
+export interface PreparedCalls {
+  readonly calls: readonly CallUsage[];
+  readonly columns: readonly string[];
 }
 
-function columnsOf(calls: readonly MeteredCall[]): unknown[] {
-  return [
-    calls.map((call) => call.timeMs),
-    calls.map((call) => call.sequence),
-    calls.map((call) => call.id),
-    calls.map((call) => call.durationUs),
-    calls.map((call) => call.cpuUs),
-    calls.map((call) => call.requestBytes),
-    calls.map((call) => call.responseBytes),
-    calls.map((call) => call.downstreamCalls),
-    calls.map((call) => call.coldStartCalls),
-    calls.map((call) => call.monthCall),
-    calls.map((call) => call.tenant),
-    calls.map((call) => call.team),
-    calls.map((call) => call.principal),
-    calls.map((call) => call.group),
-    calls.map((call) => call.server),
-    calls.map((call) => call.tool),
-    calls.map((call) => call.outcome),
-    calls.map((call) => call.rateCard),
-    calls.map((call) => call.cost),
+export function prepareColumns(calls: readonly CallUsage[]): PreparedCalls {
+  const column = (of: (call: CallUsage) => string | number): string => arrayLiteral(calls.map(of));
+  const columns = [
+    column((call) => call.timeMs),
+    column((call) => call.sequence),
+    column((call) => call.id),
+    column((call) => call.durationUs),
+    column((call) => call.cpuUs),
+    column((call) => call.requestBytes),
+    column((call) => call.responseBytes),
+    column((call) => call.downstreamCalls),
+    column((call) => call.coldStartCalls),
+    column((call) => call.tenant),
+    column((call) => call.team),
+    column((call) => call.principal),
+    column((call) => call.group),
+    column((call) => call.server),
+    column((call) => call.tool),
+    column((call) => call.outcome),
   ];
+  return { calls, columns };
+}
+
+/** Says how many were not stored before. */
+export async function insertCalls(
+  client: PoolClient,
+  { columns }: PreparedCalls,
+  prices: readonly Price[],
+): Promise<number> {
+  const column = (of: (price: Price) => string | number): string => arrayLiteral(prices.map(of));
+  const priced = [column((price) => price.monthCall), column((price) => price.rateCard), column((price) => price.cost)];
+  const values = [...columns, ...priced];
+  const { rows } = await client.query<{ stored: number }>({ name: "insert-calls", text: INSERT, values });
+  return rows[0]!.stored;
 }
 
 const KNOWN = `

@@ -1,7 +1,7 @@
 import { AppError } from "@tollgate/errors";
 import type { Pool } from "@tollgate/service";
 import type { PoolClient } from "pg";
-import type { CallUsage, MeteredCall } from "../domain/metered-call.ts";
+import type { CallUsage, Price } from "../domain/metered-call.ts";
 
 /** What is listed: the newest. */
 const LIST_MAX = 1_000;
@@ -105,7 +105,7 @@ export async function takeRunning(client: PoolClient): Promise<(Rating & Cursor)
 }
 
 /** A stored call with what it was priced at first. */
-export type RecordedCall = Omit<CallUsage, "sequence"> & Pick<MeteredCall, "monthCall" | "cost">;
+export type RecordedCall = Omit<CallUsage, "sequence"> & Pick<Price, "monthCall" | "cost">;
 
 const NEXT = (tenant: string): string => `
   SELECT ${MS("time")} AS "timeMs", call_id AS id, duration_us::float8 AS "durationUs", cpu_us::float8 AS "cpuUs",
@@ -157,9 +157,12 @@ export async function storeRated(
   { version }: Rating,
   {
     calls,
+    prices,
     ...sums
   }: {
-    calls: readonly Pick<MeteredCall, "tenant" | "timeMs" | "id" | "rateCard" | "cost">[];
+    calls: readonly RecordedCall[];
+    /** In the same order. */
+    prices: readonly Price[];
     before: string;
     after: string;
   },
@@ -170,8 +173,8 @@ export async function storeRated(
     calls.map((call) => call.tenant),
     calls.map((call) => call.timeMs),
     calls.map((call) => call.id),
-    calls.map((call) => call.rateCard),
-    calls.map((call) => call.cost),
+    prices.map((price) => price.rateCard),
+    prices.map((price) => price.cost),
     last.tenant,
     last.timeMs,
     last.id,
