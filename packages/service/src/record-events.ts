@@ -39,9 +39,10 @@ export interface RecordingOptions<P> {
   readonly store: (client: PoolClient, prepared: P) => Promise<number>;
 }
 
+/** A batch without its events: they are many, and what is needed of them is in `prepared`. */
 interface Prepared<P> {
-  readonly batch: ReadBatch;
-  readonly events: readonly StreamedEvent[];
+  readonly batch: Omit<ReadBatch, "events">;
+  readonly count: number;
   readonly prepared: P;
 }
 
@@ -95,8 +96,9 @@ async function record<P>(
 }
 
 function prepareBatch<P>(batch: ReadBatch, { kind, prepare }: RecordingOptions<P>): Prepared<P> {
-  const events = kind === undefined ? batch.events : batch.events.filter(({ event }) => event.kind === kind);
-  return { batch, events, prepared: prepare(events) };
+  const { events: all, ...rest } = batch;
+  const events = kind === undefined ? all : all.filter(({ event }) => event.kind === kind);
+  return { batch: rest, count: events.length, prepared: prepare(events) };
 }
 
 function createBatchRecorder<P>({ bus, pool, ops, log, name, kind, store }: RecordingOptions<P>) {
@@ -112,29 +114,25 @@ function createBatchRecorder<P>({ bus, pool, ops, log, name, kind, store }: Reco
     log.error({ from, to }, reason);
     gone.inc(to - from + 1);
     const now = Date.now();
-    await publisher.publish({
-      v: 1,
-      kind: "alert",
-      id: newCallId(now),
-      tenant: INSTALLATION_TENANT,
-      endedAt: now,
-      code: "missing_events",
-      reason,
-    });
+    const event = { v: 1, kind: "alert", id: newCallId(now), tenant: INSTALLATION_TENANT, endedAt: now } as const;
+    // On a stream that is full there is no place for it; recording goes on all the same.
+    await publisher
+      .publish({ ...event, code: "missing_events", reason })
+      .catch((error: unknown) => log.error({ err: error }, "the alert could not be published"));
   }
 
-  return async ({ batch, events, prepared }: Prepared<P>, after: StreamPosition): Promise<void> => {
+  return async ({ batch, count, prepared }: Prepared<P>, after: StreamPosition): Promise<void> => {
     if (batch.missing) await alert(batch.missing);
     for (const bad of batch.badLines)
       if (kind === undefined || bad.subject.endsWith(`.${kind}`)) await putLineAside(bus, name, bad);
     const done = seconds.startTimer();
-    const count = await withTransaction(pool, async (client) => {
+    const fresh = await withTransaction(pool, async (client) => {
       await movePosition(client, name, after, batch.position);
-      return events.length === 0 ? 0 : store(client, prepared);
+      return count === 0 ? 0 : store(client, prepared);
     });
     done();
-    stored.inc(count);
-    duplicates.inc(events.length - count);
+    stored.inc(fresh);
+    duplicates.inc(count - fresh);
   };
 }
 

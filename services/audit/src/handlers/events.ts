@@ -1,6 +1,6 @@
 import type { StreamedEvent } from "@tollgate/bus";
 import type { Partitions } from "@tollgate/service";
-import type { PoolClient } from "pg";
+import { DatabaseError, type PoolClient } from "pg";
 import { chain } from "../domain/chains.ts";
 import { recordKey, toRecord, withoutDuplicates } from "../domain/record.ts";
 import {
@@ -11,6 +11,8 @@ import {
   readKnown,
   writeChainEnds,
 } from "../store/recording.ts";
+
+const UNIQUE_VIOLATION = "23505";
 
 export function prepareEvents(events: readonly StreamedEvent[]): PreparedRecords {
   return prepareRecords(withoutDuplicates(events.map(toRecord)));
@@ -29,7 +31,6 @@ export function createEventStore(
       await partitions.ensure(records.map((record) => record.timeMs));
       await client.query("SAVEPOINT before_events");
       if (await append(client, prepared)) return records.length;
-      // Some were stored already, which is rare: after a stream was made anew, or where it says a thing twice.
       await client.query("ROLLBACK TO SAVEPOINT before_events");
       const known = await readKnown(client, records);
       const fresh = records.filter((record) => !known.has(recordKey(record)));
@@ -43,11 +44,19 @@ export function createEventStore(
   };
 }
 
-/** False when some of them were there: numbers have no holes, so none of them counts then. */
+/**
+ * False, and the savepoint has to be gone back to, when some were stored already. That is rare: after a stream was made
+ * anew, or where it says a thing twice. To look for them each time would cost every event a search.
+ */
 async function append(client: PoolClient, prepared: PreparedRecords): Promise<boolean> {
   const { links } = prepared;
   const places = chain(links, await readChainEnds(client, links));
-  if ((await insertEvents(client, prepared, places)) < links.length) return false;
+  try {
+    await insertEvents(client, prepared, places);
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === UNIQUE_VIOLATION) return false;
+    throw error;
+  }
   await writeChainEnds(client, places.ends);
   return true;
 }

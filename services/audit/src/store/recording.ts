@@ -22,8 +22,7 @@ const INSERT = `
               string_to_array($16, E'\\n'), $17::bigint[])
     WITH ORDINALITY
     AS given (time_ms, sequence, id, tenant, kind, outcome, principal, team, group_id, server, tool, decision, policies,
-              trace, reason, event, number, at)
-  ON CONFLICT DO NOTHING`;
+              trace, reason, event, number, at)`;
 
 /** Records in the form in which PostgreSQL takes them, but for their places in their chains. */
 export interface PreparedRecords {
@@ -98,15 +97,14 @@ export async function writeChainEnds(client: PoolClient, ends: readonly ChainEnd
   });
 }
 
-/** Says how many were inserted: those that are there already are not. */
+/** @throws {DatabaseError} of a unique key, where one of them is there already */
 export async function insertEvents(
   client: PoolClient,
   { columns }: PreparedRecords,
   { numbers, hashes }: { numbers: readonly number[]; hashes: readonly Uint8Array[] },
-): Promise<number> {
+): Promise<void> {
   const values = [...columns, arrayLiteral(numbers), Buffer.concat(hashes, hashes.length * HASH_BYTES)];
-  const { rowCount } = await client.query({ name: "insert-events", text: INSERT, values });
-  return rowCount ?? 0;
+  await client.query({ name: "insert-events", text: INSERT, values });
 }
 
 /** The keys of those records that are stored already. */
