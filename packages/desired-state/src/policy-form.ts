@@ -28,6 +28,7 @@ export const ADMIN_ACTIONS = [
   "admin/audit/read",
   "admin/audit/retention/read",
   "admin/audit/retention/write",
+  "admin/recordings/read",
   "admin/usage/read",
   "admin/metering/read",
   "admin/metering/write",

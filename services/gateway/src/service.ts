@@ -33,6 +33,7 @@ import { createAccessEvents } from "./handlers/access-events.ts";
 import { type Admission, createAdmission } from "./handlers/admission.ts";
 import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
+import { createSecretEvents } from "./handlers/api-recordings.ts";
 import { createAuthenticationFailures } from "./handlers/authentication-failures.ts";
 import { type Callers, createCallers } from "./handlers/callers.ts";
 import { registerApprovalPage } from "./handlers/approval-page.ts";
@@ -133,7 +134,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   await registerApprovalPage(app);
   const access = createAccessEvents({ events, life, log });
   const recordChange = createChangeEvents(events);
-  const administered = { policy, registry, sessions, approvals, access, recordChange };
+  const recordSecret = createSecretEvents(events);
+  const administered = { policy, registry, sessions, approvals, access, recordChange, recordSecret };
   await registerApi(app, { ...administered, bus, callers, refuse, clients, metadata, stopping: life.signal, log });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.

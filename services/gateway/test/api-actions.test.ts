@@ -21,6 +21,8 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
   [/^\/api\/v1\/dead-letters\b/, "dead-letters"],
 ];
 const OTHERS: Readonly<Record<string, string>> = {
+  // Reading the record does not include it.
+  "get /api/v1/audit/events/{id}/recording": "admin/recordings/read",
   // They change nothing.
   "post /api/v1/policies/test": "admin/policies/read",
   "post /api/v1/policies/what-if": "admin/policies/read",

@@ -15,6 +15,7 @@ export type AdminAction =
   | "admin/audit/read"
   | "admin/audit/retention/read"
   | "admin/audit/retention/write"
+  | "admin/recordings/read"
   | "admin/usage/read"
   | "admin/metering/read"
   | "admin/metering/write"

@@ -8,6 +8,7 @@ import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import type { Server } from "../domain/catalogue.ts";
 import type { AccessEvents } from "./access-events.ts";
+import type { RecordSecret } from "./api-recordings.ts";
 import type { Approvals } from "./approvals.ts";
 import type { Callers } from "./callers.ts";
 import type { RecordChange } from "./change-events.ts";
@@ -28,6 +29,7 @@ export interface ApiOptions {
   /** Who reads the record is recorded. */
   readonly access: AccessEvents;
   readonly recordChange: RecordChange;
+  readonly recordSecret: RecordSecret;
   readonly clients: {
     readonly policy: policyV1.PolicyServiceClient;
     readonly registry: registryV1.RegistryServiceClient;

@@ -23,6 +23,7 @@ import { registerLimits } from "./api-limits.ts";
 import { registerMetering } from "./api-metering.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRetention } from "./api-retention.ts";
+import { registerRecordings } from "./api-recordings.ts";
 import { registerSessions } from "./api-sessions.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
@@ -58,6 +59,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerMetering(guarded, options);
       registerRetention(guarded, options);
       registerDeadLetters(guarded, options);
+      registerRecordings(guarded, options);
       registerSessions(guarded, options);
       done();
     });
