@@ -15,6 +15,7 @@ import {
 } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { holdOf, keptFromMs, type Segment, segmentsToCut } from "../domain/retention.ts";
+import { compressOldChunks } from "../store/compression.ts";
 import { activeHolds, lockHolds } from "../store/holds.ts";
 import {
   deleteSegment,
@@ -53,6 +54,7 @@ export function keepRetention(options: RetentionOptions): void {
   const { pool, leadership, file, intervalMs, metrics, log } = options;
   const gone = metrics.counter("tollgate_audit_events_let_go_total", "Events let go of by retention");
   leadership.run("retention", async (signal, begun) => {
+    if (!(await compressOldChunks(pool))) log.debug({}, "old events are not compressed by chunks: this server cannot");
     while (!signal.aborted) {
       const nowMs = Date.now();
       for (const oldest of await oldestSegments(pool, "")) {
