@@ -82,7 +82,7 @@ async function readAnswer(response: IncomingMessage): Promise<string> {
 }
 
 /** RFC 9110, section 10.2.3: seconds, or a date. Undefined where it says neither. */
-export function retryAfterMs(header: string | undefined, nowMs: number): number | undefined {
+function retryAfterMs(header: string | undefined, nowMs: number): number | undefined {
   if (header === undefined) return undefined;
   const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - nowMs;
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS);
