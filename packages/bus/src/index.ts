@@ -14,7 +14,6 @@ export {
 } from "./calls.ts";
 export { type Bus, type BusLog, connectBus } from "./connection.ts";
 export { dropDeadLetter, getDeadLetter, type KeptDeadLetter, listDeadLetters, putBack } from "./dead-letters.ts";
-export { consumeEvents, type EventConsumer, readLag } from "./event-consumer.ts";
 export { type DurableBatch, type DurableBeginning, durableLags, forgetDurable, readDurably } from "./durable-reader.ts";
 export { createEventPublisher, type EventPublisher, findOutcomes } from "./events.ts";
 export { decodeFrames, encodeFrames, type Framed, singleLine } from "./framing.ts";

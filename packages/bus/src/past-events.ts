@@ -9,8 +9,8 @@ export async function* readPastEvents(
   bus: Bus,
   { kind, signal }: { kind: string; signal: AbortSignal },
 ): AsyncGenerator<StreamedEvent, void, undefined> {
-  const { streams, auditOfKind } = bus.subjects;
-  const last = await bus.jsm.streams.getMessage(streams.audit, { last_by_subj: auditOfKind(kind) });
+  const { streams, auditOf } = bus.subjects;
+  const last = await bus.jsm.streams.getMessage(streams.audit, { last_by_subj: auditOf({ kind }) });
   if (last === null) return;
   const from = { stream: "", sequence: 0 };
   const batches = readEvents(bus, { from, kind, batchMax: BATCH_MAX, batchWaitMs: BATCH_WAIT_MS, signal });

@@ -57,7 +57,6 @@ export function subjectsFor(prefix: string) {
     /** Of every tenant, of every kind, where none is named. */
     auditOf: ({ tenant, kind }: { tenant?: string | undefined; kind?: string | undefined }) =>
       `${at}audit.v1.${tenant === undefined ? "*" : token(tenant, "tenant")}.${kind === undefined ? "*" : token(kind, "kind")}`,
-    auditOfKind: (kind: string) => `${at}audit.v1.*.${token(kind, "kind")}`,
     /** Whether a subject is one of calls or of events: nothing else is put back from the dead letters. */
     takesBack: (subject: string) => taken.test(subject),
     dead: (service: string) => `${at}dead.v1.${token(service, "service")}`,

@@ -3,10 +3,10 @@ import { inspect } from "node:util";
 import { AppError } from "@tollgate/errors";
 import { eventually, testLog } from "@tollgate/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { type CallConsumer, consumeCalls, createCallPublisher } from "../src/calls.ts";
+import { consumeCalls, createCallPublisher } from "../src/calls.ts";
 import { type Bus, type BusLog, connectBus } from "../src/connection.ts";
-import { consumeEvents, type EventConsumer } from "../src/event-consumer.ts";
 import { createEventPublisher } from "../src/events.ts";
+import { readEvents } from "../src/read-events.ts";
 import { openSessions } from "../src/sessions.ts";
 import { call, callEvent } from "./connected.ts";
 import { useOwnNats } from "./own-nats.ts";
@@ -95,22 +95,20 @@ describe("a NATS server that is killed and started again", () => {
     const taken = new Set<string>();
     const stored = new Set<string>();
     const outcomes: Promise<unknown>[] = [];
-    const consumers: (CallConsumer | EventConsumer)[] = [
-      await consumeCalls(runner, "demo", (delivery) => {
-        for (const { envelope } of delivery.calls) {
-          taken.add(envelope.id);
-          outcomes.push(events.publish(callEvent({ id: envelope.id })));
-        }
-        delivery.acknowledge();
-      }),
-      await consumeEvents(store, {
-        durable: "store",
-        batchMax: 50,
-        batchWaitMs: 10,
-        store: (batch) => Promise.resolve(batch.forEach(({ event }) => stored.add(event.id))),
-        signal: ending.signal,
-      }),
-    ];
+    const consumer = await consumeCalls(runner, "demo", (delivery) => {
+      for (const { envelope } of delivery.calls) {
+        taken.add(envelope.id);
+        outcomes.push(events.publish(callEvent({ id: envelope.id })));
+      }
+      delivery.acknowledge();
+    });
+    const reading = new AbortController();
+    const storing = (async () => {
+      const from = { stream: "", sequence: 0 };
+      const options = { from, batchMax: 50, batchWaitMs: 10, signal: reading.signal };
+      for await (const { events: batch } of readEvents(store, options))
+        for (const { event } of batch) stored.add(event.id);
+    })();
 
     const acknowledged = new Set<string>();
     const failed: unknown[] = [];
@@ -158,7 +156,9 @@ describe("a NATS server that is killed and started again", () => {
     await eventually(() => expect(missing(acknowledged, taken)).toEqual([]), { timeoutMs: RESTART_TIMEOUT_MS });
     await Promise.all(outcomes);
     await eventually(() => expect(missing(taken, stored)).toEqual([]), { timeoutMs: RESTART_TIMEOUT_MS });
-    await Promise.all(consumers.map((each) => each.stop()));
+    await consumer.stop();
+    reading.abort();
+    await storing;
 
     expect(await elsewhere.get("s-1")).toEqual({ n: 1 });
     await elsewhere.delete("s-1");

@@ -22,4 +22,3 @@ export {
   withTransaction,
 } from "./postgres.ts";
 export { recordEvents, type Recorder, watchRecorder } from "./record-events.ts";
-export { watchRecording } from "./recording.ts";

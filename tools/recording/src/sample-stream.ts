@@ -16,7 +16,7 @@ const COLD_STARTS = 1;
 const IN_FLIGHT_MAX = 4_096;
 
 /** Events as a busy installation has them, `everyMs` apart, the same for every run but for their ids. */
-export function sampleEvent(i: number, startMs: number, everyMs: number): AuditEvent {
+function sampleEvent(i: number, startMs: number, everyMs: number): AuditEvent {
   const at = startMs + Math.floor(i * everyMs);
   // Spread without a pattern that an index could make use of.
   const some = (count: number, salt: number): number => (Math.imul(i + salt, 2_654_435_761) >>> 8) % count;

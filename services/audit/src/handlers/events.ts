@@ -32,7 +32,7 @@ export function createEventStore(
       await client.query("SAVEPOINT before_events");
       if (await append(client, prepared)) return records.length;
       await client.query("ROLLBACK TO SAVEPOINT before_events");
-      const known = await readKnown(client, records);
+      const known = new Set((await readKnown(client, records)).map(recordKey));
       const fresh = records.filter((record) => !known.has(recordKey(record)));
       if (fresh.length > 0 && !(await append(client, prepareRecords(fresh))))
         throw new Error("somebody else stores events");

@@ -1,7 +1,7 @@
 import { type Chain, chainName, leafHash } from "@tollgate/evidence";
 import type { PoolClient } from "pg";
 import type { ChainEnd, Link } from "../domain/chains.ts";
-import { type AuditRecord, recordKey } from "../domain/record.ts";
+import type { AuditRecord } from "../domain/record.ts";
 
 const HASH_BYTES = 32;
 const SPECIAL = /["\\]/;
@@ -107,8 +107,11 @@ export async function insertEvents(
   await client.query({ name: "insert-events", text: INSERT, values });
 }
 
-/** The keys of those records that are stored already. */
-export async function readKnown(client: PoolClient, records: readonly AuditRecord[]): Promise<Set<string>> {
+/** Those of the records that are stored already. */
+export async function readKnown(
+  client: PoolClient,
+  records: readonly AuditRecord[],
+): Promise<{ tenant: string; id: string }[]> {
   const { rows } = await client.query<{ tenant: string; id: string }>({
     name: "known-events",
     text: `SELECT e.tenant, e.id
@@ -120,5 +123,5 @@ export async function readKnown(client: PoolClient, records: readonly AuditRecor
       records.map((record) => record.id),
     ],
   });
-  return new Set(rows.map(recordKey));
+  return rows;
 }
