@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import { configSchema } from "../src/config.ts";
 import { type AuditService, startAudit } from "../src/service.ts";
 
-export function startRecorder(infra: Infrastructure): Promise<AuditService> {
+export function startRecorder(infra: Infrastructure, checkpointMs = 200): Promise<AuditService> {
   const config = configSchema.parse({
     serviceKey: infra.serviceKey,
     httpPort: 0,
@@ -15,7 +15,7 @@ export function startRecorder(infra: Infrastructure): Promise<AuditService> {
     databaseUrl: infra.databaseUrl("audit"),
     signingSecret: infra.signingSecret,
     batchWaitMs: 20,
-    checkpointMs: 200,
+    checkpointMs,
   });
   return startAudit(config, testLog);
 }

@@ -12,7 +12,7 @@ import {
 import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
 import { findEvent, readLines } from "../store/chain-events.ts";
 import { checkpointOver, nextCheckpoint, rangeOfTime, readChains } from "../store/checkpoints.ts";
-import { coverChain } from "./checkpoints.ts";
+import { coverChain, register } from "./checkpoints.ts";
 import type { Signing } from "./signing.ts";
 
 const EXPORTS_MAX = 4;
@@ -108,6 +108,7 @@ async function* evidenceOf(options: EvidenceOptions, asked: Asked): AsyncGenerat
   const key = await signing.key(pool);
   const uncovered = await readChains(pool, { ...asked, uncoveredMin: 1 });
   for (const chain of uncovered) await coverChain(pool, chain, key, { withTail: true, segmentsMax: SEGMENTS_MAX });
+  await register(pool, signing);
 
   const found = await readRanges(readPool, asked);
   const { tenant, kind } = asked;

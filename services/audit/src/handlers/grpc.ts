@@ -9,6 +9,7 @@ import { createHoldHandlers } from "./holds.ts";
 import { createRetentionHandlers } from "./retention.ts";
 import { createExport, listEvents } from "./searches.ts";
 import { createSigningHandlers, type Signing } from "./signing.ts";
+import { createVerificationHandlers } from "./verify-record.ts";
 
 export function createAuditHandlers(options: {
   pool: Pool;
@@ -27,6 +28,7 @@ export function createAuditHandlers(options: {
     exportEvents: serverStream(log, createExport(readPool)),
     ...createEvidenceHandlers(options),
     ...createSigningHandlers(options),
+    ...createVerificationHandlers(options),
     ...createHoldHandlers(options),
     ...createRetentionHandlers(options),
     ...createExportHandlers(options),

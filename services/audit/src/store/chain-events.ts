@@ -1,5 +1,6 @@
 import type { Chain } from "@tollgate/evidence";
 import type { ClientBase } from "pg";
+import type { StoredEvent } from "../domain/stored-event.ts";
 
 type Client = Pick<ClientBase, "query">;
 
@@ -37,4 +38,58 @@ export async function findEvent(
   );
   const row = rows[0];
   return row && { tenant: row.tenant, kind: row.kind, number: Number(row.number), line: row.event };
+}
+
+/** The same as they are stored, with all columns. */
+export async function* readStored(
+  client: Client,
+  { tenant, kind }: Chain,
+  from: number,
+  to: number,
+): AsyncGenerator<StoredEvent[], void, undefined> {
+  let after: { number: number; id: string } | undefined;
+  for (;;) {
+    const { rows } = await client.query<
+      Record<string, unknown> & { number: string; id: string; hash: Buffer; event: string }
+    >({
+      name: "stored-events",
+      // Two of one number, which should not be there, have to come both.
+      text: `SELECT number, hash, event, (extract(epoch FROM time) * 1000)::float8 AS time, id, tenant, kind, outcome,
+               principal, team, group_id, server, tool, decision, policies, trace, reason
+             FROM audit.events
+             WHERE tenant = $1 AND kind = $2 AND number >= $3 AND number <= $4 AND (number, id) > ($3, $5::uuid)
+             ORDER BY number, id LIMIT ${PAGE_ROWS}`,
+      values: [tenant, kind, after?.number ?? from, to, after?.id ?? LAST_ID],
+    });
+    if (rows.length === 0) return;
+    const page = rows.map(({ number, hash, event, ...columns }) => ({
+      number: Number(number),
+      id: columns.id,
+      hash,
+      line: event,
+      columns,
+    }));
+    yield page;
+    after = page.at(-1)!;
+  }
+}
+
+/** None is greater. */
+const LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+const OUTSIDE_MAX = 100;
+
+/** Some of those that are before the beginning of their chain, or behind its end. */
+export async function eventsOutside(
+  client: Client,
+  { tenant, kind }: Chain,
+  where: { before: number } | { after: true },
+): Promise<{ number: number; id: string }[]> {
+  const isBefore = "before" in where;
+  const { rows } = await client.query<{ number: string; id: string }>(
+    `SELECT number, id FROM audit.events WHERE tenant = $1 AND kind = $2 AND ${
+      isBefore ? "number < $3" : "number > (SELECT number FROM audit.chains WHERE tenant = $1 AND kind = $2)"
+    } ORDER BY number LIMIT ${OUTSIDE_MAX}`,
+    [tenant, kind, ...(isBefore ? [where.before] : [])],
+  );
+  return rows.map(({ number, id }) => ({ number: Number(number), id }));
 }

@@ -169,3 +169,35 @@ export async function writeRegister(client: Client, register: string): Promise<v
     [register],
   );
 }
+
+export async function readChainEnd(
+  client: Client,
+  { tenant, kind }: Chain,
+): Promise<{ firstNumber: number; number: number; hash: Buffer } | undefined> {
+  const { rows } = await client.query<{ first_number: string; number: string; hash: Buffer }>({
+    name: "chain-end",
+    text: "SELECT first_number, number, hash FROM audit.chains WHERE tenant = $1 AND kind = $2",
+    values: [tenant, kind],
+  });
+  const row = rows[0];
+  return row && { firstNumber: Number(row.first_number), number: Number(row.number), hash: row.hash };
+}
+
+/** Chains that have an end, an event or a checkpoint. Events are many, so they are not all looked at. */
+export async function readAllChains(client: Client): Promise<Chain[]> {
+  const { rows } = await client.query<Chain>(
+    `WITH RECURSIVE stored AS (
+       (SELECT tenant, kind FROM audit.events ORDER BY tenant, kind LIMIT 1)
+       UNION ALL
+       SELECT next.tenant, next.kind FROM stored, LATERAL (
+         SELECT tenant, kind FROM audit.events WHERE (tenant, kind) > (stored.tenant, stored.kind)
+         ORDER BY tenant, kind LIMIT 1
+       ) AS next
+     )
+     SELECT tenant, kind FROM stored
+     UNION SELECT tenant, kind FROM audit.chains
+     UNION SELECT tenant, kind FROM audit.checkpoints
+     ORDER BY tenant, kind`,
+  );
+  return rows;
+}
