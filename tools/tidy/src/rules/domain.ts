@@ -9,6 +9,7 @@ const PURE_PACKAGES = new Set([
   "@tollgate/contracts",
   "@tollgate/desired-state",
   "@tollgate/errors",
+  "@tollgate/evidence",
   "@tollgate/mcp",
   "@cedar-policy/cedar-wasm",
   "ipaddr.js",
@@ -32,6 +33,7 @@ const IMPURE_NAMES: Readonly<Record<string, readonly string[]>> = {
   "node:crypto": ["default", "randomBytes", "randomFill", "randomFillSync", "randomInt", "randomUUID", "webcrypto"],
   "@tollgate/contracts": ["newCallId"],
   "@tollgate/desired-state": ["followDesiredState", "loadDesiredState"],
+  "@tollgate/evidence": ["createSigningKey", "sealRecording", "sealSigningKey"],
 };
 
 const IMPURE_GLOBALS = new Set([
