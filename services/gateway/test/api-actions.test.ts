@@ -15,6 +15,8 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
   [/^\/api\/v1\/(principals|roles)\b/, "principals"],
   [/^\/api\/v1\/sessions\b/, "sessions"],
   [/^\/api\/v1\/(servers|groups)\b/, "servers"],
+  [/^\/api\/v1\/audit\/(exports|replays)\b/, "audit/exports"],
+  [/^\/api\/v1\/audit\/(retention|holds)\b/, "audit/retention"],
   [/^\/api\/v1\/audit\b/, "audit"],
   [/^\/api\/v1\/metering\/(rate-cards|ratings)\b/, "metering"],
   [/^(\/api\/v1)?\/metering\b/, "usage"],

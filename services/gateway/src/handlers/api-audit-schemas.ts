@@ -60,6 +60,8 @@ export const listQuery = z
     cursor: z.string().max(CURSOR_MAX_CHARS).default("").meta({ description: "nextCursor of the page before" }),
   })
   .refine(named, ONE_PRINCIPAL);
+/** For what is asked for in a body. */
+export const recordedFilter = z.strictObject(recorded).refine(named, ONE_PRINCIPAL);
 export const exportQuery = z
   .strictObject({
     ...recorded,

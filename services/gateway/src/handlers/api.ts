@@ -16,6 +16,7 @@ import { registerAuditTail } from "./api-audit-tail.ts";
 import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
+import { registerExports } from "./api-exports.ts";
 import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
 import type { ApiOptions } from "./api-options.ts";
@@ -58,6 +59,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerAuditTail(guarded, options);
       registerMetering(guarded, options);
       registerRetention(guarded, options);
+      registerExports(guarded, options);
       registerDeadLetters(guarded, options);
       registerRecordings(guarded, options);
       registerSessions(guarded, options);
