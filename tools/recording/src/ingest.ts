@@ -73,7 +73,7 @@ async function ingest(
   }
 }
 
-async function untilRecorded(admin: pg.Client, service: Recorder, last: number): Promise<void> {
+export async function untilRecorded(admin: pg.Client, service: Recorder, last: number): Promise<void> {
   for (;;) {
     const { rows } = await admin.query<{ sequence: string }>(`SELECT sequence FROM ${service}.position`);
     if (Number(rows[0]!.sequence) >= last) return;

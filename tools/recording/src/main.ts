@@ -3,6 +3,7 @@ import { type Line, renderTable } from "@tollgate/testkit";
 import { playFaults } from "./faults.ts";
 import { playIngest, type Recorder } from "./ingest.ts";
 import { playOutage } from "./outage.ts";
+import { playQueries } from "./queries.ts";
 import { onStage } from "./stage.ts";
 
 const USAGE = `Usage: npm run recording -- SCENARIO
@@ -10,6 +11,7 @@ const USAGE = `Usage: npm run recording -- SCENARIO
   outage [--seconds 300] [--rate 100]      the database is away under load
   ingest [--events 1000000] [--service audit|metering]
                                            how fast a backlog on the stream is brought into the database
+  queries [--events 1000000]               how long pages of the record take
 `;
 
 const { values, positionals } = parseArgs({
@@ -31,6 +33,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Line[]>>> = {
     onStage((stage) =>
       playOutage(stage, { awayMs: positive(values.seconds) * 1_000, perSecond: positive(values.rate ?? "100") }),
     ),
+  queries: () => playQueries({ events: positive(values.events) }),
   ingest: () => playIngest({ service: recorderOf(values.service), events: positive(values.events) }),
 };
 
