@@ -114,6 +114,8 @@ export interface BudgetEvent extends EventBase {
   readonly kind: "budget";
   /** The limit's id. */
   readonly budget: string;
+  /** By whom or on what it was spent, as the limit's `per` says: `acme/payments`; empty: by all. */
+  readonly key: string;
   /** Percent. */
   readonly threshold: number;
   /** Decimal numbers. */

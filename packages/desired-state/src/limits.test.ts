@@ -1,5 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import { expect, test } from "vitest";
+import { fillSecrets } from "./budgets.ts";
 import { loadDesiredState } from "./load.ts";
 
 const load = (text: string) => loadDesiredState(text, { file: "/etc/tollgate.yaml", env: { RATE: "7.5" } }).limits;
@@ -49,7 +50,7 @@ test("a limit of every kind", () => {
       description: "",
       per: ["team"],
       match: {},
-      budget: { amount: "12.5", period: "month" },
+      budget: { amount: "12.5", period: "month", thresholds: [50, 80, 100] },
       timezone: "UTC",
     },
     {
@@ -88,4 +89,55 @@ test.each<[string, RegExp]>([
   ["{ name: a, per: tenant, concurrent: 1 }, { name: a, per: tool, concurrent: 1 }", /is the name of another limit/],
 ])("%s is a mistake", (entries, expected) => {
   expect(mistakesOf(`limits: [${entries}]`)).toEqual([expect.stringMatching(expected)]);
+});
+
+const HOOK = `https://hooks.example.com/a?b=\${secret:webhook-path}`;
+const withHook = (webhook: string, rest = "") =>
+  `limits: [{ name: m, per: team, budget: { amount: 1, period: day${rest}, webhook: ${webhook} } }]`;
+
+test("a budget's thresholds rise, each once, and its webhook stays as it is written", () => {
+  const webhook = `{ url: "${HOOK}", secret: "\${secret:webhook-key}", headers: { X-Key: "$\${x}" } }`;
+  expect(load(withHook(webhook, ", thresholds: [90, 10, 90, 150]"))[0]!.budget).toEqual({
+    amount: "1",
+    period: "day",
+    thresholds: [10, 90, 150],
+    webhook: { url: HOOK, secret: "${secret:webhook-key}", headers: { "X-Key": "$${x}" } },
+  });
+  expect(load(withHook(`{ url: "\${secret:webhook-url}" }`))[0]!.budget!.webhook).toEqual({
+    url: "${secret:webhook-url}",
+    headers: {},
+  });
+  expect(load("limits: [{ name: m, per: team, budget: { amount: 1, period: day, thresholds: [] } }]")).toMatchObject([
+    { budget: { thresholds: [] } },
+  ]);
+});
+
+test.each<[string, RegExp]>([
+  ["{ url: ftp://a }", /^limits\[0\]\.budget\.webhook\.url has to be an http or https URL/],
+  ["{ url: nonsense }", /^limits\[0\]\.budget\.webhook\.url has to be an http or https URL/],
+  ["{ headers: {} }", /^limits\[0\]\.budget\.webhook\.url is missing/],
+  ['{ url: "http://a/${RATE}" }', /^limits\[0\]\.budget\.webhook\.url has a \$\{ that is no \$\{secret:webhook-NAME\}/],
+  ['{ url: "http://a", secret: "${secret:database}" }', /^limits\[0\]\.budget\.webhook\.secret has a \$\{/],
+  ['{ url: "http://a", headers: { A: "${TOLLGATE_SERVICE_KEY}" } }', /^limits\[0\]\.budget\.webhook\.headers\.A has a/],
+  ['{ url: "http://a", headers: { "A B": x } }', /is not the name of a header/],
+  ['{ url: "http://a", headers: { Content-Length: "1" } }', /is a header that is set here/],
+  ['{ url: "http://a", headers: { A: "x\\ny" } }', /has a line break/],
+  ['{ url: "http://a", retries: 5 }', /^limits\[0\]\.budget\.webhook\.retries is not a known key/],
+])("the webhook %s is a mistake", (webhook, expected) => {
+  expect(mistakesOf(withHook(webhook))).toEqual([expect.stringMatching(expected)]);
+});
+
+test.each(["[0]", "[1001]", "[1.5]", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]", "50"])(
+  "thresholds %s are a mistake",
+  (given) => {
+    const text = `limits: [{ name: m, per: team, budget: { amount: 1, period: day, thresholds: ${given} } }]`;
+    expect(mistakesOf(text)).toEqual([expect.stringMatching(/^limits\[0\]\.budget\.thresholds/)]);
+  },
+);
+
+test("a secret that is referred to is filled in, or what is missing is said", () => {
+  const readSecret = (name: string) =>
+    name === "webhook-a" ? ({ ok: true, value: "A" } as const) : ({ ok: false, reason: "needs it" } as const);
+  expect(fillSecrets("x ${secret:webhook-a} $${y}", readSecret)).toEqual({ ok: true, value: "x A ${y}" });
+  expect(fillSecrets("${secret:webhook-b}", readSecret)).toEqual({ ok: false, reason: "needs it" });
 });

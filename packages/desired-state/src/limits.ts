@@ -1,5 +1,6 @@
 import { NAME_PATTERN, RISKS, type Risk } from "@tollgate/contracts";
 import { z } from "zod";
+import { BUDGET_KEYS, budgetSchema, type DesiredBudget, toBudget } from "./budgets.ts";
 import { number } from "./scalars.ts";
 
 // How often, how many at a time, how many a day, and for how much money. Messages never repeat a value.
@@ -48,14 +49,6 @@ const limitMatchSchema = z.strictObject({
   server: oneOrMore(text).optional(),
   tool: oneOrMore(text).optional(),
   risk: oneOrMore(z.enum(RISKS, `has to be one of ${RISKS.join(", ")}`)).optional(),
-});
-
-const budgetSchema = z.strictObject({
-  amount: z.preprocess(
-    (value) => (typeof value === "number" ? String(value) : value),
-    z.string().regex(/^\d{1,12}(\.\d{1,6})?$/, 'has to be an amount such as "12.50"'),
-  ),
-  period: z.enum(["day", "month"], "has to be day or month"),
 });
 
 const isTimezone = (value: string): boolean => {
@@ -133,8 +126,7 @@ export interface DesiredLimit {
   readonly rate?: { readonly perSecond: number; readonly burst: number };
   readonly concurrent?: number;
   readonly perDay?: number;
-  /** A decimal number in the meter's currency. */
-  readonly budget?: { readonly amount: string; readonly period: "day" | "month" };
+  readonly budget?: DesiredBudget;
   readonly timezone: string;
 }
 
@@ -148,7 +140,7 @@ function toLimit(shape: Shape): DesiredLimit {
     ...(perSecond === undefined ? {} : { rate: { perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)) } }),
     ...(concurrent === undefined ? {} : { concurrent }),
     ...(perDay === undefined ? {} : { perDay }),
-    ...(shape.budget === undefined ? {} : { budget: shape.budget }),
+    ...(shape.budget === undefined ? {} : { budget: toBudget(shape.budget) }),
     timezone: shape.timezone ?? "UTC",
   };
 }
@@ -156,5 +148,5 @@ function toLimit(shape: Shape): DesiredLimit {
 export const LIMIT_KEYS: Readonly<Record<string, readonly string[]>> = {
   limits: Object.keys(limitShape.shape),
   "limits.match": Object.keys(limitMatchSchema.shape),
-  "limits.budget": Object.keys(budgetSchema.shape),
+  ...BUDGET_KEYS,
 };

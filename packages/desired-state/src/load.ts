@@ -51,7 +51,8 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const written = selectSections(whole, sections);
   const readSecret = options.readSecret ?? secretsFrom({});
   const filled: Filled[] = [];
-  const values = fillPlaceholders(written, { path: [], values: { env: options.env, readSecret }, filled, mistakes });
+  const filling = { path: [], values: { env: options.env, readSecret }, filled, mistakes };
+  const values = fillPlaceholders(written, { ...filling, isLeft: isWebhook });
   mistakes.push(...findReferenceMistakes(values, sections), ...findServerKeyMistakes(values, source));
   const parsed = fileSchema.safeParse(values);
   if (!parsed.success) mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
@@ -76,6 +77,11 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
     servers,
     warnings: warnings.map((warning) => describe(warning, source, options.file)),
   };
+}
+
+/** Its secrets are read when they are used: whoever follows the file stores it as it is written. */
+function isWebhook([section, , part, of]: Path): boolean {
+  return section === "limits" && part === "budget" && of === "webhook";
 }
 
 /** Unknown sections stay in, to be told as mistakes. */

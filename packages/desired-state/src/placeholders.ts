@@ -22,14 +22,15 @@ export interface Filled {
 
 /**
  * The value with every text's placeholders filled: `${NAME}` from the environment, `${secret:NAME}` with a secret; `$${`
- * stands for a plain `${`. Keys are left alone. What was put in is added to `filled`; what cannot be stays as written, and
+ * stands for a plain `${`. Keys are left alone, and so is what `isLeft`. What was put in is added to `filled`; what cannot be stays as written, and
  * is added to `mistakes`.
  */
 export function fillPlaceholders(
   value: unknown,
-  at: { path: Path; values: Values; filled: Filled[]; mistakes: Mistake[] },
+  at: { path: Path; values: Values; filled: Filled[]; mistakes: Mistake[]; isLeft?: (path: Path) => boolean },
 ): unknown {
   const { path, values, filled, mistakes } = at;
+  if (at.isLeft?.(path)) return value;
   if (Array.isArray(value))
     return value.map((each, index) => fillPlaceholders(each, { ...at, path: [...path, index] }));
   if (typeof value === "object" && value !== null) {

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { policyV1 } from "@tollgate/contracts";
+import { secretsFrom } from "@tollgate/desired-state";
 import {
   createMetrics,
   createOps,
@@ -18,6 +19,7 @@ import {
 import { createAccessTokens } from "./handlers/access-tokens.ts";
 import { keepSwept } from "./handlers/approvals.ts";
 import { openAuthority } from "./handlers/authority.ts";
+import { createBudgetAlerts } from "./handlers/budgets.ts";
 import type { PolicyConfig } from "./config.ts";
 import { followFile } from "./handlers/desired-file.ts";
 import { openSpending } from "./clients/metering.ts";
@@ -28,6 +30,7 @@ import { policyMetrics } from "./metrics.ts";
 import { createReplicas } from "./handlers/replicas.ts";
 import { keepTokenUses } from "./handlers/token-uses.ts";
 import { createWatchHub } from "./handlers/watch.ts";
+import { keepWebhooks } from "./handlers/webhooks.ts";
 import { openSealedArguments } from "./store/sealed-arguments.ts";
 
 /** One is for replicas to hear of each other, one for the outbox. */
@@ -77,7 +80,10 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   keepSwept({ pool, life, log });
   const sealed = openSealedArguments(config.serviceKey);
   const budgets = () => authority.current().limits.records.filter(({ budget }) => budget !== undefined);
-  const spending = openSpending({ address: config.meteringAddress, serviceKey: config.serviceKey, budgets, life, log });
+  const { meteringAddress: address, serviceKey } = config;
+  const alerts = createBudgetAlerts({ pool, log });
+  const spending = openSpending({ address, serviceKey, budgets, onFigures: alerts.look, life, log });
+  keepWebhooks({ pool, authority, readSecret: secretsFrom(config.env), metrics, life, log });
   const permits = openPermits({ pool, authority, spending, life, log });
   const accessTokens = createAccessTokens({ signal: life.signal, log });
   const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, tokenUses, hub, permits, opa, metrics, log });

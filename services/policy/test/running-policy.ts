@@ -23,7 +23,10 @@ policies:
 `;
 
 /** One started policy service, its file, and what a gateway or administrator would ask it. */
-export async function runPolicy(infra: Infrastructure, options: { text?: string; meteringAddress?: string } = {}) {
+export async function runPolicy(
+  infra: Infrastructure,
+  options: { text?: string; meteringAddress?: string; env?: Record<string, string> } = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), "tollgate-policy-"));
   const file = join(folder, "tollgate.yaml");
   await writeFile(file, options.text ?? FILE);
@@ -38,7 +41,7 @@ export async function runPolicy(infra: Infrastructure, options: { text?: string;
     busPrefix: infra.busPrefix,
     configFile: file,
     meteringAddress: options.meteringAddress ?? "",
-    env: ENV,
+    env: { ...ENV, ...options.env },
   };
   const service = await startPolicy(config, testLog).catch(async (error: unknown) => {
     await rm(folder, { recursive: true });

@@ -14,11 +14,22 @@ import { idParam as params, isoOrNull, revision } from "./api-schemas.ts";
 const TEXT_MAX_CHARS = 500;
 const LIST_MAX = 256;
 
+const HOOK_MAX_CHARS = 2_000;
 const text = z.string().max(TEXT_MAX_CHARS);
+const hook = z.string().max(HOOK_MAX_CHARS);
 const oneOrMore = z.union([text, z.array(text).max(LIST_MAX)]);
 const budget = z.strictObject({
   amount: text.meta({ examples: ["250.00"] }),
   period: text.meta({ examples: ["month"] }),
+  thresholds: z
+    .array(z.number())
+    .max(LIST_MAX)
+    .optional()
+    .meta({ description: "Percent of the amount: who passes one is told of", examples: [[50, 80, 100]] }),
+  webhook: z
+    .strictObject({ url: hook, headers: z.record(hook, hook).optional(), secret: hook.optional() })
+    .optional()
+    .meta({ description: "Who is told; secrets as ${secret:webhook-NAME}" }),
 });
 
 const body = z

@@ -2,7 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { meteringV1 } from "@tollgate/contracts";
 import type { DesiredLimit } from "@tollgate/desired-state";
 import { callUnary, type Life, type Log, openGrpcClient, serviceMetadata } from "@tollgate/service";
-import { budgetKeyOf, meteredBy } from "../domain/limits.ts";
+import { budgetKeyOf, isOfTenants, meteredBy } from "../domain/limits.ts";
+import type { BudgetFigures, Spent } from "../domain/budgets.ts";
+import { nanoOf } from "../domain/money.ts";
 import { periodOf } from "../domain/periods.ts";
 
 const TIMEOUT_MS = 5_000;
@@ -16,13 +18,11 @@ const ROWS_MAX = 10_000;
 
 /** What was spent under budgets, as far as metering has told lately. */
 export interface Spending {
-  /** Of the budget's current period. Undefined where that is not known. */
-  spent(limit: DesiredLimit, key: string): number | undefined;
+  /** Of the budget's current period, in billionths. Undefined where that is not known. */
+  spent(limit: DesiredLimit, key: string): bigint | undefined;
 }
 
-interface Figures {
-  readonly limit: DesiredLimit;
-  readonly byKey: ReadonlyMap<string, number>;
+interface Figures extends BudgetFigures {
   readonly askedAtMs: number;
   /** Unix milliseconds. */
   readonly periodEndsAtMs: number;
@@ -33,16 +33,18 @@ export function openSpending(options: {
   readonly address: string;
   readonly serviceKey: string;
   readonly budgets: () => readonly DesiredLimit[];
+  /** Hears of new figures; when it fails it hears of the next ones. */
+  readonly onFigures: (figures: BudgetFigures) => Promise<void>;
   readonly life: Life;
   readonly log: Log;
 }): Spending {
-  const { address, serviceKey, budgets, life, log } = options;
+  const { address, serviceKey, budgets, onFigures, life, log } = options;
   const figures = new Map<string, Figures>();
   const spending: Spending = {
     spent(limit, key) {
       const known = figures.get(limit.name);
       if (known?.limit !== limit || performance.now() - known.askedAtMs > SPENT_KNOWN_MS) return undefined;
-      return Date.now() < known.periodEndsAtMs ? (known.byKey.get(key) ?? 0) : undefined;
+      return Date.now() < known.periodEndsAtMs ? (known.byKey.get(key)?.nano ?? 0n) : undefined;
     },
   };
   if (address === "") return spending;
@@ -64,14 +66,21 @@ export function openSpending(options: {
       filter: {},
       rating: 0,
     };
-    const { rows, total } = await callUnary(client.getUsage.bind(client), asked, unary);
-    const byKey = new Map<string, number>();
+    const { rows, total, currency } = await callUnary(client.getUsage.bind(client), asked, unary);
+    const byKey = new Map<string, Spent>();
     // Without anything to group by the total is the only row.
     for (const row of asked.groupBy.length === 0 && total ? [total] : rows) {
       const key = budgetKeyOf(limit, row.key);
-      if (key !== undefined) byKey.set(key, (byKey.get(key) ?? 0) + Number(row.cost));
+      if (key === undefined) continue;
+      const nano = (byKey.get(key)?.nano ?? 0n) + nanoOf(row.cost);
+      byKey.set(key, { nano, tenant: isOfTenants(limit) ? (row.key["tenant"] ?? "") : "" });
     }
-    figures.set(limit.name, { limit, byKey, askedAtMs, periodEndsAtMs: period.endsAtMs });
+    const { beginsAtMs: periodFrom, endsAtMs: periodEndsAtMs } = period;
+    const known = { limit, byKey, currency, periodFrom, askedAtMs, periodEndsAtMs };
+    figures.set(limit.name, known);
+    await onFigures(known).catch((error: unknown) =>
+      log.warn({ err: error, budget: limit.name }, "thresholds of a budget cannot be told of yet"),
+    );
   }
 
   /** A budget that is new, or whose period has begun anew, is not kept waiting for the next poll. */

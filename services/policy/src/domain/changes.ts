@@ -16,7 +16,7 @@ interface Shown {
   readonly resource: Change["resource"];
   readonly name: string;
   readonly value: Readonly<Record<string, unknown>>;
-  /** What proves that somebody is it. Never shown: another one is a rotation. */
+  /** A secret of it, such as what proves that somebody is it. Never shown: another one is a rotation. */
   readonly proof?: string;
 }
 
@@ -110,8 +110,21 @@ function principalShown({ tenant, id, updatedAtMs: _at, updatedBy: _by, ...value
   return { tenant, resource: id.startsWith("user:") ? "user" : "agent", name: id, value };
 }
 
-function limitShown({ name, updatedAtMs: _at, updatedBy: _by, ...value }: LimitRecord): Shown {
-  return { tenant: "", resource: "limit", name, value };
+/** Of a webhook only its host and the names of its headers: all else may be a secret, also where it refers to none. */
+function limitShown({ name, updatedAtMs: _at, updatedBy: _by, ...limit }: LimitRecord): Shown {
+  const { budget, ...rest } = limit;
+  const about = { tenant: "", resource: "limit", name } as const;
+  if (budget === undefined) return { ...about, value: rest };
+  const { webhook, ...shown } = budget;
+  if (webhook === undefined) return { ...about, value: { ...rest, budget: shown } };
+  const headers = Object.keys(webhook.headers);
+  const told = { host: hostOf(webhook.url), headers, isSigned: webhook.secret !== undefined };
+  const proof = JSON.stringify(webhook);
+  return { ...about, proof, value: { ...rest, budget: { ...shown, webhook: told } } };
+}
+
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "";
 }
 
 function settingsShown({ oauth, certificates, opa, riskLevels }: Settings): Shown[] {

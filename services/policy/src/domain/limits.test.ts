@@ -98,7 +98,7 @@ test("a key names its limit, as long as there is one of that kind", () => {
 });
 
 test("a budget's key is found from a row of the meter", () => {
-  const budget = { amount: "1", period: "day" } as const;
+  const budget = { amount: "1", period: "day", thresholds: [] } as const;
   const limit = limitOf({ per: ["agent"], match: { server: ["p*"] }, budget });
   expect(meteredBy(limit)).toEqual(["principal", "server", "tenant"]);
   const row = { tenant: "acme", principal: "agent:bot", server: "pg" };

@@ -150,6 +150,11 @@ const METERED_AS: Readonly<Record<LimitScope, readonly string[]>> = {
   tool: ["server", "tool"],
 };
 
+/** Each of its keys is one tenant's. */
+export function isOfTenants({ per }: DesiredLimit): boolean {
+  return per.some((scope) => METERED_AS[scope].includes("tenant"));
+}
+
 /** The key under which a row of the meter counts; undefined where the limit does not concern it. */
 export function budgetKeyOf(limit: DesiredLimit, row: Readonly<Record<string, string>>): string | undefined {
   const { tenant = "", team = "", principal: id = "", group = "", server = "", tool = "" } = row;

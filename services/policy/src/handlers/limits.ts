@@ -5,6 +5,7 @@ import { type Life, type Log, type Pool, unary } from "@tollgate/service";
 import { SPENT_KNOWN_MS, type Spending } from "../clients/metering.ts";
 import { describeLimit, limitOfKey } from "../domain/limits.ts";
 import { batchOf, createRates, createSlots } from "../domain/limit-permits.ts";
+import { nanoOf } from "../domain/money.ts";
 import { createPeriods } from "../domain/periods.ts";
 import { returnQuota, sweepQuotas, takeQuota } from "../store/quotas.ts";
 import type { Authority } from "./authority.ts";
@@ -74,7 +75,7 @@ export function openPermits(options: {
       const unknown = `what was spent is not known: metering has not been heard from for ${SPENT_KNOWN_MS / 1_000} s`;
       return none(`the limit "${limit.name}" cannot be held to: ${unknown}`, RETRY_MS);
     }
-    if (spent < Number(amount)) return { granted: wanted, leaseMs: BUDGET_LEASE_MS, retryAfterMs: 0, reason: "" };
+    if (spent < nanoOf(amount)) return { granted: wanted, leaseMs: BUDGET_LEASE_MS, retryAfterMs: 0, reason: "" };
     const { endsAtMs } = periods(period, limit.timezone, Date.now());
     const anew = `${describeLimit("budget", limit)}; it begins anew at ${new Date(endsAtMs).toISOString()}`;
     return none(anew, Math.ceil(endsAtMs - Date.now()));
