@@ -26,6 +26,8 @@ export const ADMIN_ACTIONS = [
   "admin/servers/read",
   "admin/servers/write",
   "admin/audit/read",
+  "admin/audit/verify",
+  "admin/audit/signing-keys/write",
   "admin/audit/exports/read",
   "admin/audit/exports/write",
   "admin/audit/retention/read",

@@ -25,6 +25,8 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
 const OTHERS: Readonly<Record<string, string>> = {
   // Reading the record does not include it.
   "get /api/v1/audit/events/{id}/recording": "admin/recordings/read",
+  "post /api/v1/audit/verify": "admin/audit/verify",
+  "post /api/v1/audit/signing-keys": "admin/audit/signing-keys/write",
   // They change nothing.
   "post /api/v1/policies/test": "admin/policies/read",
   "post /api/v1/policies/what-if": "admin/policies/read",

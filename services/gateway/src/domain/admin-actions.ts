@@ -13,6 +13,8 @@ export type AdminAction =
   | "admin/servers/read"
   | "admin/servers/write"
   | "admin/audit/read"
+  | "admin/audit/verify"
+  | "admin/audit/signing-keys/write"
   | "admin/audit/exports/read"
   | "admin/audit/exports/write"
   | "admin/audit/retention/read"

@@ -8,7 +8,7 @@ const CURSOR_MAX_CHARS = 512;
 const TIME_MAX_MS = 8_640_000_000_000_000;
 
 const filter = (description: string) => z.string().max(FILTER_MAX_CHARS).default("").meta({ description });
-const time = (description: string) =>
+export const time = (description: string) =>
   z
     .union([
       z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),

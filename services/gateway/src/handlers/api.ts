@@ -16,6 +16,7 @@ import { registerAuditTail } from "./api-audit-tail.ts";
 import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
+import { registerEvidence } from "./api-evidence.ts";
 import { registerExports } from "./api-exports.ts";
 import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
@@ -57,6 +58,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerWhatIf(guarded, options);
       registerAudit(guarded, options);
       registerAuditTail(guarded, options);
+      registerEvidence(guarded, options);
       registerMetering(guarded, options);
       registerRetention(guarded, options);
       registerExports(guarded, options);
