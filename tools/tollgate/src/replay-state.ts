@@ -30,14 +30,16 @@ export function openReplayState(
     return { to, done: known, add: (id, verdict) => known.set(id, verdict) };
   }
   if (!existsSync(file)) writeFileSync(file, `${JSON.stringify({ replay: asked, to })}\n`, { mode: 0o600 });
-  const [first = "", ...lines] = readFileSync(file, "utf8").split("\n");
+  const text = readFileSync(file, "utf8");
+  const [first = "", ...lines] = text.split("\n");
   const begun = parse(first, head);
   if (begun === undefined) throw new AppError("failed_precondition", `${file} was not written by tollgate replay`);
   if (JSON.stringify(begun.replay) !== JSON.stringify(asked))
     throw new AppError("failed_precondition", `${file} is of another replay: ${JSON.stringify(begun.replay)}`);
+  // The last line may be cut off: what comes next does not belong to it.
+  if (!text.endsWith("\n")) appendFileSync(file, "\n");
   const known = new Map<string, Verdict>();
   for (const line of lines) {
-    // The last one may be cut off.
     const entry = parse(line, done);
     if (entry !== undefined) known.set(entry.id, entry.verdict);
   }
