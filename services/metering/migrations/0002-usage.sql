@@ -54,6 +54,10 @@ ALTER TABLE metering.calls
   ALTER COLUMN cold_start_calls DROP DEFAULT,
   ALTER COLUMN month_call DROP DEFAULT;
 
+-- What all tenants used in a part of a day. Calls come nearly in the order of their times, which such an index needs, and
+-- it costs next to nothing to keep.
+CREATE INDEX calls_time ON metering.calls USING brin (time) WITH (pages_per_range = 16, autosummarize = on);
+
 -- How many calls each tenant has made in a month.
 CREATE TABLE metering.month_counts (
   tenant text NOT NULL COLLATE "C",
@@ -67,7 +71,8 @@ SELECT tenant, to_char(time AT TIME ZONE 'UTC', 'YYYY-MM'), count(*) FROM meteri
 -- Sums of calls by day (UTC), written with the calls in one transaction. Three times, each as fine as some questions need
 -- and no finer: by everything (grain 0), by who called (1) and by what was called (2); the columns that a grain leaves
 -- out are empty. Rows of a rating hold no counts but what its prices are above or below the first ones.
--- The primary key serves sums of a time at one grain.
+-- The primary key serves sums of a time at one grain; behind that, what differs most comes first, so that rows are told
+-- apart by few comparisons.
 CREATE TABLE metering.usage_days (
   rating integer NOT NULL,
   grain smallint NOT NULL,
@@ -87,7 +92,7 @@ CREATE TABLE metering.usage_days (
   downstream_calls bigint NOT NULL,
   cold_starts bigint NOT NULL,
   cost numeric(30,9) NOT NULL,
-  PRIMARY KEY (rating, grain, day, tenant, team, principal, group_id, server, tool)
+  PRIMARY KEY (rating, grain, day, principal, tool, server, team, group_id, tenant)
 ) WITH (fillfactor = 80);
 INSERT INTO metering.usage_days
 SELECT 0, CASE WHEN GROUPING(tool) = 1 THEN 1 WHEN GROUPING(team) = 1 THEN 2 ELSE 0 END,
