@@ -1,3 +1,4 @@
+import { parseRecordingKeys } from "@tollgate/evidence";
 import { type Config, envSchema } from "@tollgate/service";
 import { z } from "zod";
 
@@ -12,6 +13,17 @@ export const configSchema = z.object({
   databaseUrl: envSchema.url,
   /** Seals the private keys that sign the record. */
   signingSecret: z.string().min(32, "has to be at least 32 characters long").max(256),
+  /** `ID:KEY`, several separated by commas: what was kept of calls is decrypted with. Without them nobody can read it. */
+  recordingKeys: z
+    .string()
+    .optional()
+    .transform((text, context) => {
+      if (text === undefined) return undefined;
+      const keys = parseRecordingKeys(text);
+      if (keys.ok) return keys.value;
+      context.addIssue(keys.reason);
+      return z.NEVER;
+    }),
   /** The user's tollgate.yaml; without one nothing is exported. */
   configFile: z.string().default(""),
   /** Events that are stored as soon as they wait. */

@@ -49,7 +49,8 @@ export async function startAudit(config: AuditConfig, log: Log): Promise<AuditSe
 }
 
 async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditService> {
-  const { host, serviceKey, signingSecret: secret, databaseUrl: url, batchMax, batchWaitMs, lagMax } = config;
+  const { host, serviceKey, signingSecret: secret, recordingKeys, databaseUrl: url } = config;
+  const { batchMax, batchWaitMs, lagMax } = config;
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
 
@@ -67,7 +68,7 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
   const events = createEventPublisher(bus, { waitingMax: 10, timeoutMs: 2_500 });
   keepOutbox({ pool, schema: "audit", events, metrics, life, log });
 
-  const implementation = createAuditHandlers({ pool, readPool, bus, file, signing, secret, log });
+  const implementation = createAuditHandlers({ pool, readPool, bus, file, signing, secret, recordingKeys, log });
   const { port: grpcPort } = await startGrpcServer({
     host,
     port: config.grpcPort,
