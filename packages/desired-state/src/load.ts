@@ -12,6 +12,7 @@ import {
   valuesOf,
 } from "./document.ts";
 import { withInstallation } from "./installation.ts";
+import { toMetering } from "./metering.ts";
 import { toOpa } from "./opa.ts";
 import { type Filled, fillPlaceholders, type ReadSecret } from "./placeholders.ts";
 import { findReferenceMistakes } from "./references.ts";
@@ -116,6 +117,7 @@ function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "serve
     policies: parsed.policies,
     limits: parsed.limits,
     audit: toAudit(parsed.audit, file),
+    metering: toMetering(parsed.metering),
   };
 }
 

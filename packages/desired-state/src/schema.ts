@@ -2,6 +2,7 @@ import { NAME_PATTERN, RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { CONDITIONS_KEYS } from "./conditions.ts";
 import { AUDIT_KEYS, auditSchema } from "./audit.ts";
+import { METERING_KEYS, meteringSchema } from "./metering.ts";
 import { AUTH_KEYS, authSchema } from "./auth.ts";
 import { LIMIT_KEYS, limitSchema } from "./limits.ts";
 import { publicUrlSchema } from "./oauth.ts";
@@ -98,6 +99,7 @@ export const fileSchema = z.strictObject({
   risk_levels: riskLevelsSchema.prefault({}),
   limits: z.array(limitSchema).max(LIMITS_MAX).default([]),
   audit: auditSchema.prefault({}),
+  metering: meteringSchema.prefault({}),
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
 
@@ -123,6 +125,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   ...RISK_KEYS,
   ...LIMIT_KEYS,
   ...AUDIT_KEYS,
+  ...METERING_KEYS,
 };
 
 /** Keys that the format has a place for and this version does nothing with: never ignored in silence. */

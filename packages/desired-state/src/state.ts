@@ -1,6 +1,7 @@
 import type { Risk } from "@tollgate/contracts";
 import type { DesiredAudit } from "./audit.ts";
 import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
+import type { DesiredMetering } from "./metering.ts";
 import type { DesiredOauth } from "./oauth.ts";
 import type { DesiredOpa } from "./opa.ts";
 import type { DesiredLimit } from "./limits.ts";
@@ -20,6 +21,7 @@ export const SECTIONS = [
   "risk_levels",
   "limits",
   "audit",
+  "metering",
 ] as const;
 export type Section = (typeof SECTIONS)[number];
 
@@ -134,6 +136,7 @@ export interface DesiredState {
   readonly riskLevels: DesiredRiskLevels;
   readonly limits: readonly DesiredLimit[];
   readonly audit: DesiredAudit;
+  readonly metering: DesiredMetering;
   /** What is allowed but unwise, each with its place; for the log. */
   readonly warnings: readonly string[];
 }
