@@ -1,5 +1,5 @@
 import type { Bus } from "@tollgate/bus";
-import { auditV1 } from "@tollgate/contracts";
+import type { auditV1 } from "@tollgate/contracts";
 import type { RecordingKeys } from "@tollgate/evidence";
 import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
 import type { AuditFile } from "./desired-file.ts";
