@@ -1,5 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { parseAuditEvent } from "@tollgate/contracts";
+import type { DesiredExport } from "@tollgate/desired-state";
 import type { Leadership, Log, Pool } from "@tollgate/service";
 import type { Exported } from "../domain/exported.ts";
 import { type EventQuery, parseFilter } from "../domain/query.ts";
@@ -27,34 +29,63 @@ export interface ReplayOptions {
  * it is, is in the database after each batch that was taken: whoever leads next goes on there.
  */
 export function keepReplays(options: ReplayOptions): void {
-  const { pool, leadership } = options;
+  const { pool, file, leadership } = options;
+  const exportOf = ({ export: id }: Replay) => file.current().exports.find((each) => each.id === id);
   leadership.run("replays", async (leading, begun) => {
-    const running = new Map<string, { stop(): Promise<void> }>();
+    const runs = new Map<string, Run>();
     try {
       while (!leading.aborted) {
-        const wanted = await listRunning(pool);
-        // A cancelled one may wait for a receiver that is away.
-        const ids = new Set(wanted.map(({ id }) => id));
-        for (const [id, each] of running) {
-          if (ids.has(id)) continue;
-          running.delete(id);
-          await each.stop();
+        const replays = new Map((await listRunning(pool)).map((each) => [each.id, each]));
+        for (const [id, run] of runs) {
+          const replay = replays.get(id);
+          if (replay !== undefined && isDeepStrictEqual(exportOf(replay), run.wanted)) continue;
+          // Cancelled, or its export is another one now; it may have been waiting for a receiver that is away.
+          runs.delete(id);
+          await run.stop();
         }
-        for (const replay of wanted)
-          if (!running.has(replay.id)) running.set(replay.id, start(options, replay, leading));
+        for (const replay of replays.values())
+          if (!runs.has(replay.id)) runs.set(replay.id, startRun(options, replay, exportOf(replay), leading));
         begun();
         await delay(LOOK_INTERVAL_MS, undefined, { signal: leading }).catch(() => {});
       }
     } finally {
-      await Promise.all([...running.values()].map((each) => each.stop()));
+      await Promise.all([...runs.values()].map((run) => run.stop()));
     }
   });
 }
 
-function start(options: ReplayOptions, replay: Replay, leading: AbortSignal): { stop(): Promise<void> } {
+interface Run {
+  readonly wanted: DesiredExport | undefined;
+  stop(): Promise<void>;
+}
+
+function startRun(
+  options: ReplayOptions,
+  { id, export: exportId }: Replay,
+  wanted: DesiredExport | undefined,
+  leading: AbortSignal,
+): Run {
+  const { pool, log } = options;
   const ending = new AbortController();
-  const done = follow(options, replay, AbortSignal.any([leading, ending.signal]));
+  const signal = AbortSignal.any([leading, ending.signal]);
+  const follow = async (): Promise<void> => {
+    while (!signal.aborted) {
+      try {
+        const replay = (await listRunning(pool)).find((each) => each.id === id);
+        if (replay === undefined) return;
+        const failed = { status: "failed", problem: `there is no export "${exportId}" any more` } as const;
+        if (wanted === undefined) await endReplay(pool, id, failed);
+        else await send(options, { replay, wanted, signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ err: error, replay: id, retryMs: RETRY_MS }, "a replay begins again where it is");
+        await delay(RETRY_MS, undefined, { signal }).catch(() => {});
+      }
+    }
+  };
+  const done = follow();
   return {
+    wanted,
     async stop() {
       ending.abort();
       await done;
@@ -62,32 +93,14 @@ function start(options: ReplayOptions, replay: Replay, leading: AbortSignal): { 
   };
 }
 
-/** Until it has ended, or `signal` aborts. */
-async function follow(options: ReplayOptions, { id }: Replay, signal: AbortSignal): Promise<void> {
-  const { pool, log } = options;
-  while (!signal.aborted) {
-    try {
-      const replay = (await listRunning(pool)).find((each) => each.id === id);
-      if (replay === undefined) return;
-      await run(options, replay, signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      log.warn({ err: error, replay: id, retryMs: RETRY_MS }, "a replay begins again where it is");
-      await delay(RETRY_MS, undefined, { signal }).catch(() => {});
-    }
-  }
-}
-
-async function run(options: ReplayOptions, replay: Replay, signal: AbortSignal): Promise<void> {
-  const { pool, readPool, file, log } = options;
+/** From where the replay is to its end, or until somebody else has ended it. */
+async function send(
+  { pool, readPool, log }: ReplayOptions,
+  { replay, wanted, signal }: { replay: Replay; wanted: DesiredExport; signal: AbortSignal },
+): Promise<void> {
   const { id } = replay;
-  const wanted = file.current().exports.find((each) => each.id === replay.export);
-  if (wanted === undefined) {
-    const problem = `there is no export "${replay.export}" any more`;
-    await endReplay(pool, id, { status: "failed", problem });
-    return;
-  }
-  const query = queryOf(replay);
+  // A page is a batch: after each that was taken it is known how far the replay is.
+  const query = queryOf(replay, Math.min(wanted.batchMax, PAGE_MAX));
   if (replay.total === undefined) {
     const total = await countEvents(readPool, query);
     if (total !== undefined) await writeTotal(pool, id, total);
@@ -98,8 +111,7 @@ async function run(options: ReplayOptions, replay: Replay, signal: AbortSignal):
     });
   });
   try {
-    let from = replay.lastEvent;
-    for (;;) {
+    for (let from = replay.lastEvent; ;) {
       const page = await search(readPool, { ...query, ...(from === undefined ? {} : { after: from }) });
       const { sent } = await sender.send(page.events.map(toExported), signal);
       const lastEvent = page.next ?? page.events.at(-1)?.id;
@@ -113,8 +125,8 @@ async function run(options: ReplayOptions, replay: Replay, signal: AbortSignal):
   }
 }
 
-function queryOf({ filter }: Replay): EventQuery {
-  return { ...parseFilter(filter), order: "oldest", pageSize: PAGE_MAX };
+function queryOf({ filter }: Replay, pageSize: number): EventQuery {
+  return { ...parseFilter(filter), order: "oldest", pageSize };
 }
 
 function toExported({ event: line }: { event: string }): Exported {
