@@ -14,6 +14,10 @@ export const configSchema = z.object({
   batchMax: envSchema.positiveInt(2_000),
   /** How long fewer than that wait for company. */
   batchWaitMs: envSchema.positiveInt(250),
+  /** The user's tollgate.yaml; without one single calls are kept as long as they are by default. */
+  configFile: z.string().default(""),
+  /** How often it looks for calls that are not kept any longer. */
+  retentionMs: envSchema.positiveInt(600_000),
   /** Messages on the stream not yet stored, past which the service says that it is not ready. */
   lagMax: envSchema.positiveInt(100_000),
 });

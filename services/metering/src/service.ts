@@ -24,6 +24,7 @@ import type { MeteringConfig } from "./config.ts";
 import { createCallStore, prepareCalls } from "./handlers/events.ts";
 import { createMeteringHandlers } from "./handlers/grpc.ts";
 import { keepRating } from "./handlers/ratings.ts";
+import { keepRetention } from "./handlers/retention.ts";
 import { restoreRates } from "./handlers/restoring.ts";
 import { readPublishedMs } from "./store/position.ts";
 
@@ -82,6 +83,8 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
   });
   const readAsOf = (): Promise<number> => recordedMs(recorder, readPool);
   leadership.run("ratings", (signal) => keepRating({ pool, recordedMs: readAsOf, signal, log }));
+  const { configFile, retentionMs: intervalMs } = config;
+  await keepRetention({ pool, leadership, configFile, intervalMs, life, log });
   const events = createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENT_TIMEOUT_MS });
   keepOutbox({ pool, schema: "metering", events, metrics, life, log });
   watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });

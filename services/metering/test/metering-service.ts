@@ -8,9 +8,9 @@ import { type MeteringService, startMetering } from "../src/service.ts";
 /** The service on servers of a test, in this process. */
 export async function startService(
   infra: Infrastructure,
-  options: { databaseUrl?: string; batchMax?: number } = {},
+  options: { databaseUrl?: string; batchMax?: number; configFile?: string; retentionMs?: number } = {},
 ): Promise<MeteringService> {
-  const { databaseUrl = infra.databaseUrl("metering"), batchMax = 2_000 } = options;
+  const { databaseUrl = infra.databaseUrl("metering"), batchMax = 2_000, ...retention } = options;
   const config = configSchema.parse({
     serviceKey: infra.serviceKey,
     httpPort: 0,
@@ -20,6 +20,7 @@ export async function startService(
     databaseUrl,
     batchMax,
     batchWaitMs: 20,
+    ...retention,
   });
   return startMetering(config, testLog);
 }

@@ -82,7 +82,11 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_RECORDING_KEYS: secrets.recordingKeys,
       TOLLGATE_SIGNING_SECRET: secrets.signingSecret,
     },
-    metering: { ...stored("metering"), TOLLGATE_NATS_URL: natsUrl },
+    metering: {
+      ...stored("metering"),
+      TOLLGATE_CONFIG_FILE: options.configFile,
+      TOLLGATE_NATS_URL: natsUrl,
+    },
     runner: {
       ...common("runner"),
       TOLLGATE_NATS_URL: natsUrl,
