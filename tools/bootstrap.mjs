@@ -23,6 +23,8 @@ const COMMANDS = {
   up: (node) => run(node, ["tools/tollgate/src/main.ts", "up", ...words], { ipc: true }),
   stop: (node) => run(node, ["tools/tollgate/src/main.ts", "stop", ...words]),
   dead: (node) => run(node, ["tools/tollgate/src/main.ts", "dead", ...words]),
+  audit: (node) => run(node, ["tools/tollgate/src/main.ts", "audit", ...words]),
+  replay: (node) => run(node, ["tools/tollgate/src/main.ts", "replay", ...words]),
   test: runTests,
   bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
   soak: (node) => run(node, ["tools/soak/src/main.ts", ...words]),

@@ -189,7 +189,7 @@ describe("an evidence file", () => {
         if (about.type === "event")
           expect(findings.map(({ kind, number }) => [kind, number])).toContainEqual([kindAt(at), about.number]);
       }),
-      { numRuns: 600 },
+      { numRuns: 300 },
     );
   });
 

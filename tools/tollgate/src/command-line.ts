@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { AUDIT_USAGE, type AuditCommand, parseAudit } from "./audit-command.ts";
 import { parseReplay, REPLAY_USAGE, type ReplayCommand } from "./replay-command.ts";
 
 export interface UpCommand {
@@ -31,6 +32,7 @@ export interface DeadCommand {
 export type Command =
   | UpCommand
   | DeadCommand
+  | AuditCommand
   | ReplayCommand
   | { readonly kind: "stop"; readonly stateDir: string | undefined }
   | { readonly kind: "setup"; readonly stateDir: string }
@@ -47,7 +49,7 @@ export const USAGE = `Usage: npm start [-- OPTIONS]      start Tollgate on this 
        npm run dead-letters -- list [--service NAME] [--cursor C] | show ID | put-back ID | drop ID
                                    what could not be processed: look at it, have it processed again, forget it
          --json             for programs
-${REPLAY_USAGE}`;
+${AUDIT_USAGE}${REPLAY_USAGE}`;
 
 const OPTIONS = {
   up: {
@@ -74,6 +76,7 @@ const OPTIONS = {
 export function parseCommandLine(words: readonly string[]): Command {
   const [name = "", ...rest] = words;
   if (["help", "--help", "-h"].includes(name)) return { kind: "help" };
+  if (name === "audit") return parseAudit(rest);
   if (name === "replay") return parseReplay(rest);
   if (!Object.hasOwn(OPTIONS, name))
     return mistake(name === "" ? "no command is given" : `there is no command ${name}`);

@@ -26,6 +26,10 @@ async function run(command: Command): Promise<number> {
     const { deadLetters } = await import("./dead-letters.ts");
     return say(await deadLetters(command, state), 0);
   }
+  if (command.kind === "audit") {
+    const { audit } = await import("./audit.ts");
+    return audit(command, { here, state });
+  }
   if (command.kind === "replay-calls" || command.kind === "replay-rebuild") {
     const { replay } = await import("./replay.ts");
     return replay(command, { root, here, state, env: process.env });
