@@ -77,6 +77,16 @@ test("everything said", () => {
   ]);
 });
 
+test("a collector's host is enough", () => {
+  const urls = ["https://otel.example", "http://localhost:4318/", "https://otel.example/custom"];
+  const given = urls.map((url, at) => `{ id: e${at}, type: otlp, url: "${url}" }`);
+  expect(load(`[${given.join(", ")}]`).map(({ url }) => url)).toEqual([
+    "https://otel.example/v1/logs",
+    "http://localhost:4318/v1/logs",
+    "https://otel.example/custom",
+  ]);
+});
+
 const HTTP = 'id: a, type: http, url: "https://lake.example/in"';
 const SYSLOG = 'id: a, type: syslog, url: "tcp://siem.example:514"';
 

@@ -128,6 +128,12 @@ export const EXPORT_KEYS: Readonly<Record<string, readonly string[]>> = {
   "audit.exports.tls": Object.keys(tlsShape.shape),
 };
 
+/** Collectors are named by their host as often as by the whole address. */
+function withPath(address: string): string {
+  const parsed = new URL(address);
+  return parsed.pathname === "/" ? new URL(`/v1/logs${parsed.search}`, parsed).href : address;
+}
+
 export function toExport(parsed: z.infer<typeof exportSchema>, configurationFile: string): DesiredExport {
   const { id, type, tenants, kinds, outcomes, from, headers = {}, tls: files = {} } = parsed;
   const absolute = (path: string | undefined) =>
@@ -135,7 +141,7 @@ export function toExport(parsed: z.infer<typeof exportSchema>, configurationFile
   return {
     id,
     type,
-    url: parsed.url,
+    url: type === "otlp" ? withPath(parsed.url) : parsed.url,
     tenants,
     kinds,
     outcomes,

@@ -31,6 +31,8 @@ export function openHttp(options: HttpOptions) {
   async function attempt(body: Buffer, headers: Record<string, string | number>, signal: AbortSignal): Promise<string> {
     const send = isSecure ? requestHttps : requestHttp;
     const request = send(options.url, { method: "POST", headers, agent, signal });
+    // One that comes after the answer has begun is told by reading that.
+    request.on("error", () => {});
     request.end(body);
     const response = await answerTo(request);
     const text = await readAnswer(response);
