@@ -48,8 +48,13 @@ export interface FoundPage {
 export async function searchEvents(pool: Pool, query: EventQuery, ways: Ways): Promise<FoundPage> {
   try {
     return await withTransaction(pool, async (client) => {
-      await client.query(ALWAYS);
-      return (await collectByText(client, query)) ?? (await walkFor(client, query, ways));
+      if (query.text !== undefined) {
+        await client.query(`${ALWAYS}; ${COLLECTING}`);
+        const collected = await collectByText(client, query, query.text);
+        if (collected !== undefined) return collected;
+      }
+      await client.query(`${ALWAYS}; ${WALKING}`);
+      return walkFor(client, query, ways);
     });
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== QUERY_CANCELED) throw error;
@@ -77,7 +82,6 @@ export async function countEvents(pool: Pool, query: EventQuery): Promise<number
 }
 
 async function walkFor(client: ClientBase, query: EventQuery, ways: Ways): Promise<FoundPage> {
-  await client.query(WALKING);
   const until = performance.now() + SEARCH_MS;
   const walk = await chooseWalk(client, query, ways);
   const events: FoundEvent[] = [];
@@ -135,11 +139,9 @@ async function takeStep(client: ClientBase, query: EventQuery, walk: Walk, found
 }
 
 /** Words that few reasons hold: all of their events at once. Undefined when there are many of them. */
-async function collectByText(client: ClientBase, query: EventQuery): Promise<FoundPage | undefined> {
-  if (query.text === undefined) return undefined;
-  await client.query(COLLECTING);
+async function collectByText(client: ClientBase, query: EventQuery, words: string): Promise<FoundPage | undefined> {
   const { values, bind } = binder();
-  const bounds = [...boundsOf(query, bind), "reason IS NOT NULL", wordsCondition(query.text, bind)];
+  const bounds = [...boundsOf(query, bind), "reason IS NOT NULL", wordsCondition(words, bind)];
   const from = `FROM audit.events WHERE ${bounds.join(" AND ")}`;
   const counted = `SELECT count(*)::int AS count FROM (SELECT ${from} LIMIT ${TEXT_MATCHES_MAX + 1}) AS matching`;
   const { rows: counts } = await client.query<{ count: number }>(counted, values);

@@ -25,7 +25,7 @@ const streamed = {
     .default("")
     .meta({ description: "What kind of event (docs/events.md)" }),
   outcome: filter("A call's outcome, a refusal's code, what was changed: docs/audit.md"),
-  principal: filter("Who, such as user:alice, agent:reviewer or token:ci"),
+  principal: filter("Who, such as user:alice, agent:reviewer, or the name of a token"),
   user: filter("Short for principal=user:…"),
   agent: filter("Short for principal=agent:…"),
   team: filter("The principal's team"),
