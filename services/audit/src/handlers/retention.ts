@@ -55,6 +55,8 @@ export function keepRetention(options: RetentionOptions): void {
   const gone = metrics.counter("tollgate_audit_events_let_go_total", "Events let go of by retention");
   leadership.run("retention", async (signal, begun) => {
     if (!(await compressOldChunks(pool))) log.debug({}, "old events are not compressed by chunks: this server cannot");
+    // Only after a cut, and once at the beginning: a partition that was made a moment ago is empty as well.
+    let isSomethingEmpty = true;
     while (!signal.aborted) {
       const nowMs = Date.now();
       for (const oldest of await oldestSegments(pool, "")) {
@@ -62,11 +64,14 @@ export function keepRetention(options: RetentionOptions): void {
         while (!signal.aborted) {
           const cut = await cutChain(options, oldest, keptFrom);
           gone.inc(cut.events);
+          isSomethingEmpty ||= cut.events > 0;
           if (!cut.more) break;
         }
       }
       const beforeMs = nowMs - PARTITION_AGE_MS;
-      await dropOldPartitions({ pool, schema: "audit", table: "events", beforeMs, onlyEmpty: true, log });
+      if (isSomethingEmpty)
+        await dropOldPartitions({ pool, schema: "audit", table: "events", beforeMs, onlyEmpty: true, log });
+      isSomethingEmpty = false;
       begun();
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
