@@ -25,6 +25,8 @@ const TABLES = ["calls", "usage_days", "month_counts", "rated_calls", "rate_card
 let publish: Awaited<ReturnType<typeof openPublishing>>["publish"];
 let admin: pg.Client;
 let metering: MeteringClient;
+/** Ends the service that `metering` is of. */
+let closeMetering: () => Promise<void>;
 
 beforeAll(async () => {
   ({ publish } = await openPublishing(infra, life));
@@ -46,7 +48,22 @@ async function storedCalls(client = admin): Promise<number> {
 async function open(databaseUrl = infra.databaseUrl("metering")): Promise<MeteringClient> {
   const service = await startService(infra, { databaseUrl });
   life.onClose("metering", 20_000, () => service.close());
+  closeMetering = () => service.close();
   return openMeteringClient({ port: service.grpcPort, serviceKey: infra.serviceKey, life });
+}
+
+/** As long as it holds, a step of this rating after its first does not end. */
+async function holdSecondStep(rating: number): Promise<() => Promise<void>> {
+  await admin.query(`
+    CREATE FUNCTION metering.hold_step() RETURNS trigger LANGUAGE plpgsql AS
+      'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END';
+    CREATE TRIGGER hold_step BEFORE UPDATE ON metering.ratings FOR EACH ROW
+      WHEN (NEW.version = ${rating} AND OLD.calls > 0) EXECUTE FUNCTION metering.hold_step();
+    SELECT pg_advisory_lock(4711)`);
+  return async () => {
+    await admin.query("SELECT pg_advisory_unlock(4711)");
+    await admin.query("DROP TRIGGER hold_step ON metering.ratings; DROP FUNCTION metering.hold_step()");
+  };
 }
 
 /** As a process: only that can be killed. Small batches, so that there is a middle to be killed in. */
@@ -108,8 +125,10 @@ it("counts every call once, though it is killed on the way and calls come twice"
   const events = sampleCalls();
   const publishing = (async () => {
     for (let at = 0; at < CALLS; at += 100) {
-      const some = events.slice(at, at + 100);
-      await publish([...some, ...some.slice(0, 10).map((event) => ({ ...event, outcome: "unknown" as const }))]);
+      // Again both what has just been and what was recorded long before.
+      const again = [...events.slice(at, at + 5), ...events.slice(Math.max(at - 1_000, 0), Math.max(at - 990, 0))];
+      await publish(events.slice(at, at + 100));
+      await publish(again.map((event) => ({ ...event, outcome: "unknown" as const })));
     }
   })();
   await eventually(async () => expect(await storedCalls()).toBeGreaterThan(200));
@@ -118,14 +137,32 @@ it("counts every call once, though it is killed on the way and calls come twice"
   await eventually(async () => expect(await storedCalls()).toBe(CALLS), { timeoutMs: 40_000 });
   const { total } = await client.getUsage({});
   expect(total).toMatchObject({ calls: BigInt(CALLS), errors: 0n });
+  // Their places in their months have no holes, since tiers go by them.
+  const months = await admin.query<{ holes: string }>(
+    `SELECT max(month_call) - count(DISTINCT month_call) AS holes FROM metering.calls
+     GROUP BY tenant, date_trunc('month', time AT TIME ZONE 'UTC')`,
+  );
+  expect(months.rows).toEqual(months.rows.map(() => ({ holes: "0" })));
   metering = client;
 }, 60_000);
 
 it("prices anew what it was asked for, though it is killed on the way", async () => {
+  // The one that will be killed leads once this one is gone.
+  const second = await startKillable();
+  await closeMetering();
+  metering = await open();
+  const release = await holdSecondStep(2);
   await metering.putRateCard({ id: "tenant-1", tenant: "tenant-1", perCall: "0.5", validFromMs: 1n }, true);
   await metering.startRating({ reason: "as it was agreed" });
-  const second = await startKillable();
+  await eventually(
+    async () => {
+      const [rating] = await metering.listRatings();
+      expect(rating).toMatchObject({ version: 2, status: "running", calls: 2_000n });
+    },
+    { timeoutMs: 20_000 },
+  );
   await second.stop("SIGKILL");
+  await release();
   await eventuallyRated(metering);
   const { rows } = await admin.query(
     "SELECT calls::int, cost_before = cost_after AS same FROM metering.ratings ORDER BY 1",
