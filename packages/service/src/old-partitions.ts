@@ -5,6 +5,7 @@ import { type Pool, withTransaction } from "./postgres.ts";
 
 /** Whoever reads or writes the table waits behind a drop for so long at the most. */
 const LOCK_TIMEOUT_MS = 1_000;
+const LOCK_NOT_AVAILABLE = "55P03";
 
 interface OldPartitions {
   readonly pool: Pool;
@@ -24,7 +25,7 @@ interface Part {
   readonly toMs: number;
 }
 
-/** Drops monthly partitions, or chunks of a hypertable, as a whole. Says how many. */
+/** Drops monthly partitions, or chunks of a hypertable, as a whole, but for those that are in use. Says how many. */
 export async function dropOldPartitions(options: OldPartitions): Promise<number> {
   const { pool, schema, table, beforeMs, log } = options;
   const { rows } = await pool.query<{ native: boolean }>(
@@ -35,7 +36,12 @@ export async function dropOldPartitions(options: OldPartitions): Promise<number>
   const parts = await (native ? monthsOf(options) : chunksOf(options));
   let dropped = 0;
   for (const part of parts) {
-    if (part.toMs > beforeMs || !(await drop(options, part, native))) continue;
+    if (part.toMs > beforeMs) continue;
+    const isDropped = await drop(options, part, native).catch((error: unknown) => {
+      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
+      return false;
+    });
+    if (!isDropped) continue;
     dropped += 1;
     log.info({ partition: part.name }, "partition dropped");
   }

@@ -29,7 +29,7 @@ afterAll(async () => {
 it("lets go of single calls whose time is over, by whole partitions, and keeps what was used and what it cost", async () => {
   const configFile = join(folder, "tollgate.yaml");
   await writeFile(configFile, "metering: { retention_days: 1000 }");
-  const service = await startService(infra, { configFile, retentionMs: 100 });
+  const service = await startService(infra, { configFile, retentionMs: 500 });
   life.onClose("metering", 20_000, () => service.close());
   const metering = openMeteringClient({ port: service.grpcPort, serviceKey: infra.serviceKey, life });
   const { publish } = await openPublishing(infra, life);
