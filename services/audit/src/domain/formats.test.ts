@@ -60,6 +60,7 @@ const KINDS: readonly AuditEvent[] = [
     ...base,
     kind: "budget",
     budget: "b",
+    key: "acme/payments",
     threshold: 80,
     spent: "8",
     amount: "10",
