@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const COMMAND_TIMEOUT_MS = 30_000;
 const CALLS = 12;
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
 const infra = useInfrastructure();
 const system = useSystem(infra, {
@@ -43,7 +44,11 @@ async function list(query: string, token: Token = "admin"): Promise<AuditEvent[]
 }
 
 const echo = (token: string) =>
-  modernClient({ url: `${system.gatewayUrl}/mcp`, token }).request("tools/call", {
+  modernClient({
+    url: `${system.gatewayUrl}/mcp`,
+    token,
+    headers: { traceparent: `00-${TRACE}-b7ad6b7169203331-01` },
+  }).request("tools/call", {
     name: "fixture__echo",
     arguments: { text: "x" },
   });
@@ -74,10 +79,10 @@ describe("the record", () => {
       "tool=echo",
       "policy=callers",
       "decision=allow",
+      `trace=${TRACE.toUpperCase()}`,
     ])
       expect([query, await list(`${about}&${query}`)]).toEqual([query, [call]]);
-    const trace = call!.traceparent!.split("-")[1]!;
-    expect(await list(`trace=${trace}`)).toEqual([call]);
+    expect(await list(`trace=${TRACE}&tenant=acme`)).toEqual(await list("kind=call&tenant=acme"));
     const denied = await list("text=policy+allows&kind=refusal");
     expect(denied).toContainEqual(expect.objectContaining({ principal: "caller", tool: "count" }));
   });
