@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { AppError } from "@tollgate/errors";
 import { expect, test } from "vitest";
 import { loadDesiredState } from "./load.ts";
@@ -85,6 +86,15 @@ test("a collector's host is enough", () => {
     "http://localhost:4318/v1/logs",
     "https://otel.example/custom",
   ]);
+});
+
+test("the example of docs/audit-exports.md is one", async () => {
+  const docs = await readFile(new URL("../../../docs/audit-exports.md", import.meta.url), "utf8");
+  const [, example] = /```yaml\n([^]*?)```/.exec(docs)!;
+  const readSecret = () => ({ ok: true, value: SECRET }) as const;
+  const { audit } = loadDesiredState(example!, { file: "tollgate.yaml", env: {}, readSecret });
+  expect(audit.exports.map(({ type }) => type)).toEqual(["syslog", "cef", "otlp", "http"]);
+  expect(audit.exports[2]!.headers).toEqual({ Authorization: `Bearer ${SECRET}` });
 });
 
 const HTTP = 'id: a, type: http, url: "https://lake.example/in"';

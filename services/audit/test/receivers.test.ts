@@ -1,7 +1,6 @@
-import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { openHttp } from "../src/clients/http.ts";
 import { partialSuccessOf } from "../src/clients/otlp.ts";
@@ -15,7 +14,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
 });
 
-async function listen<S extends Server>(server: S): Promise<number> {
+async function listen(server: Server): Promise<number> {
   servers.push(server);
   server.on("connection", (socket) => void sockets.add(socket));
   server.listen(0, "127.0.0.1");
