@@ -41,7 +41,7 @@ ALTER TABLE audit.events
 -- An event that was stored before there were chains, or null where PostgreSQL cannot read it (half a surrogate pair).
 CREATE FUNCTION audit.read_event(event text) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN replace(event, '\u0000', '\ufffd')::jsonb;
+  RETURN replace(event, '\u0000', '�')::jsonb;
 EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
