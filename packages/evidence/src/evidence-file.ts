@@ -1,6 +1,6 @@
 import type { Parsed } from "@tollgate/contracts";
 import type { Chain } from "./chain.ts";
-import { type Checkpoint, isCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, type Cut, isCheckpoint, isCut } from "./checkpoint.ts";
 import type { KeyRecord, SigningKey } from "./keys.ts";
 import { CHECKPOINT_EVENTS_MAX } from "./chain.ts";
 import { HASH_BYTES } from "./merkle.ts";
@@ -33,8 +33,13 @@ export interface EvidenceHeader extends Signed {
 /** A line of an evidence file (docs/evidence.md). */
 export type EvidenceLine =
   | { readonly type: "evidence"; readonly header: EvidenceHeader; readonly keys: readonly KeyRecord[] }
-  /** A chain begins; the checkpoint is the one that ends where it begins, where there is one. */
-  | { readonly type: "chain"; readonly chain: ChainRange; readonly checkpoint: Checkpoint | null }
+  /** A chain begins: with the checkpoint that ends there, and with the cut where the events before were let go of. */
+  | {
+      readonly type: "chain";
+      readonly chain: ChainRange;
+      readonly checkpoint: Checkpoint | null;
+      readonly cut: Cut | null;
+    }
   /** Before its events. @param leaves those of its tree, one after the other: base64 */
   | { readonly type: "checkpoint"; readonly checkpoint: Checkpoint; readonly leaves: string }
   | { readonly type: "event"; readonly number: number; readonly line: string }
@@ -76,7 +81,7 @@ const KEY_FIELDS: Fields = {
 };
 const LINE_FIELDS: Readonly<Record<EvidenceLine["type"], Fields>> = {
   evidence: { type: "text", header: "any", keys: "any" },
-  chain: { type: "text", chain: "any", checkpoint: "any" },
+  chain: { type: "text", chain: "any", checkpoint: "any", cut: "any" },
   checkpoint: { type: "text", checkpoint: "any", leaves: "text" },
   event: { type: "text", number: "count", line: "text" },
   end: { type: "text", tenant: "text", kind: "text", number: "count", hash: "hash" },
@@ -111,7 +116,11 @@ function isWhole(line: EvidenceLine): boolean {
     case "evidence":
       return isHeader(line.header) && isKeyRecords(line.keys);
     case "chain":
-      return matches(line.chain, RANGE_FIELDS) && (line.checkpoint === null || isCheckpoint(line.checkpoint));
+      return (
+        matches(line.chain, RANGE_FIELDS) &&
+        (line.checkpoint === null || isCheckpoint(line.checkpoint)) &&
+        (line.cut === null || isCut(line.cut))
+      );
     case "checkpoint":
       return isCheckpoint(line.checkpoint) && leavesOf(line.leaves) !== undefined;
     default:

@@ -1,6 +1,6 @@
 import { chainName, genesisHash, type Chain } from "./chain.ts";
 import { type ChainVerifier, createChainVerifier, type Finding } from "./chain-verifier.ts";
-import { CHECKPOINT_FORM } from "./checkpoint.ts";
+import { CHECKPOINT_FORM, CUT_FORM } from "./checkpoint.ts";
 import {
   type ChainRange,
   type EvidenceHeader,
@@ -104,11 +104,12 @@ function openReader(first: Of<"evidence">, pin: string | undefined, report: (fin
     return begin(range, null);
   }
 
-  function readChain({ chain, checkpoint }: Of<"chain">): void {
+  function readChain(line: Of<"chain">): void {
+    const { chain, checkpoint } = line;
     const range = ranges.get(chainName(chain));
     if (range === undefined) return report(ofChain(chain, "inserted", "a chain that the first line does not name"));
     if (sections.has(chainName(range))) return report(ofChain(range, "moved", "a line that begins it once more"));
-    const problem = startProblem(chain, range, checkpoint, keys);
+    const problem = startProblem(line, range, keys) ?? cutProblem(line, header, keys);
     if (problem !== undefined) report(ofChain(range, "changed", problem));
     current = begin(range, problem === undefined ? checkpoint : null);
   }
@@ -207,12 +208,7 @@ function trustedKeys(
 }
 
 /** What is wrong with the line that begins a chain. */
-function startProblem(
-  given: ChainRange,
-  range: ChainRange,
-  checkpoint: Of<"chain">["checkpoint"],
-  keys: KeyLine,
-): string | undefined {
+function startProblem({ chain: given, checkpoint }: Of<"chain">, range: ChainRange, keys: KeyLine): string | undefined {
   const names = ["from", "to", "fromHash", "toHash"] as const;
   if (names.some((name) => given[name] !== range[name])) return "its first line says something else than the file's";
   if (range.from === 0) {
@@ -224,6 +220,18 @@ function startProblem(
   if (!isThere || checkpoint.hash !== range.fromHash) return "the checkpoint before it does not prove its beginning";
   const problem = keys.problemOf(CHECKPOINT_FORM, checkpoint);
   return problem === undefined ? undefined : `the checkpoint before it is ${problem}`;
+}
+
+/** Whoever did not ask for a time is given all from the first event on, or from where a cut says so. */
+function cutProblem({ chain, cut }: Of<"chain">, { fromMs }: EvidenceHeader, keys: KeyLine): string | undefined {
+  if (cut === null)
+    return chain.from > 0 && fromMs === null
+      ? "its first events are missing, and no cut says that they were let go of"
+      : undefined;
+  if (chainName(cut) !== chainName(chain) || cut.number !== chain.from || cut.hash !== chain.fromHash)
+    return "the cut before it is another one";
+  const problem = keys.problemOf(CUT_FORM, cut);
+  return problem === undefined ? undefined : `the cut before it is ${problem}`;
 }
 
 function ofFile(what: Finding["what"], detail: string): Finding {

@@ -207,6 +207,16 @@ describe("an evidence file", () => {
     ]);
   });
 
+  it("finds a beginning that was let go of without a cut", async () => {
+    const begin = parsed.findLastIndex(({ type }) => type === "chain");
+    const line = JSON.parse(sample.lines[begin]!) as { cut: object };
+    const kind = "change";
+    for (const cut of [null, { ...line.cut, number: 5 }, { ...line.cut, at: 9 }, { ...line.cut, kind: "call" }]) {
+      const { findings } = await verify(sample.lines.with(begin, JSON.stringify({ ...line, cut })));
+      expect(findings).toEqual([expect.objectContaining({ kind, what: "changed", number: 0 })]);
+    }
+  });
+
   it("trusts nothing that strangers have signed once a key is pinned, however whole it is", async () => {
     const forged = sampleEvidence(SIZE);
     expect((await verify(forged.lines)).findings).toEqual([]);

@@ -11,6 +11,7 @@ import {
   merkleRoot,
   nextHash,
   signCheckpoint,
+  signCut,
   signHeader,
   type SigningKey,
 } from "../src/index.ts";
@@ -57,7 +58,7 @@ export function sampleEvidence(size = 3): Sample {
   ];
   const segments = new Map(chains.map((chain) => [chain.kind, sampleSegments(chain, size, keys)]));
   const records = keys.map(({ record }) => record);
-  const body = chains.map((chain, at) => sectionOf(chain, segments.get(chain.kind)!, at === 0 ? 0 : 2));
+  const body = chains.map((chain, at) => sectionOf(chain, segments.get(chain.kind)!, at === 0 ? 0 : 2, keys[2]!.key));
   const header = signHeader(
     { tenant: "acme", kind: "", fromMs: null, toMs: null, at: 9, chains: body.map(({ range }) => range) },
     keys[2]!.key,
@@ -97,7 +98,7 @@ function sampleSegments(chain: Chain, size: number, keys: readonly { key: Signin
   return segments;
 }
 
-function sectionOf(chain: Chain, segments: readonly Segment[], cut: number) {
+function sectionOf(chain: Chain, segments: readonly Segment[], cut: number, key: SigningKey) {
   const before = segments[cut - 1]?.checkpoint;
   const { to, hash: toHash } = segments.at(-1)!.checkpoint;
   const range = {
@@ -107,8 +108,14 @@ function sectionOf(chain: Chain, segments: readonly Segment[], cut: number) {
     fromHash: before?.hash ?? genesisHash(chain).toString("hex"),
     toHash,
   };
+  const { from: number, fromHash: hash } = range;
   const lines: EvidenceLine[] = [
-    { type: "chain", chain: range, checkpoint: before ?? null },
+    {
+      type: "chain",
+      chain: range,
+      checkpoint: before ?? null,
+      cut: before === undefined ? null : signCut({ ...chain, number, hash, at: 8 }, key),
+    },
     ...segments
       .slice(cut)
       .flatMap(({ checkpoint, leaves, lines: events }): EvidenceLine[] => [

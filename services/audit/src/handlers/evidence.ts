@@ -1,8 +1,10 @@
 import { type auditV1, isCallId, NAME_PATTERN, timeOfId } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import {
+  chainName,
   type ChainRange,
   type Checkpoint,
+  type Cut,
   type EvidenceLine,
   formatEvidenceLine,
   genesisHash,
@@ -11,7 +13,7 @@ import {
 } from "@tollgate/evidence";
 import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
 import { findEvent, readLines } from "../store/chain-events.ts";
-import { checkpointOver, nextCheckpoint, rangeOfTime, readChains } from "../store/checkpoints.ts";
+import { checkpointOver, nextCheckpoint, rangeOfTime, readChains, readCuts } from "../store/checkpoints.ts";
 import { coverChain, register } from "./checkpoints.ts";
 import type { Signing } from "./signing.ts";
 
@@ -117,9 +119,9 @@ async function* evidenceOf(options: EvidenceOptions, asked: Asked): AsyncGenerat
   const header = signHeader({ tenant, kind, fromMs, toMs, at: Date.now(), chains }, await signing.key(pool));
   yield { type: "evidence", header, keys: await signing.records(readPool) };
   const total = { chains: 0, checkpoints: 0, events: 0 };
-  for (const { range, checkpoint } of found) {
+  for (const { range, checkpoint, cut } of found) {
     total.chains++;
-    yield { type: "chain", chain: range, checkpoint };
+    yield { type: "chain", chain: range, checkpoint, cut };
     for await (const line of segmentsOf(readPool, range)) {
       if (line.type === "checkpoint") total.checkpoints++;
       else total.events++;
@@ -130,8 +132,15 @@ async function* evidenceOf(options: EvidenceOptions, asked: Asked): AsyncGenerat
   yield { type: "total", ...total };
 }
 
-async function readRanges(pool: Pool, asked: Asked): Promise<{ range: ChainRange; checkpoint: Checkpoint | null }[]> {
-  const ranges: { range: ChainRange; checkpoint: Checkpoint | null }[] = [];
+interface Found {
+  readonly range: ChainRange;
+  readonly checkpoint: Checkpoint | null;
+  readonly cut: Cut | null;
+}
+
+async function readRanges(pool: Pool, asked: Asked): Promise<Found[]> {
+  const ranges: Found[] = [];
+  const cuts = await readCuts(pool);
   for (const { tenant, kind } of await readChains(pool, asked)) {
     const chain = { tenant, kind };
     const numbers = await rangeOfTime(pool, chain, asked);
@@ -141,7 +150,9 @@ async function readRanges(pool: Pool, asked: Asked): Promise<{ range: ChainRange
     const last = await checkpointOver(pool, chain, to);
     const fromHash = before?.checkpoint.hash ?? genesisHash(chain).toString("hex");
     const toHash = last?.checkpoint.hash ?? "";
-    ranges.push({ range: { ...chain, from, to, fromHash, toHash }, checkpoint: before?.checkpoint ?? null });
+    const cut = cuts.find((each) => each.number === from && chainName(each) === chainName(chain)) ?? null;
+    const range = { ...chain, from, to, fromHash, toHash };
+    ranges.push({ range, checkpoint: before?.checkpoint ?? null, cut });
   }
   return ranges;
 }
