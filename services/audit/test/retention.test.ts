@@ -201,13 +201,20 @@ describe("a legal hold", () => {
     await recordApart(first, held, last);
     const at = BigInt(nowMs - 25 * DAY_MS);
     const hold = await holds.put({ tenant: "held", kind: "call", fromMs: at, toMs: at + 1n });
-    await configure([{ tenant: "held", days: 10 }]);
+    await configure([
+      { tenant: "held", days: 10 },
+      { tenant: "later", days: 10 },
+    ]);
 
     const kept = [...held, ...last].map(({ id }) => id);
     await eventually(async () => expect(await idsOf("held")).toEqual(kept));
     await eventually(async () =>
       expect(await holds.retention("held")).toContainEqual(expect.objectContaining({ kind: "call", heldBy: hold.id })),
     );
+    // Chains are looked at by their names: when that one is gone, this one was looked at, too.
+    await record([callOf("later", 20)]);
+    await eventually(async () => expect(await idsOf("later")).toEqual([]));
+    expect(await idsOf("held")).toEqual(kept);
     expect(await holds.list("held")).toEqual([hold]);
     expect(await holds.list("other")).toEqual([]);
     await expect(holds.release(hold.id, "other")).rejects.toThrow("no such hold");
@@ -255,7 +262,8 @@ describe("a cut that nobody has signed", () => {
     await admin.query("DELETE FROM audit.events WHERE tenant = 'forged' AND number <= 2");
     await admin.query("DELETE FROM audit.checkpoints WHERE tenant = 'forged' AND number < 2");
     await admin.query("UPDATE audit.chains SET first_number = 3 WHERE tenant = 'forged'");
-    const { findings } = await evidence.verify({ tenant: "forged" });
+    expect((await evidence.verify({ tenant: "forged" })).findings).not.toEqual([]);
+    const { findings } = await verifyLines(await evidence.exportEvidence({ tenant: "forged" }));
     expect(findings).not.toEqual([]);
   });
 
@@ -263,7 +271,8 @@ describe("a cut that nobody has signed", () => {
     const { rows } = await admin.query<{ cut: string }>("SELECT cut FROM audit.cuts LIMIT 1");
     const cut = JSON.stringify({ ...(JSON.parse(rows[0]!.cut) as object), tenant: "forged", kind: "call", number: 2 });
     await admin.query("INSERT INTO audit.cuts (tenant, kind, number, cut) VALUES ('forged', 'call', 2, $1)", [cut]);
-    const { findings } = await evidence.verify({ tenant: "forged" });
+    expect((await evidence.verify({ tenant: "forged" })).findings).not.toEqual([]);
+    const { findings } = await verifyLines(await evidence.exportEvidence({ tenant: "forged" }));
     expect(findings).not.toEqual([]);
   });
 
