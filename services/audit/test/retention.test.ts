@@ -255,6 +255,19 @@ describe("a legal hold", () => {
   });
 });
 
+it("after all of that the record proves itself, also chains of which nothing is left, and what comes then", async () => {
+  expect((await evidence.verify()).findings).toEqual([]);
+  expect((await verifyLines(await evidence.exportEvidence())).findings).toEqual([]);
+  await configure([]);
+  await record([callOf("witness", 0)]);
+  const [chain] = await evidence.chains("witness");
+  expect(chain).toMatchObject({ kind: "call", firstNumber: 2n, lastNumber: 2n });
+  expect((await evidence.verify({ tenant: "witness" })).findings).toEqual([]);
+  const { findings, report } = await verifyLines(await evidence.exportEvidence({ tenant: "witness", kind: "call" }));
+  expect(findings).toEqual([]);
+  expect(report).toMatchObject({ chains: 1, events: 1 });
+});
+
 describe("a cut that nobody has signed", () => {
   it("is found: rows that somebody has deleted, and the chain's beginning moved", async () => {
     await configure([]);
