@@ -151,7 +151,7 @@ describe("dead letters", () => {
 
   /** The command line against this system, as it is used where Tollgate was started. */
   async function dead(...words: string[]): Promise<any> {
-    const connect = { gatewayUrl: system.gatewayUrl, adminToken: system.adminToken };
+    const connect = { gatewayUrl: system.gatewayUrl, token: system.token, adminToken: system.adminToken };
     writeFileSync(join(dir, "connect.json"), JSON.stringify(connect));
     const args = [COMMAND, "dead", ...words, "--json", "--state", dir];
     const { stdout } = await promisify(execFile)(process.execPath, args);
