@@ -1,7 +1,9 @@
 import { createEventPublisher, type EventPublisher } from "@tollgate/bus";
-import { type AccessEvent, type AuditEvent, parseAuditEvent } from "@tollgate/contracts";
+import { type AccessEvent, type AuditEvent, auditV1, parseAuditEvent } from "@tollgate/contracts";
 import { callEvent, eventually, refusalEvent } from "@tollgate/testkit";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { tailEvents } from "../src/handlers/audit-tail.ts";
+import type { EventStream } from "../src/handlers/event-stream.ts";
 import { principal } from "./controlled-policy.ts";
 import { useInstallation } from "./installation.ts";
 import { cutStreamsAfterEach, type EventReader, readEvents } from "./mcp-connections.ts";
@@ -156,6 +158,39 @@ describe("a tail", () => {
       await policy.changeTaken();
       await eventually(() => expect(reader.ended).toBe(true));
     }
+  });
+
+  test("ends with a word to a client that does not read, which may come back", async () => {
+    const { runner } = installation;
+    const sent: string[] = [];
+    const comments: string[] = [];
+    let closed = false;
+    const stream: EventStream = {
+      closed: false,
+      send: (_frame, id) => void sent.push(id!),
+      comment: (text) => void comments.push(text),
+      drained: () => Promise.resolve(false),
+      close: () => void (closed = true),
+      begin: () => undefined,
+      prime: () => undefined,
+      event: () => undefined,
+      onClose: () => undefined,
+    };
+    const made = Array.from({ length: 200 }, () => callEvent({ tenant: "slow" }));
+    await publish(...made);
+    const shown = await tailEvents({
+      bus: runner.bus,
+      filter: { ...auditV1.EventFilter.create(), tenant: "slow" },
+      start: { sinceMs: Date.now() - 60_000 },
+      stream,
+      watch: { mayGoOn: () => Promise.resolve(true) },
+      signal: new AbortController().signal,
+    });
+    expect([shown, closed, comments]).toEqual([sent.length, true, ["you read too slowly; come back with the last id"]]);
+    expect(shown).toBeGreaterThan(0);
+    expect(shown).toBeLessThan(200);
+    const resumed = await tail("?tenant=slow", { after: sent.at(-1)! });
+    await eventually(() => expect(idsIn(resumed)).toHaveLength(200 - shown));
   });
 
   test("is one of a bounded number", async () => {
