@@ -68,6 +68,8 @@ BEGIN
     UPDATE audit.events SET
       number = place,
       hash = link,
+      -- A client may have asked for a uri of any length; an index takes no more than this.
+      tool = CASE WHEN octet_length(tool) > 2048 THEN left(tool, 512) ELSE tool END,
       team = fields ->> 'team',
       decision = CASE fields #> '{decision,allow}' WHEN 'true' THEN 'allow' WHEN 'false' THEN 'deny' END,
       policies = CASE WHEN jsonb_typeof(fields #> '{decision,policies}') = 'array' AND fields #> '{decision,policies}' <> '[]'

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -276,13 +277,16 @@ describe("a table of before there were chains", () => {
       }),
       callEvent({ tenant: "other", reason: "half a pair: \ud800" }),
     ] as const;
+    // No index would take it, and it does not become small by compression.
+    const longUri = randomBytes(8_000).toString("base64url");
     const partitions = await openPartitions({ pool, schema: "audit", table: "events", log: testLog });
     for (const [i, event] of [second, third, other, first].entries()) {
       await partitions.ensure([timeOfId(event.id)]);
+      const sequence = event === first ? 1 : i + 2;
       await pool.query(
-        `INSERT INTO audit.events (time, sequence, id, tenant, kind, outcome, event)
-         VALUES (to_timestamp($1::float8 / 1000), $2, $3, $4, $5, 'ok', $6)`,
-        [timeOfId(event.id), event === first ? 1 : i + 2, event.id, event.tenant, event.kind, JSON.stringify(event)],
+        `INSERT INTO audit.events (time, sequence, id, tenant, kind, outcome, tool, event)
+         VALUES (to_timestamp($1::float8 / 1000), $2, $3, $4, $5, 'ok', $6, $7)`,
+        [timeOfId(event.id), sequence, event.id, event.tenant, event.kind, longUri, JSON.stringify(event)],
       );
     }
     const missed = callEvent();
