@@ -1,4 +1,8 @@
 import type { AuditEvent, Decision } from "./events.ts";
+import { storedText } from "./stored-text.ts";
+
+/** Below what a row of one of PostgreSQL's indexes may have: a client may send a uri of any length. */
+const SEARCHABLE_MAX_BYTES = 2_048;
 
 /** What an event can be found by. */
 export interface EventFacets {
@@ -70,10 +74,7 @@ function traceOf(traceparent: unknown): string | null {
   return TRACEPARENT.exec(traceparent)?.[1] ?? null;
 }
 
-/**
- * A text that a database can hold: a refusal repeats what the client sent, and PostgreSQL takes no NUL. Filters go the
- * same way, so that they still find it.
- */
+/** A text that a database can hold. Filters go the same way, so that they still find it. */
 export function searchable(value: unknown): string | null {
-  return typeof value === "string" ? value.replaceAll("\0", "\u{fffd}") : null;
+  return typeof value === "string" ? storedText(value, SEARCHABLE_MAX_BYTES) : null;
 }

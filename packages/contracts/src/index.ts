@@ -64,3 +64,4 @@ export * as policyV1 from "./gen/tollgate/policy/v1/policy.ts";
 export * as limitsV1 from "./gen/tollgate/policy/v1/limits.ts";
 export * as registryV1 from "./gen/tollgate/registry/v1/registry.ts";
 export { hideSecrets, type ServerSecrets } from "./server-secrets.ts";
+export { storedText } from "./stored-text.ts";
