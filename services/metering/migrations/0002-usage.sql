@@ -30,6 +30,19 @@ FROM (SELECT id, version, row_number() OVER (ORDER BY version, id) AS number FRO
 WHERE (card.id, card.version) = (counted.id, counted.version);
 ALTER TABLE metering.rate_cards ALTER COLUMN number SET NOT NULL, ALTER COLUMN created_at SET NOT NULL;
 
+-- As storedText of packages/contracts stores them: what is too long for an index is cut and marked with its hash.
+DO $$
+DECLARE
+  bound record;
+BEGIN
+  FOR bound IN SELECT * FROM (VALUES ('principal', 512), ('tool', 1024), ('team', 256), ('group_id', 128), ('server', 128))
+                 AS given (name, bytes) LOOP
+    EXECUTE format(
+      'UPDATE metering.calls SET %1$I = left(%1$I, %2$s) || ''~'' || left(encode(sha256(convert_to(%1$I, ''UTF8'')), ''hex''), 16)
+       WHERE octet_length(%1$I) > %3$s', bound.name, (bound.bytes - 17) / 4, bound.bytes);
+  END LOOP;
+END $$;
+
 -- month_call is which of its tenant's calls in the calendar month (UTC) a call is, in stream order: what tiers go by.
 -- cold_start_calls: how many shared the start that it waited for; 0 when it waited for none.
 ALTER TABLE metering.calls

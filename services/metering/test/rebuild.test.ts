@@ -207,7 +207,7 @@ it("keeps the rows that were there before, with their costs and in their order",
     END $$;
     INSERT INTO metering.calls
     SELECT '2026-01-31T23:59:57Z'::timestamptz + at * interval '1 second', 100 - at, gen_random_uuid(), at, at, at, at % 2 = 0,
-           'acme', 'red', 'user:ann', 'g', 's', 't' || at % 2, 'ok', 'default@1', 0.5 * at
+           'acme', 'red', 'user:' || repeat('ann', 2000), 'g', 's', 't' || at % 2, 'ok', 'default@1', 0.5 * at
     FROM generate_series(1, 6) AS at`);
   await client.query(await readFile(join(directory, files[1]!), "utf8"));
   const rows = await client.query(

@@ -107,6 +107,18 @@ describe("usage", () => {
     expect(tenants).toEqual(expect.arrayContaining(["left", "right"]));
   });
 
+  it("is recorded and found, however long the names are that a client has sent", async () => {
+    const tenant = "long";
+    const tool = `files://${Array.from({ length: 1_500 }, (_, at) => (at * 7_919) % 10_007).join("/")}`;
+    const names = { team: `${tool}-team`, principal: `user:${tool}`, group: `${tool}-g`, server: `${tool}-s` };
+    await publish([callEvent({ tenant, tool, ...names }), callEvent({ tenant, tool: `${tool}!`, ...names })]);
+    await eventuallyCalls(tenant, 2n);
+    const { rows } = await getUsage({ tenant, groupBy: ["tool", "user", "team", "group", "server"] });
+    expect(new Set(rows.map((row) => row.key["tool"])).size).toBe(2);
+    for (const filter of [{ tool }, { tool, user: tool, server: names.server }])
+      expect((await getUsage({ tenant, filter })).total?.calls).toBe(1n);
+  });
+
   it("is zero where there was nothing", async () => {
     const zero = {
       key: {},

@@ -1,4 +1,4 @@
-import { type CallEvent, timeOfId } from "@tollgate/contracts";
+import { type CallEvent, storedText, timeOfId } from "@tollgate/contracts";
 import { formatNano } from "./decimal.ts";
 import { costOf, type Priced, type Selector } from "./rate-card.ts";
 import type { Tariff } from "./tariff.ts";
@@ -48,11 +48,11 @@ export function toCallUsage(event: CallEvent, sequence: number): CallUsage {
     coldStartCalls: coldStart === true ? countOf(coldStartCalls) : 0,
     downstreamCalls: typeof startedAt === "number" ? countOf(attempts) : 0,
     tenant: event.tenant,
-    team: storable(event.team),
-    principal: storable(event.principal),
-    group: storable(event.group),
-    server: storable(event.server),
-    tool: storable(event.tool),
+    team: storedText(event.team, STORED_MAX_BYTES.team),
+    principal: storedText(event.principal, STORED_MAX_BYTES.principal),
+    group: storedText(event.group, STORED_MAX_BYTES.group),
+    server: storedText(event.server, STORED_MAX_BYTES.server),
+    tool: storedText(event.tool, STORED_MAX_BYTES.tool),
     outcome: event.outcome,
   };
 }
@@ -76,10 +76,8 @@ function bounded(value: number, max: number): number {
   return Math.min(Math.max(Math.round(value) || 0, 0), max);
 }
 
-/** PostgreSQL takes no NUL in a text, and no half of a character: what cannot be stored is replaced. */
-function storable(value: string): string {
-  return value.includes("\0") || !value.isWellFormed() ? value.replaceAll("\0", "\u{fffd}").toWellFormed() : value;
-}
+/** In bytes. Together they are a key of the sums of days, and below what a row of an index may have. */
+export const STORED_MAX_BYTES = { principal: 512, tool: 1_024, team: 256, group: 128, server: 128 } as const;
 
 /** Each call once: of several outcomes the one that is first on the stream. */
 export function withoutDuplicates(calls: readonly CallUsage[]): CallUsage[] {

@@ -1,6 +1,7 @@
-import { type meteringV1, NAME_PATTERN } from "@tollgate/contracts";
+import { type meteringV1, NAME_PATTERN, storedText } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { formatNano, type Nano, parseNano } from "./decimal.ts";
+import { STORED_MAX_BYTES } from "./metered-call.ts";
 import type { RateCardRow } from "./rate-card.ts";
 
 const ID_PATTERN = /^[a-z0-9-]{1,64}$/;
@@ -34,7 +35,7 @@ export function parseNewRateCard(card: meteringV1.RateCard | undefined): NewRate
     tenant,
     group,
     server,
-    tool,
+    tool: storedText(tool, STORED_MAX_BYTES.tool),
     validFromMs: validFromMs === 0n ? undefined : Number(validFromMs),
     perCall: priceOf("per_call", card.perCall),
     perSecond: priceOf("per_second", card.perSecond),

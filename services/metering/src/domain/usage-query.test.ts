@@ -19,13 +19,22 @@ describe("a usage query", () => {
     expect(parse({ groupBy: ["tool", "team"] }).groupBy).toEqual(["tool", "team"]);
   });
 
+  it("looks for texts as they are stored, and for users and agents as the principals that they are", () => {
+    const filter = { user: "ann", tool: "long".repeat(400), team: "\0" };
+    expect(parse({ filter }).filter).toEqual([
+      ["principal", "user:ann"],
+      ["tool", expect.stringMatching(/^(long)+lon~[0-9a-f]{16}$/)],
+      ["team", "\u{fffd}"],
+    ]);
+  });
+
   it.each<[string, Fields]>([
     ["tenant", { tenant: "a'; DROP" }],
     ["group_by", { groupBy: ["cost"] }],
     ["group_by", { groupBy: ["tool", "tool"] }],
     ["group_by", { groupBy: ["toString"] }],
     ["filter", { filter: { cost: "1" } }],
-    ["filter.team", { filter: { team: "\0" } }],
+    ["tenant", { filter: { tenant: "\0" } }],
     ["step", { step: "week" }],
     ["rating", { rating: 2 ** 31 }],
     ["limit", { limit: 10_001 }],

@@ -1,15 +1,18 @@
-import { type meteringV1, NAME_PATTERN } from "@tollgate/contracts";
+import { type meteringV1, NAME_PATTERN, storedText } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import { STORED_MAX_BYTES } from "./metered-call.ts";
 
 const GROUP_KEYS = ["tenant", "team", "principal", "user", "agent", "group", "server", "tool"] as const;
 export type GroupKey = (typeof GROUP_KEYS)[number];
+
+/** A user and an agent are principals. */
+export type FilterKey = Exclude<GroupKey, "user" | "agent">;
 
 const STEPS = ["hour", "day", "month"] as const;
 export type Step = (typeof STEPS)[number];
 
 const LIMIT_DEFAULT = 1_000;
 const LIMIT_MAX = 10_000;
-const FILTER_MAX_CHARS = 2_048;
 const RATING_MAX = 2 ** 31 - 1;
 /** The last time of a JavaScript date, which PostgreSQL holds too. */
 const TIME_MAX_MS = 8_640_000_000_000_000n;
@@ -23,7 +26,7 @@ export interface UsageQuery {
   /** Unix milliseconds, exclusive. */
   readonly toMs?: number;
   readonly groupBy: readonly GroupKey[];
-  readonly filter: readonly (readonly [GroupKey, string])[];
+  readonly filter: readonly (readonly [FilterKey, string])[];
   readonly step?: Step;
   readonly limit: number;
   /** 0: as calls were priced when they were recorded. */
@@ -40,15 +43,19 @@ export function parseUsageQuery(request: meteringV1.GetUsageRequest): UsageQuery
     ...parseTenant(request.tenant),
     ...parseTimes(request),
     groupBy: parseGroupBy(groupBy),
-    filter: Object.entries(request.filter).map(([name, value]) => {
-      const key = parseKey("filter", name);
-      if (value.length > FILTER_MAX_CHARS || value.includes("\0")) throw invalid(`filter.${key}`, "no such value");
-      return [key, value] as const;
-    }),
+    filter: Object.entries(request.filter).map(([name, value]) => parseFilter(parseKey("filter", name), value)),
     ...(step === undefined ? {} : { step }),
     limit: limit === 0 ? LIMIT_DEFAULT : limit,
     rating: parseRating(request.rating),
   };
+}
+
+/** As calls are stored: see STORED_MAX_BYTES. */
+function parseFilter(key: GroupKey, value: string): readonly [FilterKey, string] {
+  if (key === "tenant") return [key, parseTenant(value).tenant ?? ""];
+  if (key === "user" || key === "agent")
+    return ["principal", storedText(`${key}:${value}`, STORED_MAX_BYTES.principal)];
+  return [key, storedText(value, STORED_MAX_BYTES[key])];
 }
 
 export function parseTenant(tenant: string): { tenant?: string } {

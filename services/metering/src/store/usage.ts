@@ -110,11 +110,7 @@ interface Source {
 }
 
 function conditionsOf({ tenant, filter }: UsagePlan, bind: Bind): string[] {
-  const conditions = filter.map(([key, value]) => {
-    // As a condition on the principal itself, so that nobody without a user is found by an empty one.
-    if (key === "user" || key === "agent") return `principal = ${bind(`${key}:${value}`)}`;
-    return `${KEY_COLUMNS[key]} = ${bind(value)}`;
-  });
+  const conditions = filter.map(([key, value]) => `${KEY_COLUMNS[key]} = ${bind(value)}`);
   if (tenant !== undefined) conditions.push(`tenant = ${bind(tenant)}`);
   return conditions;
 }
