@@ -1,10 +1,12 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { CallEvent } from "@tollgate/contracts";
-import { eventually, useInfrastructure } from "@tollgate/testkit";
+import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Bus } from "../src/connection.ts";
+import { type Bus, connectBus } from "../src/connection.ts";
 import { type DurableBatch, durableLags, forgetDurable, readDurably } from "../src/durable-reader.ts";
 import { endOfEvents, type StreamPosition } from "../src/read-events.ts";
 import { callEvent, useBus } from "./connected.ts";
+import { useOwnNats } from "./own-nats.ts";
 
 const connect = useBus(useInfrastructure());
 const NAME = "export-siem";
@@ -154,4 +156,48 @@ describe("reading under a name", () => {
     // Another stream's: all of this one is new.
     expect(await readIds(10, { begin: "now", last: { ...last!, stream: "of before" } })).toEqual(ids);
   });
+});
+
+describe("a server that is killed", () => {
+  const own = useOwnNats();
+
+  it("has every event read once it is back: none missing, in order", async () => {
+    const { signal } = ending;
+    const mine = await connectBus({ url: own.url, name: "test", prefix: "", log: testLog, signal });
+    try {
+      const events = Array.from({ length: 300 }, () => callEvent());
+      const publishEach = async (given: readonly CallEvent[]): Promise<void> => {
+        for (const event of given)
+          await mine.js.publish(mine.subjects.audit(event.tenant, "call"), JSON.stringify(event));
+      };
+      await publishEach(events.slice(0, 200));
+      const seen = new Set<string>();
+      let isKilled = false;
+      // As whoever sends events on does: what fails begins again.
+      const reading = (async () => {
+        while (seen.size < events.length) {
+          try {
+            for await (const batch of readDurably(mine, defaults())) {
+              for (const { event } of batch.events) seen.add(event.id);
+              await batch.acknowledge();
+              if (seen.size === events.length) return;
+              if (seen.size < 100 || isKilled) continue;
+              await own.kill();
+              isKilled = true;
+            }
+          } catch {
+            await delay(100);
+          }
+        }
+      })();
+      await eventually(() => expect(isKilled).toBe(true));
+      await own.start();
+      await eventually(() => expect(mine.problem()).toBeUndefined(), { timeoutMs: 20_000 });
+      await publishEach(events.slice(200));
+      await reading;
+      expect([...seen]).toEqual(events.map(({ id }) => id));
+    } finally {
+      await mine.connection.close();
+    }
+  }, 60_000);
 });

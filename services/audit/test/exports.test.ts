@@ -104,6 +104,29 @@ describe("each type", () => {
     expect(elsewhere.requests).toEqual([]);
   });
 
+  it("HTTPS: a receiver that asks for a certificate is shown the export's", async () => {
+    const { cert, key } = await authority.server();
+    const own = await authority.client({ commonName: "tollgate" });
+    await writeFile(join(exporting.folder, "own-cert.pem"), own.cert);
+    await writeFile(join(exporting.folder, "own-key.pem"), own.key);
+    const receiver = await httpReceiver(() => ({ status: 200 }), { cert, key, ca: authority.cert, requestCert: true });
+    const url = `https://localhost:${receiver.port}/in`;
+    const tls = { ca_file: "ca.pem", cert_file: "own-cert.pem", key_file: "own-key.pem" };
+    const stranger = httpExport(receiver, { id: "stranger", url, tls: { ca_file: "ca.pem" } });
+    await configure([httpExport(receiver, { id: "known", url, tls }), stranger]);
+    const audit = await start();
+    await followed("known");
+    await followed("stranger");
+    const events = await publish(3);
+    await eventually(() => expect(linesOf(receiver)).toEqual(events.map((each) => JSON.stringify(each))), PATIENCE);
+    await eventually(async () => {
+      expect(await audit.exports()).toMatchObject([
+        { problem: "" },
+        { lag: 3n, problem: expect.stringContaining("certificate") },
+      ]);
+    }, PATIENCE);
+  });
+
   it("OTLP: waits as long as it is asked to, and does not send again what was rejected for good", async () => {
     const answers = [
       { status: 503, headers: { "retry-after": "1" } },
