@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createSigningKey, type EvidenceReport, type Finding, verifyEvidence } from "../src/index.ts";
+import {
+  type Checkpoint,
+  createSigningKey,
+  type EvidenceReport,
+  type Finding,
+  signCheckpoint,
+  verifyEvidence,
+} from "../src/index.ts";
 import { sampleEvidence, sampleLine } from "./sample-evidence.ts";
 
 const SIZE = 3;
@@ -205,6 +212,18 @@ describe("an evidence file", () => {
     expect((await verify([JSON.stringify(first), ...kept.slice(1, -1), total])).findings).toEqual([
       expect.objectContaining({ what: "signature" }),
     ]);
+  });
+
+  it("finds what the holder of a key has signed a second time: another line of checkpoints, or an old key's", async () => {
+    for (const forged of [{ previous: "0".repeat(64) }, { keyId: sample.keys[0]!.id }]) {
+      const at = checkpoints.findLast((each) => parsed[each]!.checkpoint.kind === "call")!;
+      const line = JSON.parse(sample.lines[at]!) as { checkpoint: Checkpoint };
+      const { keyId, signature: _signature, v: _v, ...fields } = { ...line.checkpoint, ...forged };
+      const { key } = sample.pairs.find(({ record }) => record.id === keyId)!;
+      const checkpoint = signCheckpoint(fields, key);
+      const { findings } = await verify(sample.lines.with(at, JSON.stringify({ ...line, checkpoint })));
+      expect(findings).toEqual([expect.objectContaining({ kind: "call", number: 4 * SIZE })]);
+    }
   });
 
   it("finds a beginning that was let go of without a cut", async () => {

@@ -25,6 +25,7 @@ export interface Segment {
 export interface Sample {
   readonly lines: string[];
   readonly keys: readonly KeyRecord[];
+  readonly pairs: readonly { readonly record: KeyRecord; readonly key: SigningKey }[];
   readonly segments: ReadonlyMap<string, readonly Segment[]>;
 }
 
@@ -68,7 +69,7 @@ export function sampleEvidence(size = 3): Sample {
     ...body.flatMap(({ lines }) => lines),
     { type: "total", chains: 2, checkpoints: 6, events: 6 * size },
   ];
-  return { lines: all.map(formatEvidenceLine), keys: records, segments };
+  return { lines: all.map(formatEvidenceLine), keys: records, pairs: keys, segments };
 }
 
 function sampleSegments(chain: Chain, size: number, keys: readonly { key: SigningKey }[]): Segment[] {
