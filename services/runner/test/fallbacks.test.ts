@@ -261,7 +261,8 @@ describe("an earlier result", () => {
     const before = await traffic.outcome(await traffic.send("echo", kept("first")));
     await hang("forgetful");
 
-    const id = await traffic.send("echo", kept("first", { args: { a: 1, message: "first" }, requestId: "r" }));
+    const recorded = { args: { a: 1, message: "first" }, requestId: "r", record: ["result"] } as const;
+    const id = await traffic.send("echo", kept("first", recorded));
     const answer = await traffic.answer(id);
     expect(answer).toMatchObject({ id: "r", result: { content: [{ text: "first" }], arguments: { a: 1 } } });
     const { at, ageSeconds } = answer.result._meta["tollgate/cached"];
@@ -270,6 +271,8 @@ describe("an earlier result", () => {
     const event = await traffic.outcome(id);
     expect(event).toMatchObject({ outcome: "ok", fallback: { cachedAt: Date.parse(at) } });
     expect(event).not.toHaveProperty("reason");
+    expect(event.resultHash).toBe(before.resultHash);
+    expect(event.recorded).toMatchObject({ result: expect.any(String) });
 
     const modern = await ask("echo", kept("first", { client: { era: "modern", capabilities: {} } }));
     expect(modern.result).toMatchObject({ resultType: "complete", _meta: { "tollgate/cached": { at } } });
