@@ -12,10 +12,14 @@ const FEATURE_NOT_SUPPORTED = "0A000";
  * @returns false where the server has no such thing
  */
 export async function compressOldChunks(pool: Pool): Promise<boolean> {
-  const { rows } = await pool.query<{ hypertable: boolean }>(
-    "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS hypertable",
+  const found = await pool.query("SELECT FROM pg_extension WHERE extname = 'timescaledb'");
+  if (found.rowCount === 0) return false;
+  const { rows } = await pool.query<{ enabled: boolean }>(
+    `SELECT compression_enabled AS enabled FROM timescaledb_information.hypertables
+     WHERE hypertable_schema = 'audit' AND hypertable_name = 'events'`,
   );
-  if (rows[0]?.hypertable !== true) return false;
+  // A table that is none was made before the extension came.
+  if (rows[0]?.enabled !== false) return rows.length > 0;
   try {
     await withTransaction(pool, async (client) => {
       await client.query(
