@@ -60,6 +60,8 @@ test("every command of the README works when pasted", async () => {
   expect(everything).toMatch(/"id":"filesystem"[^}]*"status":"ready"/);
   expect(everything).toMatch(/"kind":"call"[^\n]*"decision":\{"allow":true/);
   expect(everything).toMatch(/"cost":"0\.\d+"/);
+  expect(everything).toContain("time,id,kind,outcome,tenant");
+  expect(everything).toMatch(/Proven: \d+ events/);
   expect(everything).toMatch(/"effect":"deny"/);
   expect(everything).toContain("mcpServers");
   expect(await paste(LAST)).toContain("does not run");
