@@ -10,6 +10,8 @@ const COUNT_TIMEOUT_MS = 30_000;
 
 /** Events that one statement looks at. */
 const SCAN_ROWS_MAX = 4_000;
+/** The same where each reason is read for its words. */
+const SCAN_TEXTS_MAX = 1_000;
 /** Begun after this long, a page ends where it is, and the next one goes on from there. */
 const SEARCH_MS = 30;
 /** The place in each index that says how sparse it is. */
@@ -48,13 +50,8 @@ export interface FoundPage {
 export async function searchEvents(pool: Pool, query: EventQuery, ways: Ways): Promise<FoundPage> {
   try {
     return await withTransaction(pool, async (client) => {
-      if (query.text !== undefined) {
-        await client.query(`${ALWAYS}; ${COLLECTING}`);
-        const collected = await collectByText(client, query, query.text);
-        if (collected !== undefined) return collected;
-      }
       await client.query(`${ALWAYS}; ${WALKING}`);
-      return walkFor(client, query, ways);
+      return query.text === undefined ? walkOn(client, query, ways) : searchText(client, query, query.text, ways);
     });
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== QUERY_CANCELED) throw error;
@@ -81,17 +78,30 @@ export async function countEvents(pool: Pool, query: EventQuery): Promise<number
   }
 }
 
-async function walkFor(client: ClientBase, query: EventQuery, ways: Ways): Promise<FoundPage> {
+async function walkOn(client: ClientBase, query: EventQuery, ways: Ways): Promise<FoundPage> {
   const until = performance.now() + SEARCH_MS;
   const walk = await chooseWalk(client, query, ways);
+  const rowsMax = query.text === undefined ? SCAN_ROWS_MAX : SCAN_TEXTS_MAX;
   const events: FoundEvent[] = [];
   let { after } = query;
   do {
-    const step = await takeStep(client, { ...query, ...(after === undefined ? {} : { after }) }, walk, events.length);
+    const rest = { ...query, ...(after === undefined ? {} : { after }), pageSize: query.pageSize - events.length };
+    const step = await takeStep(client, rest, walk, rowsMax);
     events.push(...step.events);
     after = step.next;
   } while (after !== undefined && events.length < query.pageSize && performance.now() < until);
   return { events, ...(after === undefined ? {} : { next: after }) };
+}
+
+/** Words that are frequent fill a page in one step; to count how many reasons hold them would take longer than that. */
+async function searchText(client: ClientBase, query: EventQuery, words: string, ways: Ways): Promise<FoundPage> {
+  const step = await takeStep(client, query, "reason", SCAN_TEXTS_MAX);
+  if (step.next === undefined || step.events.length === query.pageSize) return step;
+  await client.query(COLLECTING);
+  const collected = await collectByText(client, query, words);
+  if (collected !== undefined) return collected;
+  await client.query(WALKING);
+  return walkOn(client, query, ways);
 }
 
 async function chooseWalk(client: ClientBase, query: EventQuery, { walks, choose }: Ways): Promise<Walk> {
@@ -117,25 +127,25 @@ interface Looked extends FoundEvent {
 }
 
 /** Filters are outside of the subquery: nothing but the walk decides which index is used, and how far. */
-async function takeStep(client: ClientBase, query: EventQuery, walk: Walk, found: number): Promise<FoundPage> {
+async function takeStep(client: ClientBase, query: EventQuery, walk: Walk, rowsMax: number): Promise<FoundPage> {
   const { values, bind } = binder();
   const walked = [...boundsOf(query, bind), ...walkedBy(walk, query, bind)].join(" AND ") || "true";
   const fits = conditionsOf(query, bind).join(" AND ") || "true";
-  const wanted = query.pageSize - found;
+  const { pageSize } = query;
   const direction = directionOf(query);
   // The last event that may be looked at is returned in any case: the next step goes on after it.
   const text = `
     SELECT id, event, fits, place FROM (
       SELECT id, event, ${fits} AS fits, row_number() OVER () AS place FROM (
-        SELECT * FROM audit.events WHERE ${walked} ORDER BY time ${direction}, id ${direction} LIMIT ${SCAN_ROWS_MAX}
+        SELECT * FROM audit.events WHERE ${walked} ORDER BY time ${direction}, id ${direction} LIMIT ${rowsMax}
       ) AS walked
     ) AS looked
-    WHERE fits OR place = ${SCAN_ROWS_MAX} LIMIT ${wanted + 1}`;
+    WHERE fits OR place = ${rowsMax} LIMIT ${pageSize + 1}`;
   const { rows } = await client.query<Looked>(text, values);
-  const events = rows.filter((row) => row.fits === true).slice(0, wanted);
-  if (rows.length > wanted) return { events, next: events.at(-1)!.id };
+  const events = rows.filter((row) => row.fits === true).slice(0, pageSize);
+  if (rows.length > pageSize) return { events, next: events.at(-1)!.id };
   const last = rows.at(-1);
-  return last !== undefined && Number(last.place) === SCAN_ROWS_MAX ? { events, next: last.id } : { events };
+  return last !== undefined && Number(last.place) === rowsMax ? { events, next: last.id } : { events };
 }
 
 /** Words that few reasons hold: all of their events at once. Undefined when there are many of them. */
