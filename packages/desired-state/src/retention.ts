@@ -8,13 +8,13 @@ export const RETENTION_DAYS_DEFAULT = 2_557;
 const DAYS_MAX = 36_525;
 const RULES_MAX = 1_000;
 
-const rule = z.strictObject({
+const ruleSchema = z.strictObject({
   tenant: z.string().regex(NAME_PATTERN, "has to be 1 to 63 of a-z, 0-9 and inner -").optional(),
   kind: z.enum(KINDS).optional(),
   days: number(z.number().int().min(1).max(DAYS_MAX)),
 });
 export const retentionSchema = z
-  .array(rule)
+  .array(ruleSchema)
   .max(RULES_MAX)
   .superRefine((rules, context) => {
     const seen = new Set<string>();
@@ -36,7 +36,7 @@ export interface DesiredRetention {
   readonly days: number;
 }
 
-export const RETENTION_KEYS = { "audit.retention": Object.keys(rule.shape) };
+export const RETENTION_KEYS = { "audit.retention": Object.keys(ruleSchema.shape) };
 
 export function toRetention(rules: z.infer<typeof retentionSchema>): DesiredRetention[] {
   return rules.map(({ tenant = "", kind = "", days }) => ({ tenant, kind, days }));
