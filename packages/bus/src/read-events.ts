@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as immediate, setTimeout as delay } from "node:timers/promises";
 import {
   AckPolicy,
   type Consumer,
@@ -241,6 +241,8 @@ export async function* batchesOf(
         if (wanted !== undefined && last.seq > wanted) missing = { from: missing?.from ?? wanted, to: last.seq - 1 };
         if (wanted !== undefined) wanted = last.seq + 1;
         readLines(last, batch);
+        // All that is there, parsed in one go, would keep waiting whoever stores the batch before.
+        await immediate();
       }
     } finally {
       clearTimeout(timer);

@@ -9,6 +9,8 @@ export interface ChainEnd extends Chain {
 
 /** What the next event of a chain is to be. */
 export interface Link extends Chain {
+  /** Of the chain. */
+  readonly name: string;
   readonly leaf: Uint8Array;
 }
 
@@ -25,8 +27,7 @@ export function chain(
   const numbers: number[] = [];
   const hashes: Uint8Array[] = [];
   for (const link of links) {
-    const { tenant, kind, leaf } = link;
-    const name = chainName(link);
+    const { tenant, kind, name, leaf } = link;
     const before = touched.get(name) ?? known.get(name) ?? { tenant, kind, number: 0, hash: genesisHash(link) };
     const end = { tenant, kind, number: before.number + 1, hash: nextHash(before.hash, leaf) };
     touched.set(name, end);

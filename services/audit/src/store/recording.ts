@@ -1,4 +1,4 @@
-import { type Chain, chainName, leafHash } from "@tollgate/evidence";
+import { chainName, leafHash } from "@tollgate/evidence";
 import type { PoolClient } from "pg";
 import type { ChainEnd, Link } from "../domain/chains.ts";
 import type { AuditRecord } from "../domain/record.ts";
@@ -37,7 +37,12 @@ export function prepareRecords(records: readonly AuditRecord[]): PreparedRecords
     arrayLiteral(records.map(valueOf));
   return {
     records,
-    links: records.map(({ tenant, kind, line }) => ({ tenant, kind, leaf: leafHash(line) })),
+    links: records.map(({ tenant, kind, line }) => ({
+      tenant,
+      kind,
+      name: chainName({ tenant, kind }),
+      leaf: leafHash(line),
+    })),
     columns: [
       column((record) => record.timeMs),
       column((record) => record.sequence),
@@ -71,8 +76,8 @@ function element(value: string | number | null): string {
 }
 
 /** Where the chains of these events end, for as long as the transaction lasts. A chain that is new is not among them. */
-export async function readChainEnds(client: PoolClient, links: readonly Chain[]): Promise<ChainEnd[]> {
-  const chains = [...new Map(links.map((link) => [chainName(link), link])).values()];
+export async function readChainEnds(client: PoolClient, links: readonly Link[]): Promise<ChainEnd[]> {
+  const chains = [...new Map(links.map((link) => [link.name, link])).values()];
   const { rows } = await client.query<{ tenant: string; kind: string; number: string; hash: Buffer }>({
     name: "chain-ends",
     text: `SELECT tenant, kind, number, hash FROM audit.chains
