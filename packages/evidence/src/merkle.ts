@@ -37,16 +37,16 @@ export function rootOfPath(options: {
 }): Buffer | undefined {
   const { leaf, index, size, path } = options;
   if (index < 0 || index >= size || path.length > PATH_MAX) return undefined;
-  let node: Buffer = Buffer.from(leaf);
+  let root: Buffer = Buffer.from(leaf);
   let used = 0;
   for (let at = index, width = size; width > 1; at = Math.floor(at / 2), width = Math.ceil(width / 2)) {
     const isLeft = at % 2 === 0;
     if (isLeft && at + 1 === width) continue;
     const neighbour = path[used++];
     if (neighbour?.length !== HASH_BYTES) return undefined;
-    node = isLeft ? nodeHash(node, neighbour) : nodeHash(neighbour, node);
+    root = isLeft ? nodeHash(root, neighbour) : nodeHash(neighbour, root);
   }
-  return used === path.length ? node : undefined;
+  return used === path.length ? root : undefined;
 }
 
 function levelAbove(level: Buffer): Buffer {
@@ -66,9 +66,10 @@ function hashAt(level: Buffer, at: number): Buffer {
 
 /** SHA-256(0x01 ‖ left ‖ right). */
 function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(1 + 2 * HASH_BYTES);
-  bytes[0] = 1;
-  bytes.set(left, 1);
-  bytes.set(right, 1 + HASH_BYTES);
-  return hash("sha256", bytes, "buffer");
+  node.set(left, 1);
+  node.set(right, 1 + HASH_BYTES);
+  return hash("sha256", node, "buffer");
 }
+
+/** The same bytes each time: a segment has thousands of nodes. Only hashes are put there, so nothing of the last one stays. */
+const node = Buffer.alloc(1 + 2 * HASH_BYTES, 1);
