@@ -27,7 +27,7 @@ export const configSchema = z.object({
   /** The user's tollgate.yaml; without one nothing is exported. */
   configFile: z.string().default(""),
   /** Events that are stored as soon as they wait. */
-  batchMax: envSchema.positiveInt(2_000),
+  batchMax: envSchema.positiveInt(5_000),
   /** How long fewer than that wait for company. */
   batchWaitMs: envSchema.positiveInt(250),
   /** How long events of a segment that is not full wait to be signed. Half of the minute that is promised: a leader may change. */
