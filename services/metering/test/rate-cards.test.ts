@@ -143,6 +143,18 @@ describe("a rate card", () => {
     await expect(metering.putRateCard({ id: "euro", currency: "EUR" })).rejects.toMatchObject(refusal);
   });
 
+  it.each(["tenant", "group", "server", "tool"])(
+    "keeps its %s in all its versions: it ends the one before",
+    async (name) => {
+      await expect(metering.putRateCard({ id: "default", [name]: "other" })).rejects.toMatchObject({
+        code: "failed_precondition",
+        message: expect.stringContaining("rate card default is for other calls"),
+      });
+      await publish([free()]);
+      await eventuallyCalls(1);
+    },
+  );
+
   it("from a time of which calls are recorded is refused, and nothing of it stays", async () => {
     const event = free();
     await publish([event]);
@@ -151,7 +163,7 @@ describe("a rate card", () => {
     await expect(metering.putRateCard(card)).rejects.toMatchObject({ code: "failed_precondition" });
     expect((await metering.listRateCards()).some(({ id }) => id === "late")).toBe(false);
     // The same for others, of whom nothing is recorded, and for later.
-    await metering.putRateCard({ ...card, tool: "another" });
+    await metering.putRateCard({ ...card, id: "late-for-another", tool: "another" });
     await metering.putRateCard({ ...card, validFromMs: BigInt(event.acceptedAt + 1) });
   });
 

@@ -55,6 +55,10 @@ export function openTariff(cards: readonly RateCard[], { asOf }: { asOf: "record
   };
 }
 
+export function isSameSelector(one: Selector, other: Selector): boolean {
+  return NAMES.every((name) => one[name] === other[name]);
+}
+
 function keyOf(selector: Selector, named: Named): string {
   let key = "";
   // Names of tools are anything; lengths keep two lists of names from being the same text.

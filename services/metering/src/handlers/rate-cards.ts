@@ -4,6 +4,7 @@ import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
 import type { PoolClient } from "pg";
 import { type NewRateCard, parseNewRateCard } from "../domain/new-rate-card.ts";
 import { parseRateCards } from "../domain/rate-card.ts";
+import { isSameSelector } from "../domain/tariff.ts";
 import {
   changeCurrency,
   insertRateCard,
@@ -31,6 +32,13 @@ export async function putRateCard(
     if (cards.length >= VERSIONS_MAX) throw new AppError("failed_precondition", `more than ${VERSIONS_MAX} rate cards`);
     await agreeOnCurrency(client, cards, given.currency);
     const before = cards.findLast((card) => card.id === given.id);
+    // A version ends the one before it: for other calls, it would leave those of the one before without a price.
+    if (before !== undefined && !isSameSelector(before, given)) {
+      throw new AppError(
+        "failed_precondition",
+        `rate card ${given.id} is for other calls: a card for these needs an id of its own`,
+      );
+    }
     const nowMs = Date.now();
     // Now is after what is recorded, also where a gateway's clock is a little ahead.
     const validFromMs = given.validFromMs ?? (await firstFreeMs(client, given, nowMs));
