@@ -129,26 +129,39 @@ async function findOut(cell: Cell, feature: Feature): Promise<Finding> {
 const failuresIn = (all: readonly Finding[]) =>
   all.flatMap(({ feature, failure }) => (failure === undefined ? [] : `${feature}: ${failure}`));
 
+/** What a machine that stands still for a second makes gateways say: nothing of who works with whom. */
+const STALLED = "policy is not heard from";
+const LOOKS_MAX = 4;
+
 /** What fails. */
-async function look(cell: Cell, alone: boolean): Promise<string[]> {
+async function look(of: Pick<Cell, "client" | "server">, alone: boolean): Promise<string[]> {
+  for (let looks = 1; ; looks++) {
+    const found = await lookOnce(await openCell(of), alone);
+    const failures = failuresIn(found);
+    if (looks < LOOKS_MAX && failures.some((failure) => failure.includes(STALLED))) continue;
+    findings.push(...found);
+    return failures;
+  }
+}
+
+async function lookOnce(cell: Cell, alone: boolean): Promise<Finding[]> {
   const features = FEATURES.filter((feature) => (feature.alone === true) === alone);
   const found: Finding[] = [];
   if (alone) for (const feature of features) found.push(await findOut(cell, feature));
   else found.push(...(await Promise.all(features.map((feature) => findOut(cell, feature)))));
-  findings.push(...found);
   await Promise.all([cell.plain.close(), cell.able.close()]);
-  return failuresIn(found);
+  return found;
 }
 
 describe.concurrent("through the gateway", () => {
   test.each(cellsOf())("a client of $client, and a server of $server", { timeout: 90_000 }, async (of) => {
-    expect(await look(await openCell(of), false)).toEqual([]);
+    expect(await look(of, false)).toEqual([]);
   });
 });
 
 describe.concurrent("through the gateway, alone", () => {
   test.each(REVISIONS)("clients of each revision, and a server of %s", { timeout: 90_000 }, async (server) => {
-    for (const client of REVISIONS) expect(await look(await openCell({ client, server }), true)).toEqual([]);
+    for (const client of REVISIONS) expect(await look({ client, server }, true)).toEqual([]);
   });
 });
 

@@ -9,8 +9,6 @@ CREATE INDEX events_by_principal ON audit.events (principal, time);
 CREATE INDEX events_by_tool ON audit.events (tool, time);
 -- "what was asked of this server": server
 CREATE INDEX events_by_server ON audit.events (server, time);
--- "what does this team do": team
-CREATE INDEX events_by_team ON audit.events (team, time);
 -- "what belongs to this trace": trace
 CREATE INDEX events_by_trace ON audit.events (trace, time) WHERE trace IS NOT NULL;
 

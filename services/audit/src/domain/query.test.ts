@@ -54,10 +54,10 @@ describe("a query", () => {
 describe("the walks that hold all that fits", () => {
   it.each<[string[], Fields]>([
     [["time"], {}],
-    [["time"], { group: "g", policy: "p", decision: "allow", kind: "call", outcome: "ok" }],
+    [["time"], { team: "a", group: "g", policy: "p", decision: "allow", kind: "call", outcome: "ok" }],
     [["tenant"], { tenant: "acme", group: "g" }],
     [
-      ["trace", "principal", "tool", "server", "team", "tenant"],
+      ["trace", "principal", "tool", "server", "tenant"],
       { tenant: "acme", team: "a", server: "s", tool: "t", principal: "p", trace: "ab".repeat(16) },
     ],
     [["kind", "outcome"], { kind: "refusal", outcome: "denied" }],

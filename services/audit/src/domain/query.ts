@@ -100,9 +100,9 @@ function invalid(field: string, problem: string): AppError {
  * An index that holds every event that fits, in the order of their time. What else is asked for is looked at event by
  * event on the way, so a walk along the index with the fewest events is the shortest. `reason`: events that have one.
  */
-export type Walk = "time" | "tenant" | "reason" | Exclude<Filter, "group" | "policy" | "decision">;
+export type Walk = "time" | "tenant" | "reason" | Exclude<Filter, "team" | "group" | "policy" | "decision">;
 
-const WALKED_FILTERS = ["trace", "principal", "tool", "server", "team"] as const;
+const WALKED_FILTERS = ["trace", "principal", "tool", "server"] as const;
 
 /** Those that are there for this query, the one that is sparse most often first. */
 export function walksOf({ tenant, filters, text }: EventQuery): readonly Walk[] {
