@@ -75,7 +75,9 @@ async function record<P>(
   const { bus, pool, name, batchMax, batchWaitMs } = options;
   let position = await readPosition(pool, name);
   if ((await lagOf(bus, position)) === 0) begun();
-  const batches = readEvents(bus, { from: position, batchMax, batchWaitMs, signal });
+  const ending = new AbortController();
+  const reading = AbortSignal.any([signal, ending.signal]);
+  const batches = readEvents(bus, { from: position, batchMax, batchWaitMs, signal: reading });
   const readNext = async (): Promise<Prepared<P> | undefined> => {
     const { value: batch, done } = await batches.next();
     return done === true ? undefined : prepareBatch(batch, options);
@@ -91,7 +93,8 @@ async function record<P>(
       begun();
     }
   } finally {
-    void batches.return();
+    // Not return(): it would wait behind the batch that is asked for, for as long as nothing comes.
+    ending.abort();
   }
 }
 
@@ -108,8 +111,14 @@ function createBatchRecorder<P>({ bus, pool, ops, log, name, kind, store }: Reco
   const gone = metrics.counter(`tollgate_${name}_messages_missing_total`, "Messages that were gone before their turn");
   const seconds = metrics.histogram(`tollgate_${name}_store_seconds`, "Time to store one batch");
   const publisher = createEventPublisher(bus, { waitingMax: 100, timeoutMs: ALERT_TIMEOUT_MS });
+  let announced = { stream: "", to: 0 };
 
-  async function alert({ from, to }: { from: number; to: number }): Promise<void> {
+  /** Each missing message once, however often its batch is tried. */
+  async function alert(stream: string, missing: { from: number; to: number }): Promise<void> {
+    const { to } = missing;
+    const from = announced.stream === stream ? Math.max(missing.from, announced.to + 1) : missing.from;
+    if (from > to) return;
+    announced = { stream, to };
     const reason = `${name} cannot record messages ${from} to ${to} of the stream: they are not there any more`;
     log.error({ from, to }, reason);
     gone.inc(to - from + 1);
@@ -122,7 +131,7 @@ function createBatchRecorder<P>({ bus, pool, ops, log, name, kind, store }: Reco
   }
 
   return async ({ batch, count, prepared }: Prepared<P>, after: StreamPosition): Promise<void> => {
-    if (batch.missing) await alert(batch.missing);
+    if (batch.missing) await alert(batch.position.stream, batch.missing);
     for (const bad of batch.badLines)
       if (kind === undefined || bad.subject.endsWith(`.${kind}`)) await putLineAside(bus, name, bad);
     const done = seconds.startTimer();
