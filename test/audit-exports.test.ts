@@ -30,6 +30,8 @@ policies:
 audit:
   exports:
     - { id: siem, type: http, url: "http://127.0.0.1:${port}/", from: beginning, batch_wait: 0.1 }
+    - { id: reds, type: http, url: "http://127.0.0.1:${port}/", tenants: [red], kinds: [budget] }
+    - { id: both, type: http, url: "http://127.0.0.1:${port}/", tenants: [red, blue], kinds: [budget] }
 `,
   tenants: ["red", "blue"],
 });
@@ -69,16 +71,14 @@ describe("an export", () => {
     expect(answer.items).toEqual([callsOf("red")[0]]);
     await eventually(async () => {
       const { items } = (await api("GET", "/audit/exports")).answer;
-      expect(items).toEqual([
-        {
-          id: "siem",
-          type: "http",
-          lag: expect.any(Number),
-          sent: expect.any(Number),
-          problem: null,
-          lastSentAt: expect.any(String),
-        },
-      ]);
+      expect(items[0]).toEqual({
+        id: "siem",
+        type: "http",
+        lag: expect.any(Number),
+        sent: expect.any(Number),
+        problem: null,
+        lastSentAt: expect.any(String),
+      });
       expect(items[0].sent).toBeGreaterThanOrEqual(3);
     });
     expect(received()).toContainEqual(
@@ -90,6 +90,13 @@ describe("an export", () => {
         principal: "file",
       }),
     );
+  });
+
+  test("is shown to whom a policy lets see exports only where it is of the own tenant alone", async () => {
+    const idsShown = async (token: string) =>
+      (await api("GET", "/audit/exports", { token })).answer.items.map(({ id }: { id: string }) => id);
+    expect(await idsShown(system.adminToken)).toEqual(["siem", "reds", "both"]);
+    expect(await idsShown(system.tokenOf("red"))).toEqual(["reds"]);
   });
 });
 

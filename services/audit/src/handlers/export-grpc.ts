@@ -34,10 +34,11 @@ export function createExportHandlers(options: {
     listExports: unary(log, async (): Promise<auditV1.ListExportsResponse> => {
       const lags = await durableLags(bus, durableOf(""));
       const known = new Map((await listExports(readPool)).map((each) => [each.id, each]));
-      const exports = file.current().exports.map(({ id, type }) => {
+      const exports = file.current().exports.map(({ id, type, tenants }) => {
         const { sent = 0, problem = "", lastSentAtMs = 0 } = known.get(id) ?? {};
         const lag = lags.get(durableOf(id)) ?? 0;
-        return { id, type, lag: BigInt(lag), sent: BigInt(sent), problem, lastSentAtMs: BigInt(lastSentAtMs) };
+        const numbers = { lag: BigInt(lag), sent: BigInt(sent), lastSentAtMs: BigInt(lastSentAtMs) };
+        return { id, type, tenants: [...tenants], problem, ...numbers };
       });
       return { exports };
     }),

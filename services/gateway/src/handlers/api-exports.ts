@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type auditV1, NAME_PATTERN } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
@@ -63,7 +64,13 @@ export function registerExports(app: FastifyInstance, { clients: { audit }, meta
   api.get(
     "/api/v1/audit/exports",
     { config: read, schema: { tags, summary: "How far each export to a SIEM is", response: { 200: exports } } },
-    async () => ({ items: (await callUnary(audit.listExports.bind(audit), {}, unary)).exports.map(toExport) }),
+    async (request) => {
+      const tenant = tenantShown(request, "");
+      const { exports: all } = await callUnary(audit.listExports.bind(audit), {}, unary);
+      // What others' events make of an export is nobody else's to see.
+      const shown = all.filter(({ tenants }) => tenant === "" || isDeepStrictEqual(tenants, [tenant]));
+      return { items: shown.map(toExport) };
+    },
   );
   api.get(
     "/api/v1/audit/replays",

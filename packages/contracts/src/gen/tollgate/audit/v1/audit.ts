@@ -275,6 +275,8 @@ export interface Export {
   /** Why the last batch could not be sent; empty while all is well. */
   problem: string;
   lastSentAtMs: bigint;
+  /** The only ones whose events it gets; empty means every tenant. */
+  tenants: string[];
 }
 
 export interface ListExportsResponse {
@@ -2952,7 +2954,7 @@ export const ListExportsRequest: MessageFns<ListExportsRequest> = {
 };
 
 function createBaseExport(): Export {
-  return { id: "", type: "", lag: 0n, sent: 0n, problem: "", lastSentAtMs: 0n };
+  return { id: "", type: "", lag: 0n, sent: 0n, problem: "", lastSentAtMs: 0n, tenants: [] };
 }
 
 export const Export: MessageFns<Export> = {
@@ -2983,6 +2985,9 @@ export const Export: MessageFns<Export> = {
         throw new globalThis.Error("value provided for field message.lastSentAtMs of type int64 too large");
       }
       writer.uint32(48).int64(message.lastSentAtMs);
+    }
+    for (const v of message.tenants) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -3048,6 +3053,14 @@ export const Export: MessageFns<Export> = {
             message.lastSentAtMs = reader.int64() as bigint;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.tenants.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3073,6 +3086,7 @@ export const Export: MessageFns<Export> = {
     message.lastSentAtMs = (object.lastSentAtMs !== undefined && object.lastSentAtMs !== null)
       ? BigInt(object.lastSentAtMs)
       : 0n;
+    message.tenants = object.tenants?.map((e) => e) || [];
     return message;
   },
 };
