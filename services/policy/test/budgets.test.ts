@@ -36,7 +36,7 @@ async function startMetering(): Promise<string> {
       const rows = Object.entries(costs).map(([team, cost]) =>
         meteringV1.UsageRow.fromPartial({ key: { tenant: "acme", team }, cost }),
       );
-      return meteringV1.GetUsageResponse.fromPartial({ rows, currency: "EUR" });
+      return meteringV1.GetUsageResponse.fromPartial({ rows, currency: "EUR", asOfMs: BigInt(Date.now()) });
     }),
   } as Partial<meteringV1.MeteringServiceServer> as meteringV1.MeteringServiceServer;
   const services = [{ definition: meteringV1.MeteringServiceService, implementation }];

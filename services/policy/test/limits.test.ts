@@ -1,5 +1,6 @@
 import { limitsV1, meteringV1 } from "@tollgate/contracts";
 import { callUnary, type Life, openLife, startGrpcServer, unary } from "@tollgate/service";
+import { AppError } from "@tollgate/errors";
 import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { watchAs } from "./gateway.ts";
@@ -24,6 +25,7 @@ let life: Life;
 let costs: readonly string[];
 let meteringAsked: meteringV1.GetUsageRequest[];
 let meteringAddress: string;
+let lagMs: (request: meteringV1.GetUsageRequest) => number;
 
 const options = () => ({ metadata: policy.metadata, timeoutMs: 10_000, service: "policy" });
 type Lease = Partial<limitsV1.LimitLease> & { readonly key: string };
@@ -47,10 +49,15 @@ async function startMetering(): Promise<string> {
   const implementation = {
     getUsage: unary(testLog, (request: meteringV1.GetUsageRequest) => {
       meteringAsked.push(request);
+      if (request.groupBy.includes("server")) throw new AppError("unavailable", "too slow");
       const rows = costs.map((cost) =>
         meteringV1.UsageRow.fromPartial({ key: { tenant: "acme", team: "payments" }, cost }),
       );
-      return meteringV1.GetUsageResponse.fromPartial({ rows, currency: "EUR" });
+      return meteringV1.GetUsageResponse.fromPartial({
+        rows,
+        currency: "EUR",
+        asOfMs: BigInt(Date.now() - lagMs(request)),
+      });
     }),
   } as Partial<meteringV1.MeteringServiceServer> as meteringV1.MeteringServiceServer;
   const services = [{ definition: meteringV1.MeteringServiceService, implementation }];
@@ -62,6 +69,7 @@ beforeEach(async () => {
   life = openLife(testLog);
   costs = ["3.25", "4"];
   meteringAsked = [];
+  lagMs = () => 0;
   meteringAddress = await startMetering();
   policy = await runPolicy(infra, { text: FILE + LIMITS, meteringAddress });
 });
@@ -70,9 +78,9 @@ afterEach(async () => {
   await life.close();
 });
 
-const restart = async (): Promise<void> => {
+const restart = async (limits = LIMITS): Promise<void> => {
   await policy.close();
-  policy = await runPolicy(infra, { text: FILE + LIMITS, meteringAddress });
+  policy = await runPolicy(infra, { text: FILE + limits, meteringAddress });
 };
 
 describe("decisions", () => {
@@ -147,6 +155,8 @@ describe("budgets", () => {
     expect(new Date(Number(meteringAsked.at(-1)!.fromMs)).toISOString()).toMatch(/-01T00:00:00.000Z$/);
     expect((await grantOf("g1", { key: "budget|money|rival%2Fx", wanted: 1, waiting: 1 })).granted).toBe(1);
     costs = ["12.499999", "0.000001"];
+    // What it had counted when it was asked before stays counted.
+    lagMs = () => 3_600_000;
     await eventually(
       async () => {
         const refused = await grantOf("g1", { key: MONEY, wanted: 1, waiting: 1 });
@@ -167,6 +177,24 @@ describe("budgets", () => {
       granted: 0,
       reason: expect.stringMatching(/"money" cannot be held to: what was spent is not known/),
     });
+  });
+});
+
+describe("budgets that metering lags behind with, or does not answer for,", () => {
+  test("refuse, and keep no other one from being known", async () => {
+    lagMs = ({ groupBy }) => (groupBy.includes("team") ? 61_000 : 59_000);
+    const budget = `budget: { amount: "12.50", period: month }`;
+    const scopes = { a: "server", b: "team", c: "tenant" };
+    const limits = Object.entries(scopes).map(([name, per]) => `  - { name: ${name}, per: ${per}, ${budget} }\n`);
+    await restart(`limits:\n${limits.join("")}`);
+    const granted = async (key: string) => (await grantOf("g1", { key, wanted: 1, waiting: 1 })).granted;
+    // They are read in this order.
+    await eventually(async () => expect(await granted("budget|c|acme")).toBe(1));
+    for (const key of ["budget|a|files", "budget|b|acme%2Fpayments"])
+      expect(await grantOf("g1", { key, wanted: 1, waiting: 1 })).toMatchObject({
+        granted: 0,
+        reason: expect.stringContaining("what was spent is not known"),
+      });
   });
 });
 

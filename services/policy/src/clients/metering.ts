@@ -11,7 +11,7 @@ const TIMEOUT_MS = 5_000;
 const POLL_INTERVAL_MS = 5_000;
 /** How often it is looked whether there is a new budget. */
 const LOOK_INTERVAL_MS = 500;
-/** What was spent longer ago than this is not known. */
+/** When metering has not said for this long what was spent up to then, it is not known. */
 export const SPENT_KNOWN_MS = 60_000;
 /** As many as metering answers. Those who have spent most come first. */
 const ROWS_MAX = 10_000;
@@ -24,6 +24,8 @@ export interface Spending {
 
 interface Figures extends BudgetFigures {
   readonly askedAtMs: number;
+  /** Up to then every call is counted. Like askedAtMs by this process's own clock. */
+  readonly countedAtMs: number;
   /** Unix milliseconds. */
   readonly periodEndsAtMs: number;
 }
@@ -40,10 +42,12 @@ export function openSpending(options: {
 }): Spending {
   const { address, serviceKey, budgets, onFigures, life, log } = options;
   const figures = new Map<string, Figures>();
+  /** Told of in the log. */
+  const unread = new Set<string>();
   const spending: Spending = {
     spent(limit, key) {
       const known = figures.get(limit.name);
-      if (known?.limit !== limit || performance.now() - known.askedAtMs > SPENT_KNOWN_MS) return undefined;
+      if (known?.limit !== limit || performance.now() - known.countedAtMs > SPENT_KNOWN_MS) return undefined;
       return Date.now() < known.periodEndsAtMs ? (known.byKey.get(key)?.nano ?? 0n) : undefined;
     },
   };
@@ -51,6 +55,13 @@ export function openSpending(options: {
 
   const client = openGrpcClient(meteringV1.MeteringServiceClient, { address, name: "metering", life });
   const unary = { metadata: serviceMetadata(serviceKey), timeoutMs: TIMEOUT_MS, service: "metering" };
+
+  /** What was counted stays counted: metering's answer may speak of an earlier time than the one before it. */
+  function countedAt(limit: DesiredLimit, { askedAtMs, asOfMs }: { askedAtMs: number; asOfMs: bigint }): number {
+    const known = figures.get(limit.name);
+    const countedAtMs = askedAtMs - Math.max(0, Date.now() - Number(asOfMs));
+    return known?.limit === limit ? Math.max(known.countedAtMs, countedAtMs) : countedAtMs;
+  }
 
   async function read(limit: DesiredLimit): Promise<void> {
     const period = periodOf(limit.budget!.period, limit.timezone, Date.now());
@@ -66,7 +77,7 @@ export function openSpending(options: {
       filter: {},
       rating: 0,
     };
-    const { rows, total, currency } = await callUnary(client.getUsage.bind(client), asked, unary);
+    const { rows, total, currency, asOfMs } = await callUnary(client.getUsage.bind(client), asked, unary);
     const byKey = new Map<string, Spent>();
     // Without anything to group by the total is the only row.
     for (const row of asked.groupBy.length === 0 && total ? [total] : rows) {
@@ -76,7 +87,8 @@ export function openSpending(options: {
       byKey.set(key, { nano, tenant: isOfTenants(limit) ? (row.key["tenant"] ?? "") : "" });
     }
     const { beginsAtMs: periodFrom, endsAtMs: periodEndsAtMs } = period;
-    const known = { limit, byKey, currency, periodFrom, askedAtMs, periodEndsAtMs };
+    const countedAtMs = countedAt(limit, { askedAtMs, asOfMs });
+    const known = { limit, byKey, currency, periodFrom, askedAtMs, countedAtMs, periodEndsAtMs };
     figures.set(limit.name, known);
     await onFigures(known).catch((error: unknown) =>
       log.warn({ err: error, budget: limit.name }, "thresholds of a budget cannot be told of yet"),
@@ -93,19 +105,21 @@ export function openSpending(options: {
   async function poll(): Promise<void> {
     const wanted = budgets();
     for (const name of figures.keys()) if (!wanted.some((limit) => limit.name === name)) figures.delete(name);
-    for (const limit of wanted.filter(isDue)) await read(limit);
+    // One that metering does not answer keeps none behind it waiting.
+    for (const limit of wanted.filter(isDue)) await read(limit).then(() => unread.delete(limit.name), warnOf(limit));
+  }
+
+  function warnOf({ name }: DesiredLimit): (error: unknown) => void {
+    return (error) => {
+      if (!unread.has(name) && !life.signal.aborted)
+        log.warn({ err: error, budget: name }, "metering does not say what was spent");
+      unread.add(name);
+    };
   }
 
   async function follow(): Promise<void> {
-    let isReached = true;
     while (!life.signal.aborted) {
-      try {
-        await poll();
-        isReached = true;
-      } catch (error) {
-        if (isReached && !life.signal.aborted) log.warn({ err: error }, "metering does not say what was spent");
-        isReached = false;
-      }
+      await poll();
       await delay(LOOK_INTERVAL_MS, undefined, { signal: life.signal }).catch(() => undefined);
     }
   }

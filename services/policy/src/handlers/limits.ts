@@ -72,7 +72,7 @@ export function openPermits(options: {
     const { amount, period } = limit.budget!;
     const spent = spending.spent(limit, key);
     if (spent === undefined) {
-      const unknown = `what was spent is not known: metering has not been heard from for ${SPENT_KNOWN_MS / 1_000} s`;
+      const unknown = `what was spent is not known: metering says nothing of the last ${SPENT_KNOWN_MS / 1_000} s`;
       return none(`the limit "${limit.name}" cannot be held to: ${unknown}`, RETRY_MS);
     }
     if (spent < nanoOf(amount)) return { granted: wanted, leaseMs: BUDGET_LEASE_MS, retryAfterMs: 0, reason: "" };
