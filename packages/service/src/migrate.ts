@@ -19,6 +19,8 @@ export async function migrate(options: { pool: Pool; schema: string; directory: 
     names.map(async (name) => ({ name, sql: await readFile(join(directory, name), "utf8") })),
   );
   await withTransaction(pool, async (client) => {
+    // A table with much data takes as long as it takes, and so does waiting for the replica that is at it.
+    await client.query("SET LOCAL statement_timeout = 0");
     await client.query("SELECT pg_advisory_xact_lock(hashtext($1))", [`tollgate-migrate-${schema}`]);
     await client.query(
       `CREATE TABLE IF NOT EXISTS "${schema}".migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`,

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testLog, useInfrastructure } from "@tollgate/testkit";
+import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { openLife } from "../src/life.ts";
 import { migrate } from "../src/migrate.ts";
@@ -50,6 +51,21 @@ it("runs each file once when replicas start at the same time", async () => {
   await write("0002-second.sql", step("second"));
   await Promise.all([run(), run(), run(), run()]);
   expect(await steps()).toEqual(["first", "second"]);
+});
+
+it("takes as long as a file takes, and as the replica that is at it does", async () => {
+  const url = infra.databaseUrl("audit");
+  await write("0001-first.sql", `${FIRST} SELECT pg_sleep(0.3);`);
+  const hasty = new pg.Pool({ connectionString: url, max: 2, statement_timeout: 100 });
+  try {
+    const each = () => migrate({ pool: hasty, schema: "audit", directory, log: testLog });
+    await Promise.all([each(), each()]);
+    expect(await steps()).toEqual(["first"]);
+    // The pool's other work has its timeout again.
+    await expect(hasty.query("SELECT pg_sleep(0.3)")).rejects.toThrow("statement timeout");
+  } finally {
+    await hasty.end();
+  }
 });
 
 it("refuses a file that was changed after it ran, names it, and runs nothing", async () => {
