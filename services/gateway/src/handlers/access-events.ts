@@ -5,7 +5,7 @@ import { type Life, type Log, within } from "@tollgate/service";
 import type { FastifyRequest } from "fastify";
 
 const FOLD_MS = 60_000;
-/** Queries that are folded at a time; of others each read is an event. */
+/** Queries that are folded at a time; of others each read is an event, and waits for the stream to hold it. */
 const FOLDED_MAX = 2_000;
 /** Whoever wants data waits this long for the stream to hold that it does. */
 const PUBLISH_TIMEOUT_MS = 5_000;
@@ -22,10 +22,11 @@ type Access = Omit<AccessEvent, "v" | "kind" | "id" | "endedAt" | "count">;
 export interface AccessEvents {
   /**
    * Something was shown. The first time is an event at once; what the same principal reads with the same query within
-   * the next minute is one more.
+   * the next minute is one more. To be awaited before it is shown.
    * @param count events or rows
+   * @throws {AppError} unavailable: it could neither be written down nor kept, so it may not be shown
    */
-  read(this: void, request: FastifyRequest, action: Action, count: number): void;
+  read(this: void, request: FastifyRequest, action: Action, count: number): Promise<void>;
   /**
    * Something is about to be given out as a whole: the stream holds the event, with a count of 0, before this resolves.
    * What it returns takes the number in the end, for a second event.
@@ -82,22 +83,29 @@ export function createAccessEvents(options: { events: EventPublisher; life: Life
     for (const { timer } of folded.values()) clearTimeout(timer);
   });
 
+  /** @throws {AppError} unavailable */
+  async function publishNow(key: string, count: number): Promise<void> {
+    const late = "not on the stream";
+    await within(PUBLISH_TIMEOUT_MS, publish(key, count), late).catch((cause: unknown) => {
+      throw new AppError("unavailable", `nobody is given the record while that cannot be recorded: ${late}`, {
+        cause,
+        retryable: true,
+      });
+    });
+  }
+
   return {
-    read(request, action, count) {
+    async read(request, action, count) {
       const key = keyOf(request, action);
       if (folded.has(key)) return fold(key, count);
-      if (folded.size < FOLDED_MAX) open(key);
+      // What cannot be folded cannot be kept either while the stream is away.
+      if (folded.size >= FOLDED_MAX) return publishNow(key, count);
+      open(key);
       void publishOrKeep(key, count);
     },
     async begin(request, action) {
       const key = keyOf(request, action);
-      const late = "not on the stream";
-      await within(PUBLISH_TIMEOUT_MS, publish(key, 0), late).catch((cause: unknown) => {
-        throw new AppError("unavailable", `nobody is given the record while that cannot be recorded: ${late}`, {
-          cause,
-          retryable: true,
-        });
-      });
+      await publishNow(key, 0);
       return (count) => void publishOrKeep(key, count);
     },
   };

@@ -48,7 +48,7 @@ export function registerAudit(app: FastifyInstance, options: ApiOptions): void {
       const { id, cursor, limit, ...query } = request.query;
       const filter = schema.toFilter(query, tenantShown(request, query.tenant));
       const { events, nextCursor } = await readAuditPage(options, { filter, id, cursor, pageSize: limit ?? 0 });
-      options.access.read(request, "read", events.length);
+      await options.access.read(request, "read", events.length);
       // Events are JSON already, and are shown as they were recorded.
       const next = JSON.stringify(nextCursor === "" ? null : nextCursor);
       const text: unknown = `{"items":[${events.join(",")}],"nextCursor":${next}}`;

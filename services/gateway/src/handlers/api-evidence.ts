@@ -69,7 +69,7 @@ export function registerEvidence(app: FastifyInstance, options: ApiOptions): voi
     async (request, reply) => {
       const asked = { tenant: tenantShown(request, request.query.tenant), id: request.params.id };
       const { event, proof } = await callUnary(clients.audit.getEvent.bind(clients.audit), asked, unary);
-      access.read(request, "read", 1);
+      await access.read(request, "read", 1);
       // Both are JSON already, and the event is shown as it was recorded.
       return reply
         .type("application/json; charset=utf-8")

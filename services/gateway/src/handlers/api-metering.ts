@@ -45,7 +45,7 @@ function registerUsage(app: FastifyInstance, { clients: { metering }, metadata, 
         const answer = schema.toUsage(await callUnary(metering.getUsage.bind(metering), { ...asked, limit }, unary));
         if (isCsv && query.limit === undefined && answer.more)
           throw new AppError("failed_precondition", `more than ${limit} rows; ask for less, or say a limit`);
-        access.read(request, "usage", answer.items.length);
+        await access.read(request, "usage", answer.items.length);
         return isCsv ? sendCsv(reply, "usage", schema.usageTable(answer, asked)) : answer;
       },
     );
@@ -71,7 +71,7 @@ function registerChargeback(app: FastifyInstance, { clients: { metering }, metad
       const asked = { month, rating, tenant: tenantShown(request, request.query.tenant) };
       const found = await callUnary(metering.getChargeback.bind(metering), asked, unary);
       const answer = schema.toChargeback(month, found);
-      access.read(request, "usage", answer.lines.length);
+      await access.read(request, "usage", answer.lines.length);
       if (!wantsCsv(request, format)) return answer;
       return sendCsv(reply, `chargeback-${month}`, schema.chargebackTable(answer));
     },

@@ -40,7 +40,7 @@ export function registerWhatIf(app: FastifyInstance, options: ApiOptions): void 
       const query = { ...body, ...schema.toProposal(body), tenant, fromMs: from, toMs };
       const recorded: WhatIf = async (asked, onDifferences) => {
         const summary = await whatIf(asked, onDifferences);
-        options.access.read(request, "read", summary.examined);
+        await options.access.read(request, "read", summary.examined);
         return summary;
       };
       if (request.headers.accept?.includes(NDJSON)) return streamed(reply, recorded, query);
