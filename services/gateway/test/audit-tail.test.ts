@@ -114,7 +114,8 @@ describe("a tail", () => {
     expect(reader.status).toBe(400);
   });
 
-  test.each(["?tools=echo", "?trace=abc", "?kind=nothing", "?user=a&agent=b", "?text=words"])(
+  const tooLate = ["?since=253402300800000", "?since=9999-12-31T23:59:59-01:00"];
+  test.each(["?tools=echo", "?trace=abc", "?kind=nothing", "?user=a&agent=b", "?text=words", ...tooLate])(
     "is not opened for %s",
     async (query) => {
       expect((await tail(query)).status).toBe(400);

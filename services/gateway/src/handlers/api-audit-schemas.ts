@@ -4,14 +4,18 @@ import { z } from "zod";
 const FILTER_MAX_CHARS = 512;
 const PAGE_MAX = 1_000;
 const CURSOR_MAX_CHARS = 512;
-/** The last time of a JavaScript date. */
-const TIME_MAX_MS = 8_640_000_000_000_000;
+/** The end of the last year of four digits: a stream is not asked for what comes from a later one on. */
+const TIME_MAX_MS = 253_402_300_799_999;
 
 const filter = (description: string) => z.string().max(FILTER_MAX_CHARS).default("").meta({ description });
 export const time = (description: string) =>
   z
     .union([
-      z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
+      z.iso
+        .datetime({ offset: true })
+        .transform((text) => Date.parse(text))
+        // An offset leads out of these years.
+        .refine((ms) => ms >= 0 && ms <= TIME_MAX_MS, "has to be of the years 1970 to 9999"),
       z.coerce.number().int().nonnegative().max(TIME_MAX_MS),
     ])
     .optional()
