@@ -38,13 +38,20 @@ ALTER TABLE audit.events
   ADD COLUMN trace text,
   ADD COLUMN reason text;
 
--- An event that was stored before there were chains, or null where PostgreSQL cannot read it (half a surrogate pair).
+-- An event that was stored before there were chains, with U+FFFD for what PostgreSQL does not take: NUL, and half of a
+-- surrogate pair (JSON.stringify escapes no whole one). Null where it cannot be read even so.
 CREATE FUNCTION audit.read_event(event text) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN replace(event, '\u0000', '�')::jsonb;
+  RETURN regexp_replace(event, '(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})', '\1�', 'g')::jsonb;
 EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
+
+-- As storedText of packages/contracts stores it: what is too long for an index is cut and marked with its hash.
+CREATE FUNCTION audit.stored_text(given text) RETURNS text LANGUAGE sql AS $$
+  SELECT CASE WHEN octet_length(given) > 2048
+    THEN left(given, 507) || '~' || left(encode(sha256(convert_to(given, 'UTF8')), 'hex'), 16) ELSE given END
+$$;
 
 DO $$
 DECLARE
@@ -68,15 +75,17 @@ BEGIN
     UPDATE audit.events SET
       number = place,
       hash = link,
-      -- A client may have asked for a uri of any length; an index takes no more than this.
-      tool = CASE WHEN octet_length(tool) > 2048 THEN left(tool, 512) ELSE tool END,
-      team = fields ->> 'team',
+      principal = audit.stored_text(principal),
+      group_id = audit.stored_text(group_id),
+      server = audit.stored_text(server),
+      tool = audit.stored_text(tool),
+      team = audit.stored_text(fields ->> 'team'),
       decision = CASE fields #> '{decision,allow}' WHEN 'true' THEN 'allow' WHEN 'false' THEN 'deny' END,
       policies = CASE WHEN jsonb_typeof(fields #> '{decision,policies}') = 'array' AND fields #> '{decision,policies}' <> '[]'
         THEN ARRAY(SELECT jsonb_array_elements_text(fields #> '{decision,policies}')) END,
       trace = substring(fields ->> 'traceparent' FROM '^[0-9a-f]{2}-([0-9a-f]{32})-'),
-      reason = coalesce(fields ->> 'reason',
-        CASE WHEN fields #> '{decision,allow}' = 'false' THEN fields #>> '{decision,reason}' END)
+      reason = audit.stored_text(coalesce(fields ->> 'reason',
+        CASE WHEN fields #> '{decision,allow}' = 'false' THEN fields #>> '{decision,reason}' END))
     WHERE tenant = stored.tenant AND time = stored.time AND id = stored.id;
   END LOOP;
 END $$;
@@ -84,7 +93,7 @@ END $$;
 INSERT INTO audit.chains (tenant, kind, number, hash)
 SELECT DISTINCT ON (tenant, kind) tenant, kind, number, hash FROM audit.events ORDER BY tenant, kind, number DESC;
 
-DROP FUNCTION audit.read_event(text);
+DROP FUNCTION audit.read_event(text), audit.stored_text(text);
 ALTER TABLE audit.events ALTER COLUMN number SET NOT NULL, ALTER COLUMN hash SET NOT NULL;
 
 -- A chain from a number on, in its order: checkpoints, evidence, verification, retention.

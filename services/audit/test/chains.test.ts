@@ -3,12 +3,14 @@ import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bus, connectBus, createEventPublisher, endOfEvents } from "@tollgate/bus";
-import { type AuditEvent, type CallEvent, newCallId, timeOfId } from "@tollgate/contracts";
+import { type AuditEvent, type CallEvent, facetsOf, newCallId, type RefusalEvent, timeOfId } from "@tollgate/contracts";
 import { migrate, openLife, openPartitions, openPool, type Pool } from "@tollgate/service";
 import { callEvent, eventually, refusalEvent, testLog, useInfrastructure } from "@tollgate/testkit";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { differingColumns } from "../src/domain/stored-event.ts";
 import type { AuditService } from "../src/service.ts";
+import { readStored } from "../src/store/chain-events.ts";
 import { expectChainsToHold, readRecord, startRecorder } from "./record.ts";
 
 const MIGRATIONS = join(import.meta.dirname, "../migrations");
@@ -267,26 +269,27 @@ describe("a table of before there were chains", () => {
   it("keeps its rows, chained in the order of the stream, and is completed from the stream", async () => {
     const pool = await openPool({ url: infra.databaseUrl("audit"), max: 2, name: "test", life, log: testLog });
     await openOldDatabase(pool);
+    // No index would take it, and it does not become small by compression.
+    const longUri = randomBytes(8_000).toString("base64url");
     const lastMonth = Date.now() - 40 * 86_400_000;
     const [first, second, third, other] = [
       callEvent({ traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" }),
       callEvent({ acceptedAt: lastMonth, id: idAt(lastMonth) }),
       refusalEvent({
         decision: { allow: false, policies: ["p", "q"], revision: 1, reason: "no\0" },
-        tool: "nul\0tool",
+        tool: `nul\0${longUri}`,
       }),
-      callEvent({ tenant: "other", reason: "half a pair: \ud800" }),
+      callEvent({ tenant: "other", tool: longUri, reason: `half a pair: \ud800, none: \\u0000 😀${longUri}` }),
     ] as const;
-    // No index would take it, and it does not become small by compression.
-    const longUri = randomBytes(8_000).toString("base64url");
     const partitions = await openPartitions({ pool, schema: "audit", table: "events", log: testLog });
     for (const [i, event] of [second, third, other, first].entries()) {
       await partitions.ensure([timeOfId(event.id)]);
       const sequence = event === first ? 1 : i + 2;
       await pool.query(
-        `INSERT INTO audit.events (time, sequence, id, tenant, kind, outcome, tool, event)
-         VALUES (to_timestamp($1::float8 / 1000), $2, $3, $4, $5, 'ok', $6, $7)`,
-        [timeOfId(event.id), sequence, event.id, event.tenant, event.kind, longUri, JSON.stringify(event)],
+        `INSERT INTO audit.events
+           (time, sequence, id, tenant, kind, event, tool, outcome, principal, group_id, server)
+         VALUES (to_timestamp($1::float8 / 1000), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+        [timeOfId(event.id), sequence, event.id, event.tenant, event.kind, JSON.stringify(event), ...columnsOf(event)],
       );
     }
     const missed = callEvent();
@@ -295,6 +298,9 @@ describe("a table of before there were chains", () => {
     await untilRecorded();
     expect(await storedIds()).toEqual([first.id, second.id, missed.id, third.id, other.id]);
     await expectChainsToHold(admin);
+    for (const event of [first, third, other])
+      for await (const stored of readStored(pool, event, 1, 10))
+        expect(stored.flatMap((each) => differingColumns(each))).toEqual([]);
     const { rows } = await admin.query(
       "SELECT team, decision, policies, trace, reason FROM audit.events WHERE tenant = 'acme' ORDER BY kind, number",
     );
@@ -308,6 +314,12 @@ describe("a table of before there were chains", () => {
     expect(rows[3]).toEqual({ team: null, decision: "deny", policies: ["p", "q"], trace: null, reason: third.reason });
   });
 });
+
+/** As the first version stored them. */
+function columnsOf(event: CallEvent | RefusalEvent): (string | null)[] {
+  const { outcome, principal, group, server } = facetsOf(event);
+  return [event.tool?.replaceAll("\0", "\u{fffd}") ?? null, outcome, principal, group, server];
+}
 
 /** Not newCallId: it never goes back behind a time that it has seen. */
 function idAt(timeMs: number): string {
