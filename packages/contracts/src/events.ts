@@ -182,9 +182,10 @@ export interface AlertEvent {
   readonly endedAt: number;
   /**
    * `critical_call`: a call of a CRITICAL tool was asked for or let in; `authentication`: failures keep coming;
-   * `missing_events`: messages of the stream were gone before they were recorded.
+   * `missing_events`: messages of the stream were gone before they were recorded; `broken_chain`: a chain of the record
+   * is not what was signed.
    */
-  readonly code: "critical_call" | "authentication" | "missing_events";
+  readonly code: "critical_call" | "authentication" | "missing_events" | "broken_chain";
   readonly principal?: string;
   readonly group?: string;
   readonly server?: string;

@@ -81,6 +81,26 @@ export function isCheckpoint(value: unknown): value is Checkpoint {
   return to > from && to - from <= CHECKPOINT_EVENTS_MAX;
 }
 
+/** Undefined where it is none. */
+export function parseCheckpoint(text: string): Checkpoint | undefined {
+  const value = parseJson(text);
+  return isCheckpoint(value) ? value : undefined;
+}
+
+/** Undefined where it is none. */
+export function parseCut(text: string): Cut | undefined {
+  const value = parseJson(text);
+  return isCut(value) ? value : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 export function isCut(value: unknown): value is Cut {
   return matches(value, CUT_FIELDS);
 }

@@ -6,8 +6,8 @@ export {
   checkpointHash,
   type Cut,
   CUT_FORM,
-  isCheckpoint,
-  isCut,
+  parseCheckpoint,
+  parseCut,
   signCheckpoint,
   signCut,
 } from "./checkpoint.ts";

@@ -5,7 +5,8 @@ import { callEvent, eventually, refusalEvent, testLog, useInfrastructure } from 
 import fc from "fast-check";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { openEvidenceClient } from "./evidence-client.ts";
+import type { AuditService } from "../src/service.ts";
+import { openEvidenceClient, verifyLines } from "./evidence-client.ts";
 import { startRecorder } from "./record.ts";
 
 /** Nothing is signed but when a test asks for evidence. */
@@ -17,6 +18,7 @@ const TABLES = ["events", "chains", "checkpoints", "cuts", "register", "signing_
 const infra = useInfrastructure();
 const life = openLife(testLog);
 let admin: pg.Client;
+let service: AuditService;
 let audit: ReturnType<typeof openEvidenceClient>;
 
 /**
@@ -35,7 +37,7 @@ beforeAll(async () => {
   admin = new pg.Client({ connectionString: infra.adminUrl });
   await admin.connect();
   life.onClose("client", 5_000, () => admin.end());
-  const service = await startRecorder(infra, NEVER_MS);
+  service = await startRecorder(infra, NEVER_MS);
   life.onClose("service", 20_000, () => service.close());
   audit = openEvidenceClient(infra, service.grpcPort, life);
 
@@ -78,6 +80,20 @@ async function findingsAfter(sql: string, values: unknown[] = []): Promise<audit
   const { findings, last } = await audit.verify();
   expect(last.done).toBe(true);
   return findings;
+}
+
+/** From this call's on to the end of its chain. */
+async function makeHashesAnew({ tenant, number }: Row): Promise<void> {
+  await admin.query(
+    `DO $$ DECLARE r record; link bytea; BEGIN
+       SELECT hash INTO link FROM audit.events WHERE tenant = '${tenant}' AND kind = 'call' AND number = ${number} - 1;
+       FOR r IN SELECT * FROM audit.events WHERE tenant = '${tenant}' AND kind = 'call' AND number >= ${number} ORDER BY number LOOP
+         link := sha256('\\x02'::bytea || link || sha256('\\x00'::bytea || convert_to(r.event, 'UTF8')));
+         UPDATE audit.events SET hash = link WHERE id = r.id;
+       END LOOP;
+       UPDATE audit.chains SET hash = link WHERE tenant = '${tenant}' AND kind = 'call';
+     END $$`,
+  );
 }
 
 interface Row {
@@ -260,16 +276,7 @@ describe("the tables", () => {
   it("name an event although all hashes behind it were made anew", async () => {
     const row = (await eachEvent()).find(({ number, kind }) => number === "6" && kind === "call")!;
     await admin.query(`UPDATE audit.events SET event = replace(event, '"v":1', '"v":1,"x":1') WHERE id = $1`, [row.id]);
-    await admin.query(
-      `DO $$ DECLARE r record; link bytea; BEGIN
-         SELECT hash INTO link FROM audit.events WHERE tenant = '${row.tenant}' AND kind = 'call' AND number = 5;
-         FOR r IN SELECT * FROM audit.events WHERE tenant = '${row.tenant}' AND kind = 'call' AND number > 5 ORDER BY number LOOP
-           link := sha256('\\x02'::bytea || link || sha256('\\x00'::bytea || convert_to(r.event, 'UTF8')));
-           UPDATE audit.events SET hash = link WHERE id = r.id;
-         END LOOP;
-         UPDATE audit.chains SET hash = link WHERE tenant = '${row.tenant}' AND kind = 'call';
-       END $$`,
-    );
+    await makeHashesAnew(row);
     const { findings } = await audit.verify();
     expect(findings[0]).toMatchObject(named(row, "changed"));
     // Where what was signed ends, the tail shows it once more; the hashes between are not those that were signed.
@@ -288,9 +295,78 @@ describe("the tables", () => {
     expect(key).toContainEqual(expect.objectContaining({ what: "signature" }));
   });
 
-  it("are not signed any further once they were changed", async () => {
+  it("are not signed any further once they were changed; what was signed is given as evidence all the same", async () => {
     const row = (await eachEvent()).findLast(({ tenant, kind }) => tenant === "acme" && kind === "call")!;
     await admin.query(`UPDATE audit.events SET event = replace(event, '"v":1', '"v":1,"x":1') WHERE id = $1`, [row.id]);
-    await expect(audit.exportEvidence()).rejects.toMatchObject({ code: "failed_precondition" });
+    const { findings, report } = await verifyLines(await audit.exportEvidence());
+    expect(findings).toEqual([]);
+    expect(report).toMatchObject({ chains: 5, events: 4 * (SIGNED + TAIL) + 1 - TAIL });
+    expect(await signedOf("acme")).toBe(SIGNED);
+    expect(await signedOf("globex")).toBe(SIGNED + TAIL);
+  });
+});
+
+/** How far the calls of a tenant are signed. */
+async function signedOf(tenant: string): Promise<number> {
+  const chain = (await audit.chains(tenant)).find(({ kind }) => kind === "call");
+  return Number(chain!.checkpointNumber);
+}
+
+describe("what was signed and is gone from the database", () => {
+  /** With nothing but the database: an event, all hashes behind it, and no checkpoint that says otherwise. */
+  async function forge(): Promise<void> {
+    const row = (await eachEvent()).find(({ number, kind }) => number === "6" && kind === "call")!;
+    await admin.query(`UPDATE audit.events SET event = replace(event, '"v":1', '"v":1,"x":1') WHERE id = $1`, [row.id]);
+    await makeHashesAnew(row);
+    await admin.query("DELETE FROM audit.checkpoints WHERE tenant = 'acme' AND kind = 'call' AND from_number >= 4");
+  }
+
+  async function restart(checkpointMs: number): Promise<void> {
+    await service.close();
+    service = await startRecorder(infra, checkpointMs);
+    audit = openEvidenceClient(infra, service.grpcPort, life);
+  }
+
+  it("is remembered by who has signed it, although the register is an old one again", async () => {
+    await restart(NEVER_MS);
+    await audit.exportEvidence();
+    await forge();
+    await admin.query("UPDATE audit.register SET register = (SELECT register FROM public.kept_register)");
+    await admin.query("DELETE FROM audit.checkpoints WHERE tenant = 'globex' AND kind = 'call' AND from_number >= 8");
+    await audit.exportEvidence();
+    expect(await signedOf("acme")).toBe(4);
+    expect(await signedOf("globex")).toBe(SIGNED);
+  });
+
+  it("is not signed another way, stays in the register, and is one alert", async () => {
+    await forge();
+    await restart(100);
+    const alerts = async (): Promise<string[]> => {
+      const { rows } = await admin.query<{ reason: string }>(
+        "SELECT reason FROM audit.events WHERE kind = 'alert' AND outcome = 'broken_chain' ORDER BY number",
+      );
+      return rows.map(({ reason }) => reason);
+    };
+    await eventually(async () => expect(await alerts()).not.toEqual([]));
+    // Meanwhile the others are signed, and the alert is as well: more than one turn was taken.
+    await eventually(async () => expect((await audit.chains("tollgate"))[0]!.checkpointNumber).toBeGreaterThan(0n));
+    expect(await alerts()).toEqual([
+      expect.stringContaining("acme/call is not signed any further: the checkpoint up to 8"),
+    ]);
+    expect(await signedOf("globex")).toBe(SIGNED + TAIL);
+    expect(await signedOf("acme")).toBe(4);
+    await audit.exportEvidence();
+    expect(await signedOf("acme")).toBe(4);
+    expect((await audit.verify({ tenant: "acme", kind: "call" })).findings).toContainEqual(
+      expect.objectContaining({ what: "removed", number: 8n }),
+    );
+  });
+
+  it("is missed as a whole register as well: nothing is signed without one", async () => {
+    await admin.query("DELETE FROM audit.register");
+    await audit.exportEvidence();
+    expect(await signedOf("acme")).toBe(SIGNED);
+    const { rows } = await admin.query("SELECT 1 FROM audit.register");
+    expect(rows).toEqual([]);
   });
 });

@@ -29,13 +29,12 @@ export const REGISTER_FORM: StatementForm = {
   fields: ["v", "at", "chains", "tenant", "kind", "number", "checkpoint", "keyId"],
 };
 
-export function signRegister(checkpoints: readonly Checkpoint[], atMs: number, key: SigningKey): Register {
-  const chains = checkpoints.map((checkpoint) => ({
-    tenant: checkpoint.tenant,
-    kind: checkpoint.kind,
-    number: checkpoint.to,
-    checkpoint: checkpointHash(checkpoint),
-  }));
+export function entryOf(checkpoint: Checkpoint): RegisterEntry {
+  const { tenant, kind, to: number } = checkpoint;
+  return { tenant, kind, number, checkpoint: checkpointHash(checkpoint) };
+}
+
+export function signRegister(chains: readonly RegisterEntry[], atMs: number, key: SigningKey): Register {
   return signStatement(REGISTER_FORM, { v: 1 as const, at: atMs, chains }, key);
 }
 
@@ -43,6 +42,7 @@ export function signRegister(checkpoints: readonly Checkpoint[], atMs: number, k
 export function parseRegister(text: string): { register: Register; entries: Map<string, RegisterEntry> } | undefined {
   try {
     const register = JSON.parse(text) as Register;
+    if (typeof register.signature !== "string") return undefined;
     return { register, entries: new Map(register.chains.map((entry) => [chainName(entry), entry])) };
   } catch {
     return undefined;

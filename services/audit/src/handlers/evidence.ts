@@ -8,13 +8,22 @@ import {
   type EvidenceLine,
   formatEvidenceLine,
   genesisHash,
+  parseCheckpoint,
   proveInclusion,
   signHeader,
 } from "@tollgate/evidence";
 import { type Log, type Pool, serverStream, unary } from "@tollgate/service";
 import { findEvent, readLines } from "../store/chain-events.ts";
-import { checkpointOver, nextCheckpoint, rangeOfTime, readChains, readCuts } from "../store/checkpoints.ts";
-import { coverChain, register } from "./checkpoints.ts";
+import {
+  checkpointOver,
+  lastCheckpoint,
+  nextCheckpoint,
+  rangeOfTime,
+  readChains,
+  readCuts,
+} from "../store/checkpoints.ts";
+import { coverChain, isBroken, register } from "./checkpoints.ts";
+import { readGround } from "./ground.ts";
 import type { Signing } from "./signing.ts";
 
 const EXPORTS_MAX = 4;
@@ -106,10 +115,16 @@ function parseRequest({ tenant, kind, fromMs, toMs }: auditV1.ExportEvidenceRequ
 
 /** What was recorded when it began, signed to the last event. */
 async function* evidenceOf(options: EvidenceOptions, asked: Asked): AsyncGenerator<EvidenceLine, void, undefined> {
-  const { pool, readPool, signing } = options;
-  const key = await signing.key(pool);
-  const uncovered = await readChains(pool, { ...asked, uncoveredMin: 1 });
-  for (const chain of uncovered) await coverChain(pool, chain, key, { withTail: true, segmentsMax: SEGMENTS_MAX });
+  const { pool, readPool, signing, log } = options;
+  const ground = await readGround(pool, signing);
+  for (const chain of await readChains(pool, { ...asked, uncoveredMin: 1 })) {
+    const cover = coverChain(pool, chain, { ground, signing, withTail: true, segmentsMax: SEGMENTS_MAX });
+    await cover.catch((error: unknown) => {
+      if (!isBroken(error)) throw error;
+      // What was signed of it is evidence all the same, and may show what was done to it.
+      log.error({ err: error, tenant: chain.tenant, kind: chain.kind }, "given without its end: it cannot be signed");
+    });
+  }
   await register(pool, signing);
 
   const found = await readRanges(readPool, asked);
@@ -145,13 +160,14 @@ async function readRanges(pool: Pool, asked: Asked): Promise<Found[]> {
     const chain = { tenant, kind };
     const numbers = await rangeOfTime(pool, chain, asked);
     if (numbers === undefined) continue;
-    const { from, to } = numbers;
+    const { from } = numbers;
+    const last = await lastCheckpoint(pool, chain, numbers);
+    if (last === undefined) continue;
     const before = from === 0 ? undefined : await checkpointOver(pool, chain, from);
-    const last = await checkpointOver(pool, chain, to);
     const fromHash = before?.checkpoint.hash ?? genesisHash(chain).toString("hex");
-    const toHash = last?.checkpoint.hash ?? "";
-    const cut = cuts.find((each) => each.number === from && chainName(each) === chainName(chain)) ?? null;
-    const range = { ...chain, from, to, fromHash, toHash };
+    const stored = cuts.find((each) => chainName(each) === chainName(chain))?.cut;
+    const cut = stored?.number === from ? stored : null;
+    const range = { ...chain, from, to: last.to, fromHash, toHash: last.hash };
     ranges.push({ range, checkpoint: before?.checkpoint ?? null, cut });
   }
   return ranges;
@@ -161,8 +177,8 @@ async function* segmentsOf(pool: Pool, range: ChainRange): AsyncGenerator<Eviden
   for (let from = range.from; from < range.to;) {
     const segment = await nextCheckpoint(pool, range, from);
     if (segment === undefined) return;
-    const checkpoint = JSON.parse(segment.checkpoint) as Checkpoint;
-    yield { type: "checkpoint", checkpoint, leaves: segment.leaves.toString("base64") };
+    const checkpoint = parseCheckpoint(segment.checkpoint);
+    if (checkpoint !== undefined) yield { type: "checkpoint", checkpoint, leaves: segment.leaves.toString("base64") };
     for await (const page of readLines(pool, range, segment.from, segment.to))
       for (const { number, line } of page) yield { type: "event", number, line };
     from = segment.to;

@@ -1,8 +1,19 @@
+import { createPublicKey } from "node:crypto";
 import { type auditV1, changeEvent, INSTALLATION_TENANT } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { createSigningKey, type KeyRecord, openSigningKey, sealSigningKey, type SigningKey } from "@tollgate/evidence";
+import {
+  createSigningKey,
+  type KeyLine,
+  type KeyRecord,
+  openKeyLine,
+  openSigningKey,
+  sealSigningKey,
+  type SigningKey,
+} from "@tollgate/evidence";
 import { enqueueEvents, type Log, type Pool, unary, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
+import { type RegisterEntry, signRegister } from "../domain/register.ts";
+import { writeRegister } from "../store/checkpoints.ts";
 import { addSigningKey, lockSigningKeys, readSigningKeys, type StoredKey } from "../store/signing-keys.ts";
 
 /** A rotation a day for a quarter of a century. */
@@ -14,6 +25,10 @@ export interface Signing {
   key(client: Pick<ClientBase, "query">): Promise<SigningKey>;
   /** All public ones, oldest first. */
   records(client: Pick<ClientBase, "query">): Promise<KeyRecord[]>;
+  /** Only keys that the one vouches for that opens under this service's secret: the database alone cannot bring its own. */
+  trusted(client: Pick<ClientBase, "query">): Promise<KeyLine>;
+  /** By the chain's name, what this process has signed last: the database cannot take that back. */
+  readonly signed: Map<string, RegisterEntry>;
 }
 
 /**
@@ -25,11 +40,18 @@ export async function openSigning({ pool, secret }: { pool: Pool; secret: string
     await lockSigningKeys(client);
     const keys = await readSigningKeys(client);
     if (keys.length > 0) currentKey(keys, secret);
-    else await add(client, secret);
+    else {
+      await add(client, secret);
+      // There is one from the beginning on, so that one that is missing was taken away.
+      const { key } = currentKey(await readSigningKeys(client), secret);
+      await writeRegister(client, JSON.stringify(signRegister([], Date.now(), key)));
+    }
   });
   return {
     key: async (client) => currentKey(await readSigningKeys(client), secret).key,
     records: async (client) => (await readSigningKeys(client)).map(({ record }) => record),
+    trusted: async (client) => trustedKeys(await readSigningKeys(client), secret),
+    signed: new Map(),
   };
 }
 
@@ -38,6 +60,17 @@ function currentKey(keys: readonly StoredKey[], secret: string): { record: KeyRe
   if (record === undefined || sealed === undefined || sealed === null)
     throw new AppError("failed_precondition", "there is no key to sign with in audit.signing_keys");
   return { record, key: openSigningKey(record.id, sealed, secret) };
+}
+
+function trustedKeys(keys: readonly StoredKey[], secret: string): KeyLine {
+  const { key } = currentKey(keys, secret);
+  const pin = createPublicKey(key.privateKey).export({ type: "spki", format: "pem" }).toString();
+  const opened = openKeyLine(
+    keys.map(({ record }) => record),
+    pin,
+  );
+  if (!opened.ok) throw new AppError("internal", opened.reason);
+  return opened.value;
 }
 
 async function add(client: ClientBase, secret: string, previous?: ReturnType<typeof currentKey>): Promise<KeyRecord> {

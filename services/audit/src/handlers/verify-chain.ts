@@ -5,22 +5,20 @@ import {
   CHECKPOINT_FORM,
   checkpointHash,
   createChainVerifier,
-  type Cut,
   CUT_FORM,
   type Finding,
   genesisHash,
   HASH_BYTES,
-  isCheckpoint,
-  isCut,
   type KeyLine,
   merkleRoot,
   nextHash,
+  parseCheckpoint,
 } from "@tollgate/evidence";
 import type { Pool } from "@tollgate/service";
 import type { RegisterEntry } from "../domain/register.ts";
 import { differingColumns, type StoredEvent } from "../domain/stored-event.ts";
 import { eventsOutside, readStored } from "../store/chain-events.ts";
-import { checkpointOver, nextCheckpoint, readChainEnd } from "../store/checkpoints.ts";
+import { checkpointOver, nextCheckpoint, readChainEnd, type StoredCut } from "../store/checkpoints.ts";
 import { createTailVerifier } from "./tail-verifier.ts";
 
 interface ChainOptions {
@@ -28,7 +26,7 @@ interface ChainOptions {
   readonly chain: Chain;
   readonly keys: KeyLine;
   readonly entry: RegisterEntry | undefined;
-  readonly cut: Cut | undefined;
+  readonly cut: StoredCut | undefined;
   readonly report: (finding: Finding) => void;
 }
 
@@ -103,9 +101,9 @@ async function startOf({ pool, chain, keys, cut }: ChainOptions, report: Report)
     report(event.number, "inserted", "nothing is recorded with this number, or it was let go of", event.id);
   return start;
 
-  async function startAtCut(given: Cut): Promise<Ground> {
-    const problem = isCut(given) ? keys.problemOf(CUT_FORM, given) : "not readable";
-    if (problem !== undefined) {
+  async function startAtCut({ cut: given }: StoredCut): Promise<Ground> {
+    const problem = given === undefined ? "not readable" : keys.problemOf(CUT_FORM, given);
+    if (given === undefined || problem !== undefined) {
       report(0, "signature", `the cut that it begins with is ${problem}`);
       return beginning;
     }
@@ -123,13 +121,8 @@ function checkpointOf(
   chain: Chain,
   report: Report,
 ): Checkpoint | undefined {
-  let checkpoint: unknown;
-  try {
-    checkpoint = JSON.parse(row.checkpoint);
-  } catch {
-    checkpoint = undefined;
-  }
-  if (!isCheckpoint(checkpoint)) {
+  const checkpoint = parseCheckpoint(row.checkpoint);
+  if (checkpoint === undefined) {
     report(row.to, "checkpoint", "it is not readable");
     return undefined;
   }
@@ -201,7 +194,7 @@ async function* verifyTail(
 
 /** What the register says was there when it was signed. */
 async function checkRegister({ pool, chain, entry, cut }: ChainOptions, ground: Ground, report: Report): Promise<void> {
-  if (entry === undefined || entry.number <= (cut?.number ?? 0)) return;
+  if (entry === undefined || entry.number <= (cut?.cut?.number ?? 0)) return;
   if (ground.number === 0)
     return report(0, "removed", `the whole chain is missing; it had ${entry.number} events or more`);
   const checkpoint = (await checkpointOver(pool, chain, entry.number))?.checkpoint;

@@ -1,7 +1,6 @@
-import { createPublicKey } from "node:crypto";
 import type { auditV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
-import { type Chain, chainName, type Cut, type Finding, type KeyLine, openKeyLine } from "@tollgate/evidence";
+import { type Chain, chainName, type Finding, type KeyLine } from "@tollgate/evidence";
 import { type Log, type Pool, serverStream } from "@tollgate/service";
 import { parseRegister, REGISTER_FORM, type RegisterEntry } from "../domain/register.ts";
 import { readAllChains, readCuts, readRegister } from "../store/checkpoints.ts";
@@ -57,7 +56,8 @@ async function* verify(
     return { eventsVerified: BigInt(events), chainsVerified: chains, findings: given, done };
   };
 
-  const keys = await ownKeys(pool, signing, report);
+  const keys = await signing.trusted(pool);
+  for (const problem of keys.problems) report(ofRecord("signature", problem));
   const register = await openRegister(pool, keys, report);
   const cuts = new Map((await readCuts(pool)).map((cut) => [chainName(cut), cut]));
   const isAsked = (chain: Chain): boolean =>
@@ -82,16 +82,6 @@ async function* verify(
   yield answer(true);
 }
 
-/** Only keys that the one vouches for that opens under this service's secret: the database alone cannot bring its own. */
-async function ownKeys(pool: Pool, signing: Signing, report: (finding: Finding) => void): Promise<KeyLine> {
-  const { privateKey } = await signing.key(pool);
-  const pin = createPublicKey(privateKey).export({ type: "spki", format: "pem" }).toString();
-  const opened = openKeyLine(await signing.records(pool), pin);
-  if (!opened.ok) throw new AppError("internal", opened.reason);
-  for (const problem of opened.value.problems) report(ofRecord("signature", problem));
-  return opened.value;
-}
-
 async function openRegister(
   pool: Pool,
   keys: KeyLine,
@@ -114,7 +104,7 @@ async function openRegister(
 async function allChains(
   pool: Pool,
   register: ReadonlyMap<string, Chain>,
-  cuts: ReadonlyMap<string, Cut>,
+  cuts: ReadonlyMap<string, Chain>,
 ): Promise<Chain[]> {
   const all = [...(await readAllChains(pool)), ...register.values(), ...cuts.values()];
   return [...new Map(all.map(({ tenant, kind }) => [chainName({ tenant, kind }), { tenant, kind }])).values()];

@@ -1,4 +1,12 @@
-import type { Chain, Checkpoint, Cut } from "@tollgate/evidence";
+import {
+  type Chain,
+  chainName,
+  type Checkpoint,
+  CHECKPOINT_EVENTS_MAX,
+  type Cut,
+  parseCheckpoint,
+  parseCut,
+} from "@tollgate/evidence";
 import type { ClientBase } from "pg";
 
 type Client = Pick<ClientBase, "query">;
@@ -10,6 +18,8 @@ export interface ChainState extends Chain {
   readonly hash: Buffer;
   /** The latest one. */
   readonly checkpoint?: Checkpoint;
+  /** There is one that is none, or another one than its row says. */
+  readonly isUnreadable: boolean;
 }
 
 /** @param uncoveredMin only chains with at least so many events that no checkpoint covers */
@@ -23,28 +33,80 @@ export async function readChains(
     first_number: string;
     number: string;
     hash: Buffer;
+    latest_from: string | null;
+    latest_number: string | null;
     checkpoint: string | null;
   }>({
     name: "read-chains",
     text: `
-      SELECT chain.tenant, chain.kind, chain.first_number, chain.number, chain.hash, latest.checkpoint
+      SELECT chain.tenant, chain.kind, chain.first_number, chain.number, chain.hash,
+        latest.from_number AS latest_from, latest.number AS latest_number, latest.checkpoint
       FROM audit.chains AS chain LEFT JOIN LATERAL (
-        SELECT number, checkpoint FROM audit.checkpoints
+        SELECT from_number, number, checkpoint FROM audit.checkpoints
         WHERE tenant = chain.tenant AND kind = chain.kind ORDER BY from_number DESC LIMIT 1
       ) AS latest ON true
       WHERE ($1 = '' OR chain.tenant = $1) AND ($2 = '' OR chain.kind = $2)
-        AND chain.number - coalesce(latest.number, 0) >= $3
+        AND ($3 = 0 OR chain.number - coalesce(latest.number, 0) >= $3)
       ORDER BY chain.tenant, chain.kind`,
     values: [filter.tenant ?? "", filter.kind ?? "", filter.uncoveredMin ?? 0],
   });
-  return rows.map(({ tenant, kind, first_number, number, hash, checkpoint }) => ({
-    tenant,
-    kind,
-    firstNumber: Number(first_number),
-    number: Number(number),
-    hash,
-    ...(checkpoint !== null && { checkpoint: JSON.parse(checkpoint) as Checkpoint }),
-  }));
+  return rows.map((row) => {
+    const { tenant, kind, hash } = row;
+    const numbers = { firstNumber: Number(row.first_number), number: Number(row.number) };
+    if (row.checkpoint === null) return { tenant, kind, ...numbers, hash, isUnreadable: false };
+    const latest = { from_number: row.latest_from!, number: row.latest_number!, checkpoint: row.checkpoint };
+    const checkpoint = checkpointOfRow(row, latest);
+    return {
+      tenant,
+      kind,
+      ...numbers,
+      hash,
+      isUnreadable: checkpoint === undefined,
+      ...(checkpoint && { checkpoint }),
+    };
+  });
+}
+
+interface StoredCheckpoint {
+  readonly from_number: string;
+  readonly number: string;
+  readonly checkpoint: string;
+}
+
+/** Undefined where it is none, or says something else than its row. */
+function checkpointOfRow(chain: Chain, row: StoredCheckpoint): Checkpoint | undefined {
+  const checkpoint = parseCheckpoint(row.checkpoint);
+  if (checkpoint === undefined || chainName(checkpoint) !== chainName(chain)) return undefined;
+  return checkpoint.from === Number(row.from_number) && checkpoint.to === Number(row.number) ? checkpoint : undefined;
+}
+
+/** Of the checkpoints that go no further than `to`, and begin at `from` or after it, the last that can be read. */
+export async function lastCheckpoint(
+  client: Client,
+  chain: Chain,
+  { from, to }: { from: number; to: number },
+): Promise<Checkpoint | undefined> {
+  const { rows } = await client.query<StoredCheckpoint>(
+    `SELECT from_number, number, checkpoint FROM audit.checkpoints
+     WHERE tenant = $1 AND kind = $2 AND from_number >= $3 AND from_number < $4 AND number <= $4
+     ORDER BY from_number DESC LIMIT ${UNREADABLE_MAX}`,
+    [chain.tenant, chain.kind, from, to],
+  );
+  for (const row of rows) {
+    const checkpoint = checkpointOfRow(chain, row);
+    if (checkpoint !== undefined) return checkpoint;
+  }
+  return undefined;
+}
+
+/** Behind so many that cannot be read nobody looks for another one. */
+const UNREADABLE_MAX = 1_000;
+
+/** The one that ends with this number; its leaves are many, and stay where they are. */
+export async function checkpointAt(client: Client, chain: Chain, number: number): Promise<Checkpoint | undefined> {
+  const from = Math.max(0, number - CHECKPOINT_EVENTS_MAX);
+  const checkpoint = await lastCheckpoint(client, chain, { from, to: number });
+  return checkpoint?.to === number ? checkpoint : undefined;
 }
 
 export interface Leaves {
@@ -104,23 +166,34 @@ export async function insertCheckpoint(
   return rowCount === 1;
 }
 
+/** As it is stored: nothing of it is proven. */
+export interface NextCheckpoint extends Pick<Leaves, "firstTime" | "lastTime"> {
+  readonly from: number;
+  readonly to: number;
+  readonly checkpoint: string;
+  readonly leaves: Buffer;
+}
+
 /** The first one that begins at this number or after it, as it is stored. */
 export async function nextCheckpoint(
   client: Client,
   { tenant, kind }: Chain,
   from: number,
-): Promise<{ from: number; to: number; checkpoint: string; leaves: Buffer } | undefined> {
-  const { rows } = await client.query<{ from_number: string; number: string; checkpoint: string; leaves: Buffer }>({
+): Promise<NextCheckpoint | undefined> {
+  const { rows } = await client.query<StoredCheckpoint & { leaves: Buffer; first_time: Date; last_time: Date }>({
     name: "next-checkpoint",
-    text: `SELECT from_number, number, checkpoint, leaves FROM audit.checkpoints
+    text: `SELECT from_number, number, checkpoint, leaves, first_time, last_time FROM audit.checkpoints
            WHERE tenant = $1 AND kind = $2 AND from_number >= $3 ORDER BY from_number LIMIT 1`,
     values: [tenant, kind, from],
   });
   const row = rows[0];
-  return row && { ...row, from: Number(row.from_number), to: Number(row.number) };
+  if (row === undefined) return undefined;
+  const { checkpoint, leaves } = row;
+  const times = { firstTime: row.first_time, lastTime: row.last_time };
+  return { from: Number(row.from_number), to: Number(row.number), checkpoint, leaves, ...times };
 }
 
-/** The one that covers this number. */
+/** The one that covers this number; undefined where it cannot be read, as well. */
 export async function checkpointOver(
   client: Client,
   { tenant, kind }: Chain,
@@ -131,7 +204,8 @@ export async function checkpointOver(
      WHERE tenant = $1 AND kind = $2 AND from_number < $3 AND number >= $3 ORDER BY from_number DESC LIMIT 1`,
     [tenant, kind, number],
   );
-  return rows[0] && { checkpoint: JSON.parse(rows[0].checkpoint) as Checkpoint, leaves: rows[0].leaves };
+  const checkpoint = rows[0] && parseCheckpoint(rows[0].checkpoint);
+  return checkpoint && { checkpoint, leaves: rows[0]!.leaves };
 }
 
 /** From where to where the segments go that hold an event of this time; undefined where none does. */
@@ -152,9 +226,28 @@ export async function rangeOfTime(
   return first === null || last === null ? undefined : { from: Number(first), to: Number(last) };
 }
 
-export async function readCuts(client: Client): Promise<Cut[]> {
-  const { rows } = await client.query<{ cut: string }>("SELECT cut FROM audit.cuts");
-  return rows.map(({ cut }) => JSON.parse(cut) as Cut);
+export interface StoredCut extends Chain {
+  /** Undefined where it cannot be read. */
+  readonly cut: Cut | undefined;
+}
+
+/** At most one of each chain. */
+export async function readCuts(client: Client): Promise<StoredCut[]> {
+  const { rows } = await client.query<Chain & { cut: string }>("SELECT tenant, kind, cut FROM audit.cuts");
+  return rows.map((row) => toCut(row));
+}
+
+export async function readCut(client: Client, { tenant, kind }: Chain): Promise<Cut | undefined> {
+  const { rows } = await client.query<Chain & { cut: string }>(
+    "SELECT tenant, kind, cut FROM audit.cuts WHERE tenant = $1 AND kind = $2",
+    [tenant, kind],
+  );
+  return rows[0] && toCut(rows[0]).cut;
+}
+
+function toCut({ tenant, kind, cut: text }: Chain & { cut: string }): StoredCut {
+  const cut = parseCut(text);
+  return { tenant, kind, cut: cut?.tenant === tenant && cut.kind === kind ? cut : undefined };
 }
 
 export async function readRegister(client: Client): Promise<string | undefined> {

@@ -1,4 +1,4 @@
-import type { Checkpoint, Cut } from "@tollgate/evidence";
+import { type Checkpoint, type Cut, parseCheckpoint } from "@tollgate/evidence";
 import type { ClientBase } from "pg";
 import type { Segment } from "../domain/retention.ts";
 
@@ -46,7 +46,7 @@ export async function readCheckpoint(client: Client, { tenant, kind, from }: Seg
     "SELECT checkpoint FROM audit.checkpoints WHERE tenant = $1 AND kind = $2 AND from_number = $3",
     [tenant, kind, from],
   );
-  return rows[0] && (JSON.parse(rows[0].checkpoint) as Checkpoint);
+  return rows[0] && parseCheckpoint(rows[0].checkpoint);
 }
 
 /** False where another replica was quicker. */
