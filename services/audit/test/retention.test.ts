@@ -292,11 +292,51 @@ describe("a cut that nobody has signed", () => {
   it("does not hide that events were gone before retention let go of them: that is an alert", async () => {
     await recordApart([callOf("robbed", 30), callOf("robbed", 29)], [callOf("robbed", 0)]);
     await admin.query("DELETE FROM audit.events WHERE tenant = 'robbed' AND number = 1");
+    // It is stored together with the cut, or not at all: without a place for it there is no cut.
+    await admin.query("ALTER TABLE audit.outbox ADD CONSTRAINT none CHECK (event NOT LIKE '%missing_events%')");
     await configure([{ tenant: "robbed", days: 10 }]);
-    await eventually(async () => {
-      const { rows } = await admin.query<{ event: string }>("SELECT event FROM audit.events WHERE kind = 'alert'");
-      const reasons = rows.map(({ event }) => (JSON.parse(event) as { reason: string }).reason);
-      expect(reasons).toContainEqual(expect.stringContaining("1 of the events 1 to 2 of robbed/call were gone"));
-    });
+    await eventually(async () => expect(await changesOf("robbed", "retention")).not.toEqual([]));
+    await admin.query("SELECT pg_sleep(0.3)");
+    expect(await idsOf("robbed")).toHaveLength(2);
+    await admin.query("ALTER TABLE audit.outbox DROP CONSTRAINT none");
+    await eventually(async () =>
+      expect(await alerts()).toContainEqual(
+        expect.stringContaining("1 of the events 1 to 2 of robbed/call were gone before retention let go of them"),
+      ),
+    );
+    expect(await idsOf("robbed")).toHaveLength(1);
+  });
+
+  it("is not made for events that are young, whatever stands beside their checkpoint, nor for changed ones", async () => {
+    await recordApart([callOf("aged", 1), callOf("aged", 0)], [callOf("aged", 0)], [callOf("changed", 30)]);
+    const ids = await idsOf("aged");
+    await admin.query(
+      "UPDATE audit.checkpoints SET first_time = '2015-01-01', last_time = '2015-01-02' WHERE tenant = 'aged'",
+    );
+    await admin.query(
+      `UPDATE audit.events SET event = replace(event, '"v":1', '"v":1,"x":1') WHERE tenant = 'changed'`,
+    );
+    await recordApart([callOf("then", 30)]);
+    await configure([{ days: 10 }]);
+    // Chains are looked at by their names: when that one is gone, those were looked at, too.
+    await eventually(async () => expect(await idsOf("then")).toEqual([]));
+    expect(await idsOf("aged")).toEqual(ids);
+    expect(await idsOf("changed")).toHaveLength(1);
+    const { rows } = await admin.query("SELECT 1 FROM audit.cuts WHERE tenant IN ('aged', 'changed')");
+    expect(rows).toEqual([]);
+    expect((await evidence.verify({ tenant: "aged" })).findings).toMatchObject([
+      { what: "checkpoint", number: 2n },
+      { what: "checkpoint", number: 3n },
+    ]);
+    await eventually(async () =>
+      expect(await alerts()).toContainEqual(
+        "nothing more is let go of in changed/call: event 1 of changed/call is not what was recorded",
+      ),
+    );
   });
 });
+
+async function alerts(): Promise<string[]> {
+  const { rows } = await admin.query<{ event: string }>("SELECT event FROM audit.events WHERE kind = 'alert'");
+  return rows.map(({ event }) => (JSON.parse(event) as { reason: string }).reason);
+}

@@ -247,6 +247,8 @@ describe("the tables", () => {
         ),
         `UPDATE audit.checkpoints SET leaves = sha256('x') ${where}`,
         `UPDATE audit.checkpoints SET number = number + 1 ${where}`,
+        `UPDATE audit.checkpoints SET first_time = '2015-01-01' ${where}`,
+        `UPDATE audit.checkpoints SET last_time = last_time + interval '1 ms' ${where}`,
         `UPDATE audit.checkpoints SET tenant = 'initech' ${where}`,
       ];
       for (const sql of changes) {

@@ -32,7 +32,7 @@ function covers(hold: HoldScope, { tenant, kind, firstTimeMs, lastTimeMs }: Segm
  * The segments, of a chain's oldest ones, that may be let go of. A chain keeps its end: at the first that has to be kept,
  * for its age or by a hold, all behind it is kept as well.
  */
-export function segmentsToCut(oldest: readonly Segment[], keptFrom: number, holds: readonly Hold[]): Segment[] {
+export function segmentsToCut<T extends Segment>(oldest: readonly T[], keptFrom: number, holds: readonly Hold[]): T[] {
   const end = oldest.findIndex((segment) => segment.lastTimeMs >= keptFrom || holdOf(segment, holds) !== undefined);
   return end === -1 ? [...oldest] : oldest.slice(0, end);
 }

@@ -20,7 +20,7 @@ import {
   type Leaves,
   readChains,
   readLeaves,
-  writeRegister,
+  replaceRegister,
 } from "../store/checkpoints.ts";
 import { type Ground, problemOf, readGround } from "./ground.ts";
 import type { Signing } from "./signing.ts";
@@ -114,7 +114,7 @@ async function alert({ pool, log }: CheckpointOptions, name: string, problem: st
 }
 
 /**
- * Lists all chains as they are signed now. Of two at the same time each says what was there at least. What was listed and
+ * Lists all chains as they are signed now. Of two at the same time the first one stays. What was listed and
  * is not there any more stays listed, so that it is missed; that, and why, is what it returns by the chain's name.
  */
 export async function register(pool: Pool, signing: Signing): Promise<Map<string, string>> {
@@ -133,7 +133,7 @@ export async function register(pool: Pool, signing: Signing): Promise<Map<string
     else if (entry !== undefined) entries.push(entry);
   }
   if (ground.problem === undefined)
-    await writeRegister(pool, JSON.stringify(signRegister(entries, Date.now(), ground.key)));
+    await replaceRegister(pool, ground.register, JSON.stringify(signRegister(entries, Date.now(), ground.key)));
   return problems;
 }
 

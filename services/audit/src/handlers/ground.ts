@@ -17,6 +17,8 @@ export interface Ground {
   readonly keys: KeyLine;
   /** By the chain's name, what is known to have been signed last: by the register, and by this process. */
   readonly signed: ReadonlyMap<string, RegisterEntry>;
+  /** The register as it is stored. */
+  readonly register: string;
   /** Why nothing at all may be signed. */
   readonly problem: string | undefined;
 }
@@ -30,7 +32,7 @@ export async function readGround(pool: Pool, signing: Signing): Promise<Ground> 
   const signed = new Map(register?.entries);
   for (const [name, entry] of signing.signed)
     if (entry.number >= (signed.get(name)?.number ?? 0)) signed.set(name, entry);
-  return { key, keys, signed, problem: why && `the register of all chains is ${why}` };
+  return { key, keys, signed, register: text ?? "", problem: why && `the register of all chains is ${why}` };
 }
 
 /** Why nothing may be signed of a chain; undefined where all is there that was signed. */

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventPublisher } from "@tollgate/bus";
-import { type auditV1, changeEvent, INSTALLATION_TENANT, newCallId } from "@tollgate/contracts";
+import { type AlertEvent, type auditV1, changeEvent, INSTALLATION_TENANT, newCallId } from "@tollgate/contracts";
 import { retentionDays } from "@tollgate/desired-state";
-import { AppError } from "@tollgate/errors";
 import { signCut } from "@tollgate/evidence";
 import {
   dropOldPartitions,
+  enqueueEvents,
   type Leadership,
   type Log,
   type Metrics,
@@ -17,15 +17,9 @@ import type { ClientBase } from "pg";
 import { holdOf, keptFromMs, type Segment, segmentsToCut } from "../domain/retention.ts";
 import { compressOldChunks } from "../store/compression.ts";
 import { activeHolds, lockHolds } from "../store/holds.ts";
-import {
-  deleteSegment,
-  moveFirstNumber,
-  oldestSegments,
-  readCheckpoint,
-  replaceCut,
-  segmentsOf,
-} from "../store/retention.ts";
+import { deleteSegment, moveFirstNumber, oldestSegments, replaceCut, segmentsOf } from "../store/retention.ts";
 import type { AuditFile } from "./desired-file.ts";
+import { type ProvenSegment, proveSegment } from "./prove-segment.ts";
 import type { Signing } from "./signing.ts";
 
 /** Segments that are announced together: at most 4,096 events each. */
@@ -57,12 +51,13 @@ export function keepRetention(options: RetentionOptions): void {
     if (!(await compressOldChunks(pool))) log.debug({}, "old events are not compressed by chunks: this server cannot");
     // Only after a cut, and once at the beginning: a partition that was made a moment ago is empty as well.
     let isSomethingEmpty = true;
+    const refused = new Map<string, string>();
     while (!signal.aborted) {
       const nowMs = Date.now();
       for (const oldest of await oldestSegments(pool, "")) {
         const keptFrom = keptFromMs(retentionDays(file.current().retention, oldest), nowMs);
         while (!signal.aborted) {
-          const cut = await cutChain(options, oldest, keptFrom);
+          const cut = await cutChain(options, oldest, keptFrom, refused);
           gone.inc(cut.events);
           isSomethingEmpty ||= cut.events > 0;
           if (!cut.more) break;
@@ -82,9 +77,13 @@ async function cutChain(
   options: RetentionOptions,
   chain: Pick<Segment, "tenant" | "kind">,
   keptFrom: number,
+  refused: Map<string, string>,
 ): Promise<{ events: number; more: boolean }> {
   const { pool, events, log } = options;
-  const segments = segmentsToCut(await segmentsOf(pool, chain, SEGMENTS_MAX), keptFrom, await activeHolds(pool));
+  const holds = await activeHolds(pool);
+  const candidates = segmentsToCut(await segmentsOf(pool, chain, SEGMENTS_MAX), keptFrom, holds);
+  if (candidates.length === 0) return { events: 0, more: false };
+  const segments = segmentsToCut(await proven(options, candidates, refused), keptFrom, holds);
   if (segments.length === 0) return { events: 0, more: false };
   const change = announcement(segments, keptFrom);
   await events.publish(change);
@@ -93,14 +92,37 @@ async function cutChain(
     const deleted = await withTransaction(pool, (client) => cutSegment(client, segment, options));
     if (deleted === undefined) return { events: count, more: false };
     count += deleted;
-    const missing = segment.to - segment.from - deleted;
-    if (missing > 0) await alert(options, segment, missing);
   }
   log.info({ change: change.id, chain: change.name, events: count }, "let go of events whose time is over");
   return { events: count, more: segments.length === SEGMENTS_MAX };
 }
 
-function announcement(segments: readonly Segment[], keptFrom: number): ReturnType<typeof changeEvent> {
+/** Up to the first that does not prove itself: that, and all behind it, is kept, and an alert says so once. */
+async function proven(
+  { pool, signing, log }: RetentionOptions,
+  candidates: readonly Segment[],
+  refused: Map<string, string>,
+): Promise<ProvenSegment[]> {
+  const keys = await signing.trusted(pool);
+  const segments: ProvenSegment[] = [];
+  for (const candidate of candidates) {
+    const segment = await proveSegment(pool, keys, candidate);
+    if (typeof segment !== "string") {
+      segments.push(segment);
+      continue;
+    }
+    const { tenant, kind } = candidate;
+    const reason = `nothing more is let go of in ${tenant}/${kind}: ${segment}`;
+    if (refused.get(`${tenant}/${kind}`) === reason) break;
+    log.error({ tenant, kind, problem: segment }, "cannot be let go of");
+    await enqueueEvents(pool, "audit", [alertOf("broken_chain", reason)]);
+    refused.set(`${tenant}/${kind}`, reason);
+    break;
+  }
+  return segments;
+}
+
+function announcement(segments: readonly ProvenSegment[], keptFrom: number): ReturnType<typeof changeEvent> {
   const [first, last] = [segments[0]!, segments.at(-1)!];
   const { tenant, kind } = first;
   const day = new Date(keptFrom).toISOString().slice(0, 10);
@@ -111,7 +133,7 @@ function announcement(segments: readonly Segment[], keptFrom: number): ReturnTyp
       resource: "retention",
       name: `${tenant}/${kind}`,
       principal: ACTOR,
-      before: { firstNumber: first.from + 1, firstTime: new Date(first.firstTimeMs).toISOString() },
+      before: { firstNumber: first.from + 1, ...timeOf(first) },
       after: { firstNumber: last.to + 1, keptFrom: day },
       reason: `events ${first.from + 1} to ${last.to} are let go of: their time is over`,
     },
@@ -119,40 +141,35 @@ function announcement(segments: readonly Segment[], keptFrom: number): ReturnTyp
   );
 }
 
+function timeOf({ firstTimeMs }: Segment): { firstTime?: string } {
+  return Number.isFinite(firstTimeMs) ? { firstTime: new Date(firstTimeMs).toISOString() } : {};
+}
+
 /** Undefined: another replica did it, or a hold has come meanwhile. */
 async function cutSegment(
   client: ClientBase,
-  segment: Segment,
-  { signing }: RetentionOptions,
+  segment: ProvenSegment,
+  { signing, log }: RetentionOptions,
 ): Promise<number | undefined> {
   await lockHolds(client);
   if (holdOf(segment, await activeHolds(client)) !== undefined) return undefined;
-  const { tenant, kind, to: number } = segment;
-  const checkpoint = await readCheckpoint(client, segment);
-  if (checkpoint === undefined || !(await moveFirstNumber(client, segment))) return undefined;
-  if (checkpoint.to !== number || checkpoint.from !== segment.from)
-    throw new AppError("internal", `the checkpoint of ${tenant}/${kind} up to ${number} says something else`);
-  const { hash } = checkpoint;
-  await replaceCut(client, signCut({ tenant, kind, number, hash, at: Date.now() }, await signing.key(client)));
-  return deleteSegment(client, segment);
+  const { tenant, kind, from, to, hash } = segment;
+  if (!(await moveFirstNumber(client, segment))) return undefined;
+  await replaceCut(client, signCut({ tenant, kind, number: to, hash, at: Date.now() }, await signing.key(client)));
+  const deleted = await deleteSegment(client, segment);
+  const missing = to - from - deleted;
+  if (missing > 0) {
+    // They would have gone now; that they were gone before is not to be hidden by it.
+    const reason = `${missing} of the events ${from + 1} to ${to} of ${tenant}/${kind} were gone before retention let go of them`;
+    log.error({ tenant, kind, from, to, missing }, reason);
+    await enqueueEvents(client, "audit", [alertOf("missing_events", reason)]);
+  }
+  return deleted;
 }
 
-/** They would have gone now; that they were gone before is not to be hidden by it. */
-async function alert({ events, log }: RetentionOptions, segment: Segment, missing: number): Promise<void> {
-  const { tenant, kind, from, to } = segment;
-  const reason = `${missing} of the events ${from + 1} to ${to} of ${tenant}/${kind} were gone before retention let go of them`;
-  log.error({ tenant, kind, from, to, missing }, reason);
+function alertOf(code: AlertEvent["code"], reason: string): AlertEvent {
   const now = Date.now();
-  const code = "missing_events";
-  await events.publish({
-    v: 1,
-    kind: "alert",
-    id: newCallId(now),
-    tenant: INSTALLATION_TENANT,
-    endedAt: now,
-    code,
-    reason,
-  });
+  return { v: 1, kind: "alert", id: newCallId(now), tenant: INSTALLATION_TENANT, endedAt: now, code, reason };
 }
 
 export function createRetentionHandlers(options: {

@@ -13,7 +13,7 @@ import {
 import { enqueueEvents, type Log, type Pool, unary, withTransaction } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { type RegisterEntry, signRegister } from "../domain/register.ts";
-import { writeRegister } from "../store/checkpoints.ts";
+import { insertRegister } from "../store/checkpoints.ts";
 import { addSigningKey, lockSigningKeys, readSigningKeys, type StoredKey } from "../store/signing-keys.ts";
 
 /** A rotation a day for a quarter of a century. */
@@ -44,7 +44,7 @@ export async function openSigning({ pool, secret }: { pool: Pool; secret: string
       await add(client, secret);
       // There is one from the beginning on, so that one that is missing was taken away.
       const { key } = currentKey(await readSigningKeys(client), secret);
-      await writeRegister(client, JSON.stringify(signRegister([], Date.now(), key)));
+      await insertRegister(client, JSON.stringify(signRegister([], Date.now(), key)));
     }
   });
   return {

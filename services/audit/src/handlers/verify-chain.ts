@@ -1,3 +1,4 @@
+import { timeOfId } from "@tollgate/contracts";
 import {
   type Chain,
   chainName,
@@ -18,7 +19,13 @@ import type { Pool } from "@tollgate/service";
 import type { RegisterEntry } from "../domain/register.ts";
 import { differingColumns, type StoredEvent } from "../domain/stored-event.ts";
 import { eventsOutside, readStored } from "../store/chain-events.ts";
-import { checkpointOver, nextCheckpoint, readChainEnd, type StoredCut } from "../store/checkpoints.ts";
+import {
+  checkpointOver,
+  type NextCheckpoint,
+  nextCheckpoint,
+  readChainEnd,
+  type StoredCut,
+} from "../store/checkpoints.ts";
 import { createTailVerifier } from "./tail-verifier.ts";
 
 interface ChainOptions {
@@ -65,13 +72,16 @@ export async function* verifyChain(options: ChainOptions): AsyncGenerator<number
     const isTrusted = keys.problemOf(CHECKPOINT_FORM, checkpoint) === undefined;
     const to = isTrusted ? checkpoint.to : row.to;
     const hashes = isTrusted ? signedHashes(ground, checkpoint, leaves) : undefined;
+    const times: number[] = [];
     for await (const page of readStored(pool, chain, ground.number, to)) {
       for (const event of page) {
+        times.push(timeOfId(event.id));
         verifier.event(event.number, event.line);
         checkStored(event, hashes?.get(event.number), report);
       }
       yield page.length;
     }
+    if (isTrusted && row.from === ground.number) checkTimes(row, times, report);
     if (to > ground.number) ground = { number: to, hash: Buffer.from(checkpoint.hash, "hex"), checkpoint };
   }
   verifier.end(ground);
@@ -133,6 +143,15 @@ function checkpointOf(
   if (checkpoint.from !== row.from || checkpoint.to !== row.to)
     report(row.to, "checkpoint", "its row says other numbers than it does");
   return checkpoint;
+}
+
+/** Evidence of a time is found by them, and retention looks by them at what may be old. */
+function checkTimes(row: NextCheckpoint, times: readonly number[], report: Report): void {
+  // Another finding says so.
+  if (times.length !== row.to - row.from) return;
+  // Of 4,096 at most.
+  const isSame = row.firstTime.getTime() === Math.min(...times) && row.lastTime.getTime() === Math.max(...times);
+  if (!isSame) report(row.to, "checkpoint", "its row says other times than its events");
 }
 
 /** What the hash of each event has to be; undefined where that is not signed. */

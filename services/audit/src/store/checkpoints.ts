@@ -255,12 +255,13 @@ export async function readRegister(client: Client): Promise<string | undefined> 
   return rows[0]?.register;
 }
 
-export async function writeRegister(client: Client, register: string): Promise<void> {
-  await client.query(
-    `INSERT INTO audit.register (register) VALUES ($1)
-     ON CONFLICT (singleton) DO UPDATE SET register = EXCLUDED.register`,
-    [register],
-  );
+export async function insertRegister(client: Client, register: string): Promise<void> {
+  await client.query("INSERT INTO audit.register (register) VALUES ($1)", [register]);
+}
+
+/** Only in the place of the one that it follows from: one that is gone does not come back. */
+export async function replaceRegister(client: Client, before: string, register: string): Promise<void> {
+  await client.query("UPDATE audit.register SET register = $2 WHERE register = $1", [before, register]);
 }
 
 export async function readChainEnd(

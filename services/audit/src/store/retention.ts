@@ -1,6 +1,7 @@
-import { type Checkpoint, type Cut, parseCheckpoint } from "@tollgate/evidence";
+import { type Cut, parseCheckpoint } from "@tollgate/evidence";
 import type { ClientBase } from "pg";
 import type { Segment } from "../domain/retention.ts";
+import type { CheckpointRow } from "./checkpoints.ts";
 
 type Client = Pick<ClientBase, "query">;
 type ChainOf = Pick<Segment, "tenant" | "kind">;
@@ -41,12 +42,17 @@ export async function segmentsOf(client: Client, { tenant, kind }: ChainOf, max:
   return rows.map(toSegment);
 }
 
-export async function readCheckpoint(client: Client, { tenant, kind, from }: Segment): Promise<Checkpoint | undefined> {
-  const { rows } = await client.query<{ checkpoint: string }>(
-    "SELECT checkpoint FROM audit.checkpoints WHERE tenant = $1 AND kind = $2 AND from_number = $3",
+/** Undefined where it cannot be read, as well. */
+export async function readCheckpoint(
+  client: Client,
+  { tenant, kind, from }: Segment,
+): Promise<CheckpointRow | undefined> {
+  const { rows } = await client.query<{ checkpoint: string; leaves: Buffer }>(
+    "SELECT checkpoint, leaves FROM audit.checkpoints WHERE tenant = $1 AND kind = $2 AND from_number = $3",
     [tenant, kind, from],
   );
-  return rows[0] && parseCheckpoint(rows[0].checkpoint);
+  const checkpoint = rows[0] && parseCheckpoint(rows[0].checkpoint);
+  return checkpoint && { checkpoint, leaves: rows[0]!.leaves };
 }
 
 /** False where another replica was quicker. */
@@ -72,16 +78,14 @@ export async function replaceCut(client: Client, cut: Cut): Promise<void> {
 
 /** Deletes the segment's events and the checkpoints before its own. Says how many events there were. */
 export async function deleteSegment(client: Client, segment: Segment): Promise<number> {
-  const { tenant, kind, from, to, firstTimeMs, lastTimeMs } = segment;
+  const { tenant, kind, from, to } = segment;
   // A compressed chunk would otherwise give up past 100,000 rows that it has to unpack.
   await client.query(
     "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'",
   );
-  // By the times only those partitions are looked at that may hold them.
   const { rowCount } = await client.query(
-    `DELETE FROM audit.events WHERE tenant = $1 AND kind = $2 AND number > $3 AND number <= $4
-     AND time >= $5 AND time <= $6`,
-    [tenant, kind, from, to, new Date(firstTimeMs), new Date(lastTimeMs)],
+    "DELETE FROM audit.events WHERE tenant = $1 AND kind = $2 AND number > $3 AND number <= $4",
+    [tenant, kind, from, to],
   );
   await client.query("DELETE FROM audit.checkpoints WHERE tenant = $1 AND kind = $2 AND number < $3", [
     tenant,
