@@ -140,6 +140,16 @@ export function isKeyRecords(value: unknown): value is KeyRecord[] {
   return Array.isArray(value) && value.every((record: unknown) => matches(record, KEY_FIELDS));
 }
 
+/** Undefined where it is none. */
+export function parseKeyRecord(text: string): KeyRecord | undefined {
+  try {
+    const record: unknown = JSON.parse(text);
+    return matches(record, KEY_FIELDS) ? (record as unknown as KeyRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Undefined where they are not leaves of one segment. */
 export function leavesOf(base64: string): Buffer | undefined {
   const leaves = Buffer.from(base64, "base64");

@@ -11,7 +11,7 @@ export {
   signCheckpoint,
   signCut,
 } from "./checkpoint.ts";
-export { type ChainRange, type EvidenceLine, formatEvidenceLine, signHeader } from "./evidence-file.ts";
+export { type ChainRange, type EvidenceLine, formatEvidenceLine, parseKeyRecord, signHeader } from "./evidence-file.ts";
 export { type EvidenceReport, verifyEvidence } from "./evidence-verifier.ts";
 export { type KeyLine, openKeyLine } from "./key-line.ts";
 export { createSigningKey, type KeyRecord, openSigningKey, sealSigningKey, type SigningKey } from "./keys.ts";

@@ -1,4 +1,4 @@
-import type { KeyRecord } from "@tollgate/evidence";
+import { type KeyRecord, parseKeyRecord } from "@tollgate/evidence";
 import type { ClientBase } from "pg";
 
 type Client = Pick<ClientBase, "query">;
@@ -11,10 +11,18 @@ export interface StoredKey {
 
 /** Oldest first. */
 export async function readSigningKeys(client: Client): Promise<StoredKey[]> {
-  const { rows } = await client.query<{ record: string; sealed: string | null }>(
-    "SELECT record, sealed FROM audit.signing_keys ORDER BY place",
+  const { rows } = await client.query<{ id: string; record: string; sealed: string | null }>(
+    "SELECT id, record, sealed FROM audit.signing_keys ORDER BY place",
   );
-  return rows.map(({ record, sealed }) => ({ record: JSON.parse(record) as KeyRecord, sealed }));
+  return rows.map(({ id, record, sealed }) => {
+    const parsed = parseKeyRecord(record);
+    return { record: parsed?.id === id ? parsed : unreadable(id), sealed };
+  });
+}
+
+/** One that proves nothing, itself least of all. */
+function unreadable(id: string): KeyRecord {
+  return { v: 1, id, publicKey: "", at: 0, previous: "", signature: "", previousSignature: "" };
 }
 
 /** Until the transaction ends nobody else changes keys. */
