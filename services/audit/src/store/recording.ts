@@ -1,10 +1,10 @@
 import { chainName, leafHash } from "@tollgate/evidence";
+import { arrayLiteral } from "@tollgate/service";
 import type { PoolClient } from "pg";
 import type { ChainEnd, Link } from "../domain/chains.ts";
 import type { AuditRecord } from "../domain/record.ts";
 
 const HASH_BYTES = 32;
-const SPECIAL = /["\\]/;
 
 /**
  * Lines hold no line break, so they travel as one text: an array would have to escape each of their quotes. Hashes
@@ -62,17 +62,6 @@ export function prepareRecords(records: readonly AuditRecord[]): PreparedRecords
       records.map((record) => record.line).join("\n"),
     ],
   };
-}
-
-/** PostgreSQL's text of an array. Texts are quoted, whatever they are. */
-function arrayLiteral(values: readonly (string | number | null)[]): string {
-  return `{${values.map(element).join(",")}}`;
-}
-
-function element(value: string | number | null): string {
-  if (value === null) return "NULL";
-  if (typeof value === "number") return String(value);
-  return SPECIAL.test(value) ? `"${value.replaceAll(/["\\]/g, "\\$&")}"` : `"${value}"`;
 }
 
 /** Where the chains of these events end, for as long as the transaction lasts. A chain that is new is not among them. */
