@@ -1,6 +1,6 @@
 import type { policyV1 } from "@tollgate/contracts";
 import { z } from "zod";
-import { page } from "./api-pages.ts";
+import { pageQuery } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
 const NAME_MAX_CHARS = 63;
@@ -25,7 +25,10 @@ export const tokenQuery = z.object({
   agent: filter.meta({ examples: ["agent:deployer"] }),
   source: z.enum(["", "file", "api"]).default(""),
   usable: z.stringbool().optional().meta({ description: "Neither revoked nor expired, or one of the two" }),
-  ...page,
+  ...pageQuery(
+    ["name", "tenant", "team", "agent", "source", "createdAt", "createdBy", "expiresAt", "revokedAt", "lastUsedAt"],
+    "name",
+  ),
 });
 
 export const tokenBody = z.strictObject({
@@ -123,7 +126,7 @@ export const principalQuery = z.object({
   tenant: filter,
   kind: z.enum(["", "agent", "user"]).default(""),
   disabled: z.stringbool().optional(),
-  ...page,
+  ...pageQuery(["tenant", "id", "team", "disabled", "updatedAt", "updatedBy"], "tenant,id"),
 });
 
 export const principalBody = z
@@ -167,6 +170,6 @@ export const role = z.object({
   description: z.string(),
   disabled: z.boolean(),
 });
-export const roleQuery = z.object({ tenant: filter, ...page });
+export const roleQuery = z.object({ tenant: filter, ...pageQuery(["tenant", "name", "disabled"], "tenant,name") });
 export const roles = z.object({ items: z.array(role), nextCursor: z.string().nullable() });
 export const changedRole = role.extend({ revision: count });

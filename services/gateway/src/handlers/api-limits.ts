@@ -6,7 +6,7 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
-import { page, pageOf } from "./api-pages.ts";
+import { pageOf, pageQuery } from "./api-pages.ts";
 import { idParam as params, isoOrNull, revision } from "./api-schemas.ts";
 
 // The keys are those of `limits[]` in tollgate.yaml: what is written there can be sent here. Policy checks them.
@@ -70,7 +70,7 @@ export function registerLimits(app: FastifyInstance, { clients: { policy }, meta
       schema: {
         tags,
         summary: "List the limits, by their ids",
-        querystring: z.object(page),
+        querystring: z.object(pageQuery(["id", "source", "updatedAt", "updatedBy"], "id")),
         response: { 200: limits },
       },
     },

@@ -1,6 +1,7 @@
 import { meteringV1 } from "@tollgate/contracts";
 import { z } from "zod";
 import type { Cell } from "./csv.ts";
+import { pageQuery } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
 const FILTER_MAX_CHARS = 2_048;
@@ -306,9 +307,19 @@ export function toRating(given: meteringV1.Rating): z.infer<typeof rating> {
   };
 }
 
+export const rateCardQuery = z.object(
+  pageQuery(
+    ["id", "version", "validFrom", "tenant", "group", "server", "tool", "createdAt", "createdBy"],
+    "id,version",
+  ),
+);
 export const rateCards = z.object({ items: z.array(rateCard), nextCursor: z.string().nullable() });
 export const newRateCard = rateCard.extend({
   rating: rating.nullable().meta({ description: "That was started for it, where one was asked for and needed" }),
+});
+export const ratingQuery = z.object({
+  tenant: z.string().max(128).default(""),
+  ...pageQuery(["version", "tenant", "from", "to", "by", "status", "calls", "startedAt", "endedAt"], "-version"),
 });
 export const ratings = z.object({
   items: z.array(rating).meta({ description: "Newest first" }),

@@ -2,11 +2,10 @@ import { AppError } from "@tollgate/errors";
 import { callUnary } from "@tollgate/service";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import { z } from "zod";
 import { isOfTenant, tenantShown } from "./api-access.ts";
 import * as schema from "./api-metering-schemas.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
-import { page, pageOf } from "./api-pages.ts";
+import { pageOf } from "./api-pages.ts";
 import { type Cell, CSV, csvLines } from "./csv.ts";
 
 const tags = ["metering"];
@@ -88,7 +87,7 @@ function registerRateCards(app: FastifyInstance, { clients: { metering }, metada
       schema: {
         tags,
         summary: "Rate cards, with all their versions",
-        querystring: z.object(page),
+        querystring: schema.rateCardQuery,
         response: { 200: schema.rateCards },
       },
     },
@@ -135,7 +134,7 @@ function registerRatings(app: FastifyInstance, { clients: { metering }, metadata
       schema: {
         tags,
         summary: "Ratings, and how far they are",
-        querystring: z.object({ ...page, tenant: z.string().max(128).default("") }),
+        querystring: schema.ratingQuery,
         response: { 200: schema.ratings },
       },
     },

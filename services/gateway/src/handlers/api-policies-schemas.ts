@@ -1,7 +1,7 @@
 import { type policyV1, RECORDABLE } from "@tollgate/contracts";
 import { parseJson } from "@tollgate/mcp";
 import { z } from "zod";
-import { page } from "./api-pages.ts";
+import { pageQuery } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
 const LIST_MAX = 256;
@@ -38,8 +38,7 @@ export const policyQuery = z.object({
   tenant: z.string().max(63).default("").meta({ description: "Those that can concern somebody of this tenant" }),
   effect: z.enum(["", "allow", "deny"]).default(""),
   source: z.enum(["", "file", "api"]).default(""),
-  q: z.string().max(200).default("").meta({ description: "Of which some part holds this text" }),
-  ...page,
+  ...pageQuery(["id", "effect", "tenant", "source", "version", "updatedAt", "updatedBy"], "id"),
 });
 
 export const policy = z.object({
@@ -78,7 +77,7 @@ const versionOf = z.object({
   policy: policy.meta({ description: "What it said; of a removal, what was removed" }),
 });
 export type PolicyVersion = z.infer<typeof versionOf>;
-export const historyQuery = z.object(page);
+export const historyQuery = z.object(pageQuery(["version", "change", "author", "at"], "-version"));
 export const versions = z.object({ items: z.array(versionOf), nextCursor: z.string().nullable() });
 
 export const diffQuery = z.object({

@@ -59,10 +59,9 @@ function registerReading(app: FastifyInstance, options: ApiOptions): void {
   );
 }
 
-function isMeant(policy: schema.ApiPolicy, { effect, source, q }: { effect: string; source: string; q: string }) {
+function isMeant(policy: schema.ApiPolicy, { effect, source }: { effect: string; source: string }) {
   if (effect !== "" && policy.effect !== effect) return false;
-  if (source !== "" && policy.source !== source) return false;
-  return q === "" || policyYaml(policy).toLowerCase().includes(q.toLowerCase());
+  return source === "" || policy.source === source;
 }
 
 function registerChanges(app: FastifyInstance, options: ApiOptions): void {
