@@ -28,6 +28,9 @@ export const CHANGED_RESOURCES = [
   "group",
   "server",
   "tool",
+  "tool_set",
+  "secret",
+  "secret_key",
   "rate_card",
   "rating",
   "hold",
@@ -42,7 +45,20 @@ export type ChangedResource = (typeof CHANGED_RESOURCES)[number];
 /** `audit.v1.<tenant>.change`: somebody has changed what the installation does. */
 export interface ChangeEvent extends EventBase {
   readonly kind: "change";
-  readonly change: "created" | "updated" | "deleted" | "revoked" | "rotated" | "restarted" | "put_back";
+  readonly change:
+    | "created"
+    | "updated"
+    | "deleted"
+    | "revoked"
+    | "rotated"
+    | "restarted"
+    | "put_back"
+    | "held"
+    | "submitted"
+    | "approved"
+    | "rejected"
+    | "retired"
+    | "removed";
   readonly resource: ChangedResource;
   /** The resource's id or name. */
   readonly name: string;
@@ -68,8 +84,8 @@ export interface SecretEvent extends EventBase {
   /** Its name. */
   readonly secret: string;
   /** What it was read for. */
-  readonly purpose: "server_start" | "recording";
-  /** Who has read it: `runner:<id>`, or a principal. */
+  readonly purpose: "server_start" | "assignment" | "recording";
+  /** Who has read it: `runner:<id>`, `registry` for an assignment, or a principal. */
   readonly principal: string;
   readonly group?: string;
   readonly server?: string;

@@ -1,8 +1,8 @@
-import type { registryV1 } from "@tollgate/contracts";
+import { registryV1 } from "@tollgate/contracts";
 
 export function registryTool(name: string, fields: Partial<registryV1.Tool> = {}): registryV1.Tool {
   const definition = JSON.stringify({ name, inputSchema: { type: "object" } });
-  return { name, definition, hash: "", retrySafe: false, ...fields };
+  return registryV1.Tool.fromPartial({ name, definition, certification: "draft", version: 1, ...fields });
 }
 
 export function registryServer(fields: Partial<registryV1.Server> & { id: string }): registryV1.Server {
@@ -32,6 +32,7 @@ export function registryServer(fields: Partial<registryV1.Server> & { id: string
     poolMode: "multiplexed",
     environment: "",
     risk: "",
+    withheldTools: [],
     ...fields,
   };
 }
@@ -86,5 +87,6 @@ export function snapshotOf(
   groups: readonly string[] = ["demo"],
   revision = 1n,
 ): registryV1.WatchCatalogueResponse {
-  return { revision, groups: groups.map((id) => ({ id, name: id })), servers: [...servers], tenants: [] };
+  const named = groups.map((id) => ({ id, name: id }));
+  return registryV1.WatchCatalogueResponse.fromPartial({ revision, groups: named, servers: [...servers] });
 }

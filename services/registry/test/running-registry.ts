@@ -110,7 +110,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
 
   const connection: Connection = {
     client,
-    watchCatalogue: () => follow(client.watchCatalogue({ watcher: "test" }, metadata)),
+    watchCatalogue: () => follow(client.watchCatalogue({ watcher: "test", deltas: false }, metadata)),
     watchAssignments: (groups = []) => follow(client.watchAssignments({ runner: "test", groups }, metadata)),
     async report(parts) {
       const request = registryV1.ReportServerRequest.fromPartial({ runner: "test", era: "legacy", ...parts });
@@ -122,7 +122,8 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
       const toolDefinitions = tools.map((name) => JSON.stringify({ name, inputSchema: { type: "object" } }));
       return connection.report({ serverId, specHash: hashOf(last, serverId), status: "ready", toolDefinitions });
     },
-    restart: (serverId) => callUnary(client.restartServer.bind(client), { serverId, actor: "tester" }, unary),
+    restart: (serverId) =>
+      callUnary(client.restartServer.bind(client), { serverId, actor: "tester", address: "" }, unary),
     async close() {
       await life.close();
     },

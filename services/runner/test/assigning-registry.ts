@@ -26,6 +26,7 @@ export function assignment(fields: Partial<registryV1.Assignment> = {}): registr
     workingDir: "",
     startupTimeoutMs: 10_000,
     url: "",
+    connector: "",
     transport: "",
     headers: {},
     clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],

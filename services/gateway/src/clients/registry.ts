@@ -23,7 +23,7 @@ export function openRegistry(options: {
   let plans = toPlans([], options.ownLimits);
   followStream({
     name: "registry catalogue",
-    open: () => options.client.watchCatalogue({ watcher: options.gateway }, options.metadata),
+    open: () => options.client.watchCatalogue({ watcher: options.gateway, deltas: false }, options.metadata),
     onMessage: (message: registryV1.WatchCatalogueResponse) => {
       catalogue = toCatalogue(message);
       plans = toPlans(message.tenants, options.ownLimits);

@@ -70,7 +70,7 @@ export function registerHealth(app: FastifyInstance, options: ApiOptions): void 
       },
     },
     async (request, reply) => {
-      const asked = { serverId: request.params.id, actor: actorOf(request) };
+      const asked = { serverId: request.params.id, actor: actorOf(request), address: request.caller!.address };
       const client = clients.registry;
       const unary = { metadata, timeoutMs: TIMEOUT_MS, service: "registry" };
       const { generation } = await callUnary(client.restartServer.bind(client), asked, unary);

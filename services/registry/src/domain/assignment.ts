@@ -31,6 +31,7 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     // How its process runs does not depend on it.
     toolRules: toToolRules(server).map((rule) => ({ ...rule, risk: "" })),
     secretNames: [...server.secretNames],
+    connector: "",
   };
   return { ...spec, secrets: [...server.secrets], specHash: hashSpec(spec), generation: 0n };
 }
@@ -63,6 +64,7 @@ function hashSpec(spec: Omit<registryV1.Assignment, "specHash" | "generation" | 
     spec.sandbox,
     spec.toolRules,
     spec.secretNames,
+    spec.connector,
   ];
   const text = JSON.stringify(parts, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
   return createHash("sha256").update(text).digest("hex");

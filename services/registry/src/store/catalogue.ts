@@ -4,7 +4,7 @@ import type { Kind } from "../domain/item.ts";
 import { type Queryable, readRevision } from "./revision.ts";
 
 /** What a server offers. */
-type Offer = Pick<registryV1.Server, "tools" | "prompts" | "resources" | "resourceTemplates">;
+type Offer = Pick<registryV1.Server, "tools" | "withheldTools" | "prompts" | "resources" | "resourceTemplates">;
 
 /** Each server's offer as it was at a revision, so that loading again reads only those that have changed. */
 export type OfferCache = Map<string, { readonly revision: string; readonly offer: Offer }>;
@@ -46,6 +46,9 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
       groups: groups.rows,
       servers: servers.rows.map((row) => toServer(row, cache)),
       tenants: tenants.rows,
+      toolSets: [],
+      delta: false,
+      serverIds: [],
     };
   });
 }
@@ -74,7 +77,14 @@ function toOffer(rows: readonly ItemRow[] = []): Offer {
       definition,
       hash,
       retrySafe: retry_safe,
+      version: 1,
+      certification: "draft",
+      hold: "",
+      holdReason: "",
+      findings: [],
+      risk: "",
     })),
+    withheldTools: [],
     prompts: items("prompt"),
     resources: items("resource"),
     resourceTemplates: items("resource_template"),

@@ -20,6 +20,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Finding } from "./tools.ts";
 
 export const protobufPackage = "tollgate.registry.v1";
 
@@ -39,6 +40,16 @@ export interface Tool {
   hash: string;
   /** Declared read-only or idempotent: may be run again when a process dies. */
   retrySafe: boolean;
+  /** Of the definition: the first that the server has said is 1. */
+  version: number;
+  /** As in ToolVersion. */
+  certification: string;
+  /** As in ToolState; never "withheld" here. */
+  hold: string;
+  holdReason: string;
+  findings: Finding[];
+  /** What the findings ask for at least; empty: nothing. */
+  risk: string;
 }
 
 /** A prompt, a resource or a resource template of a server. */
@@ -95,6 +106,19 @@ export interface Server {
   environment: string;
   /** LOW, MEDIUM, HIGH or CRITICAL: of its tools that say nothing else. */
   risk: string;
+  /** Its tools that are offered to nobody; all others are in `tools`. */
+  withheldTools: Tool[];
+}
+
+/** Some of the catalogue's tools under a name of their own, for a project. */
+export interface ToolSet {
+  id: string;
+  name: string;
+  description: string;
+  /** As resources of policies: "SERVER:TOOL" with * in both, "group:ID". */
+  tools: string[];
+  /** Projects that get it by themselves: "github.com/acme/shop", with * for parts of it. */
+  repositories: string[];
 }
 
 /** What was declared of one tool of a server. */
@@ -134,13 +158,21 @@ export interface Tenant {
 
 export interface WatchCatalogueRequest {
   watcher: string;
+  /** The watcher takes messages that have only what is another; without it each message is whole. */
+  deltas: boolean;
 }
 
 export interface WatchCatalogueResponse {
   revision: bigint;
   groups: Group[];
+  /** All of them; of a delta those that are others than in the message before, new ones among them. */
   servers: Server[];
   tenants: Tenant[];
+  toolSets: ToolSet[];
+  /** Only `servers` is incomplete then; the first message of a stream is always whole. */
+  delta: boolean;
+  /** The ids of all servers in their order; of deltas. */
+  serverIds: string[];
 }
 
 export interface Pool {
@@ -219,6 +251,8 @@ export interface Assignment {
   secretNames: string[];
   /** What must not be written down of what is above, in whatever it says: their values, and those of variables. */
   secrets: string[];
+  /** Of the type connector: JSON of packages/connectors' Connector, secrets resolved; else "". */
+  connector: string;
 }
 
 export interface Assignment_EnvEntry {
@@ -275,6 +309,7 @@ export interface ReportServerResponse {
 export interface RestartServerRequest {
   serverId: string;
   actor: string;
+  address: string;
 }
 
 export interface RestartServerResponse {
@@ -350,7 +385,18 @@ export const Group: MessageFns<Group> = {
 };
 
 function createBaseTool(): Tool {
-  return { name: "", definition: "", hash: "", retrySafe: false };
+  return {
+    name: "",
+    definition: "",
+    hash: "",
+    retrySafe: false,
+    version: 0,
+    certification: "",
+    hold: "",
+    holdReason: "",
+    findings: [],
+    risk: "",
+  };
 }
 
 export const Tool: MessageFns<Tool> = {
@@ -366,6 +412,24 @@ export const Tool: MessageFns<Tool> = {
     }
     if (message.retrySafe !== false) {
       writer.uint32(32).bool(message.retrySafe);
+    }
+    if (message.version !== 0) {
+      writer.uint32(40).uint32(message.version);
+    }
+    if (message.certification !== "") {
+      writer.uint32(50).string(message.certification);
+    }
+    if (message.hold !== "") {
+      writer.uint32(58).string(message.hold);
+    }
+    if (message.holdReason !== "") {
+      writer.uint32(66).string(message.holdReason);
+    }
+    for (const v of message.findings) {
+      Finding.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.risk !== "") {
+      writer.uint32(82).string(message.risk);
     }
     return writer;
   },
@@ -415,6 +479,54 @@ export const Tool: MessageFns<Tool> = {
             message.retrySafe = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.certification = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.hold = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.holdReason = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.findings.push(Finding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.risk = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -436,6 +548,12 @@ export const Tool: MessageFns<Tool> = {
     message.definition = object.definition ?? "";
     message.hash = object.hash ?? "";
     message.retrySafe = object.retrySafe ?? false;
+    message.version = object.version ?? 0;
+    message.certification = object.certification ?? "";
+    message.hold = object.hold ?? "";
+    message.holdReason = object.holdReason ?? "";
+    message.findings = object.findings?.map((e) => Finding.fromPartial(e)) || [];
+    message.risk = object.risk ?? "";
     return message;
   },
 };
@@ -547,6 +665,7 @@ function createBaseServer(): Server {
     poolMode: "",
     environment: "",
     risk: "",
+    withheldTools: [],
   };
 }
 
@@ -635,6 +754,9 @@ export const Server: MessageFns<Server> = {
     }
     if (message.risk !== "") {
       writer.uint32(210).string(message.risk);
+    }
+    for (const v of message.withheldTools) {
+      Tool.encode(v!, writer.uint32(218).fork()).join();
     }
     return writer;
   },
@@ -860,6 +982,14 @@ export const Server: MessageFns<Server> = {
             message.risk = reader.string();
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.withheldTools.push(Tool.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -907,6 +1037,110 @@ export const Server: MessageFns<Server> = {
     message.poolMode = object.poolMode ?? "";
     message.environment = object.environment ?? "";
     message.risk = object.risk ?? "";
+    message.withheldTools = object.withheldTools?.map((e) => Tool.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseToolSet(): ToolSet {
+  return { id: "", name: "", description: "", tools: [], repositories: [] };
+}
+
+export const ToolSet: MessageFns<ToolSet> = {
+  encode(message: ToolSet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.description !== "") {
+      writer.uint32(26).string(message.description);
+    }
+    for (const v of message.tools) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.repositories) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ToolSet {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToolSet();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tools.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.repositories.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ToolSet>, I>>(base?: I): ToolSet {
+    return ToolSet.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ToolSet>, I>>(object: I): ToolSet {
+    const message = createBaseToolSet();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.description = object.description ?? "";
+    message.tools = object.tools?.map((e) => e) || [];
+    message.repositories = object.repositories?.map((e) => e) || [];
     return message;
   },
 };
@@ -1209,13 +1443,16 @@ export const Tenant: MessageFns<Tenant> = {
 };
 
 function createBaseWatchCatalogueRequest(): WatchCatalogueRequest {
-  return { watcher: "" };
+  return { watcher: "", deltas: false };
 }
 
 export const WatchCatalogueRequest: MessageFns<WatchCatalogueRequest> = {
   encode(message: WatchCatalogueRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.watcher !== "") {
       writer.uint32(10).string(message.watcher);
+    }
+    if (message.deltas !== false) {
+      writer.uint32(16).bool(message.deltas);
     }
     return writer;
   },
@@ -1241,6 +1478,14 @@ export const WatchCatalogueRequest: MessageFns<WatchCatalogueRequest> = {
             message.watcher = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.deltas = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1259,12 +1504,13 @@ export const WatchCatalogueRequest: MessageFns<WatchCatalogueRequest> = {
   fromPartial<I extends Exact<DeepPartial<WatchCatalogueRequest>, I>>(object: I): WatchCatalogueRequest {
     const message = createBaseWatchCatalogueRequest();
     message.watcher = object.watcher ?? "";
+    message.deltas = object.deltas ?? false;
     return message;
   },
 };
 
 function createBaseWatchCatalogueResponse(): WatchCatalogueResponse {
-  return { revision: 0n, groups: [], servers: [], tenants: [] };
+  return { revision: 0n, groups: [], servers: [], tenants: [], toolSets: [], delta: false, serverIds: [] };
 }
 
 export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
@@ -1283,6 +1529,15 @@ export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
     }
     for (const v of message.tenants) {
       Tenant.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.toolSets) {
+      ToolSet.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.delta !== false) {
+      writer.uint32(48).bool(message.delta);
+    }
+    for (const v of message.serverIds) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -1332,6 +1587,30 @@ export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
             message.tenants.push(Tenant.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.toolSets.push(ToolSet.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.delta = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.serverIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1353,6 +1632,9 @@ export const WatchCatalogueResponse: MessageFns<WatchCatalogueResponse> = {
     message.groups = object.groups?.map((e) => Group.fromPartial(e)) || [];
     message.servers = object.servers?.map((e) => Server.fromPartial(e)) || [];
     message.tenants = object.tenants?.map((e) => Tenant.fromPartial(e)) || [];
+    message.toolSets = object.toolSets?.map((e) => ToolSet.fromPartial(e)) || [];
+    message.delta = object.delta ?? false;
+    message.serverIds = object.serverIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -1780,6 +2062,7 @@ function createBaseAssignment(): Assignment {
     generation: 0n,
     secretNames: [],
     secrets: [],
+    connector: "",
   };
 }
 
@@ -1859,6 +2142,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     for (const v of message.secrets) {
       writer.uint32(194).string(v!);
+    }
+    if (message.connector !== "") {
+      writer.uint32(202).string(message.connector);
     }
     return writer;
   },
@@ -2074,6 +2360,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.secrets.push(reader.string());
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.connector = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2137,6 +2431,7 @@ export const Assignment: MessageFns<Assignment> = {
       : 0n;
     message.secretNames = object.secretNames?.map((e) => e) || [];
     message.secrets = object.secrets?.map((e) => e) || [];
+    message.connector = object.connector ?? "";
     return message;
   },
 };
@@ -2735,7 +3030,7 @@ export const ReportServerResponse: MessageFns<ReportServerResponse> = {
 };
 
 function createBaseRestartServerRequest(): RestartServerRequest {
-  return { serverId: "", actor: "" };
+  return { serverId: "", actor: "", address: "" };
 }
 
 export const RestartServerRequest: MessageFns<RestartServerRequest> = {
@@ -2745,6 +3040,9 @@ export const RestartServerRequest: MessageFns<RestartServerRequest> = {
     }
     if (message.actor !== "") {
       writer.uint32(18).string(message.actor);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
     }
     return writer;
   },
@@ -2778,6 +3076,14 @@ export const RestartServerRequest: MessageFns<RestartServerRequest> = {
             message.actor = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2797,6 +3103,7 @@ export const RestartServerRequest: MessageFns<RestartServerRequest> = {
     const message = createBaseRestartServerRequest();
     message.serverId = object.serverId ?? "";
     message.actor = object.actor ?? "";
+    message.address = object.address ?? "";
     return message;
   },
 };
