@@ -1,3 +1,5 @@
+export type { Connector, ConnectorAuth, OauthClientCredentials, Pagination, RateLimit, Retry } from "./connector.ts";
+export type { AuthEntry, ConnectorEntry, PaginationEntry } from "./entry.ts";
 export {
   type ConnectorOperation,
   type Method,
