@@ -13,6 +13,7 @@ export {
 } from "./checkpoint.ts";
 export { type ChainRange, type EvidenceLine, formatEvidenceLine, parseKeyRecord, signHeader } from "./evidence-file.ts";
 export { type EvidenceReport, verifyEvidence } from "./evidence-verifier.ts";
+export { parseKeyList } from "./key-list.ts";
 export { type KeyLine, openKeyLine } from "./key-line.ts";
 export { createSigningKey, type KeyRecord, openSigningKey, sealSigningKey, type SigningKey } from "./keys.ts";
 export { HASH_BYTES, merkleRoot } from "./merkle.ts";
@@ -25,4 +26,5 @@ export {
   type RecordingKeys,
   sealRecording,
 } from "./recordings.ts";
+export { openWith, type RandomBytes, sealWith } from "./sealing.ts";
 export { type Signed, signStatement, type StatementForm } from "./statements.ts";

@@ -5,6 +5,7 @@ import {
   generateKeyPairSync,
   hkdfSync,
   type KeyObject,
+  randomBytes,
   sign,
 } from "node:crypto";
 import { AppError } from "@tollgate/errors";
@@ -73,7 +74,8 @@ export function fingerprint(publicKey: KeyObject): string {
 
 /** The private key under AES-256-GCM. @param secret at least 32 characters, random */
 export function sealSigningKey(key: SigningKey, secret: string): string {
-  return sealWith(sealingKey(secret), `signing key ${key.id}`, key.privateKey.export({ type: "pkcs8", format: "der" }));
+  const bytes = key.privateKey.export({ type: "pkcs8", format: "der" });
+  return sealWith(sealingKey(secret), `signing key ${key.id}`, bytes, randomBytes);
 }
 
 /** @throws {AppError} failed_precondition when it was sealed under another secret, or for another id */

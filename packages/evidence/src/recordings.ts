@@ -1,6 +1,7 @@
-import { hkdfSync } from "node:crypto";
+import { hkdfSync, randomBytes } from "node:crypto";
 import { type Parsed, type Recordable, RECORDABLE, type Recording } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import { KEY_BYTES, parseKeyList } from "./key-list.ts";
 import { openWith, sealWith } from "./sealing.ts";
 import { createShortHmac } from "./short-hmac.ts";
 
@@ -20,23 +21,13 @@ export interface RecordingKeys {
   readonly byId: ReadonlyMap<string, RecordingKey>;
 }
 
-const KEY_BYTES = 32;
-const KEYS_MAX = 100;
-const KEY_ID = /^[A-Za-z0-9_-]{1,32}$/;
-
-/** @param text `<id>:<base64url of 32 bytes>`, several separated by commas. The reason never repeats a key. */
+/** @param text as parseKeyList takes it */
 export function parseRecordingKeys(text: string): Parsed<RecordingKeys> {
-  const words = text.split(",");
-  if (words.length > KEYS_MAX) return { ok: false, reason: `more than ${KEYS_MAX} keys` };
+  const keys = parseKeyList(text);
+  if (!keys.ok) return keys;
   const byId = new Map<string, RecordingKey>();
-  for (const [at, word] of words.entries()) {
-    const [id = "", secret = "", ...more] = word.trim().split(":");
-    const bytes = Buffer.from(secret, "base64url");
-    if (!KEY_ID.test(id) || more.length > 0 || bytes.length !== KEY_BYTES || bytes.toString("base64url") !== secret)
-      return { ok: false, reason: `key ${at + 1} is not <id>:<base64url of ${KEY_BYTES} bytes>` };
-    if (byId.has(id)) return { ok: false, reason: `key ${at + 1} has the id of a key before it` };
+  for (const [id, bytes] of keys.value)
     byId.set(id, { id, cipherKey: derive(bytes, "cipher"), hash: createShortHmac(derive(bytes, "hash")) });
-  }
   return { ok: true, value: { current: byId.values().next().value!, byId } };
 }
 
@@ -70,7 +61,7 @@ export function sealRecording(options: {
       continue;
     }
     bytesLeft -= size;
-    sealed[part] = sealWith(cipherKey, `${callId}.${part}`, text);
+    sealed[part] = sealWith(cipherKey, `${callId}.${part}`, text, randomBytes);
   }
   return { keyId, ...sealed, ...(omitted.length === 0 ? {} : { omitted }) };
 }

@@ -1,11 +1,14 @@
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv } from "node:crypto";
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
+/** As node:crypto's: handed over, since a service's domain has no randomness of its own. */
+export type RandomBytes = (size: number) => Buffer;
+
 /** AES-256-GCM: base64 of nonce, ciphertext and tag. @param about additional data: what it is sealed for */
-export function sealWith(key: Uint8Array, about: string, text: string | Uint8Array): string {
-  const nonce = randomBytes(NONCE_BYTES);
+export function sealWith(key: Uint8Array, about: string, text: string | Uint8Array, random: RandomBytes): string {
+  const nonce = random(NONCE_BYTES);
   const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(about));
   const body = typeof text === "string" ? cipher.update(text, "utf8") : cipher.update(text);
   return Buffer.concat([nonce, body, cipher.final(), cipher.getAuthTag()]).toString("base64");
