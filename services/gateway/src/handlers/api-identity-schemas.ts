@@ -173,3 +173,8 @@ export const role = z.object({
 export const roleQuery = z.object({ tenant: filter, ...pageQuery(["tenant", "name", "disabled"], "tenant,name") });
 export const roles = z.object({ items: z.array(role), nextCursor: z.string().nullable() });
 export const changedRole = role.extend({ revision: count });
+
+/** With its members in one order, as its ETag needs. */
+export function toRole({ tenant, name: own, description, disabled }: policyV1.Role): z.infer<typeof role> {
+  return { tenant, name: own, description, disabled };
+}

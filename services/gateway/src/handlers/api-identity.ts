@@ -4,6 +4,7 @@ import { callUnary } from "@tollgate/service";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import * as schema from "./api-identity-schemas.ts";
+import { checkUnchanged, deleteHeaders, putHeaders, tagged } from "./api-etags.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import { pageOf } from "./api-pages.ts";
 import { idParam, revision } from "./api-schemas.ts";
@@ -169,6 +170,11 @@ async function allPrincipals(options: ApiOptions, tenant: string): Promise<polic
   return (await callUnary(policy.listPrincipals.bind(policy), { tenant }, unaryOf(options))).principals;
 }
 
+async function findPrincipal(options: ApiOptions, { id, tenant }: { id: string; tenant: string }) {
+  const found = (await allPrincipals(options, tenant)).find((each) => each.id === id);
+  return found === undefined ? undefined : schema.toPrincipal(found);
+}
+
 function registerPrincipals(app: FastifyInstance, options: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   const tags = ["principals"];
@@ -205,10 +211,10 @@ function registerPrincipals(app: FastifyInstance, options: ApiOptions): void {
         response: { 200: schema.principal },
       },
     },
-    async ({ params: { id }, query: { tenant } }) => {
-      const found = (await allPrincipals(options, tenant)).find((each) => each.id === id);
+    async ({ params: { id }, query: { tenant } }, reply) => {
+      const found = await findPrincipal(options, { id, tenant });
       if (found === undefined) throw new AppError("not_found", `nothing is kept of "${id}" in the tenant "${tenant}"`);
-      return schema.toPrincipal(found);
+      return tagged(reply, found);
     },
   );
 }
@@ -228,15 +234,18 @@ function registerPrincipalChanges(app: FastifyInstance, options: ApiOptions): vo
         summary: "Create or change an agent, disable a user, give or withdraw roles",
         description: RETURNS,
         ...place,
+        headers: putHeaders,
         body: schema.principalBody,
         response: { 200: schema.changedPrincipal },
       },
     },
-    async (request) => {
-      const put = { ...request.body, id: request.params.id, tenant: request.query.tenant };
+    async (request, reply) => {
+      const changed = { id: request.params.id, tenant: request.query.tenant };
+      await checkUnchanged(request, () => findPrincipal(options, changed));
+      const put = { ...request.body, ...changed };
       const asked = { principal: policyV1.KnownPrincipal.fromPartial(put), actor: actorOf(request) };
       const answer = await callUnary(policy.putPrincipal.bind(policy), asked, unaryOf(options));
-      return { ...schema.toPrincipal(answer.principal!), revision: Number(answer.revision) };
+      return { ...tagged(reply, schema.toPrincipal(answer.principal!)), revision: Number(answer.revision) };
     },
   );
   api.delete(
@@ -248,11 +257,14 @@ function registerPrincipalChanges(app: FastifyInstance, options: ApiOptions): vo
         summary: "Forget an agent for which no token stands, or what was given to or taken from a user",
         description: RETURNS,
         ...place,
+        headers: deleteHeaders,
         response: { 200: revision },
       },
     },
     async (request) => {
-      const asked = { id: request.params.id, tenant: request.query.tenant, actor: actorOf(request) };
+      const forgotten = { id: request.params.id, tenant: request.query.tenant };
+      await checkUnchanged(request, () => findPrincipal(options, forgotten));
+      const asked = { ...forgotten, actor: actorOf(request) };
       const answer = await callUnary(policy.deletePrincipal.bind(policy), asked, unaryOf(options));
       return { revision: Number(answer.revision) };
     },
@@ -264,6 +276,8 @@ function registerRoles(app: FastifyInstance, options: ApiOptions): void {
   const { policy } = options.clients;
   const tags = ["roles"];
   const all = async () => (await callUnary(policy.listRoles.bind(policy), {}, unaryOf(options))).roles;
+  const find = async (tenant: string, name: string) =>
+    (await all()).map(schema.toRole).find((role) => role.tenant === tenant && role.name === name);
   api.get(
     "/api/v1/roles",
     {
@@ -292,11 +306,11 @@ function registerRoles(app: FastifyInstance, options: ApiOptions): void {
         response: { 200: schema.role },
       },
     },
-    async ({ params: { name }, query: { tenant } }) => {
-      const found = (await all()).find((role) => role.tenant === tenant && role.name === name);
+    async ({ params: { name }, query: { tenant } }, reply) => {
+      const found = await find(tenant, name);
       if (found === undefined)
         throw new AppError("not_found", `nothing is kept of "${name}" in the tenant "${tenant}"`);
-      return found;
+      return tagged(reply, found);
     },
   );
   api.put(
@@ -308,14 +322,16 @@ function registerRoles(app: FastifyInstance, options: ApiOptions): void {
         summary: "Describe a role, or take it from everybody of a tenant",
         description: RETURNS,
         ...place,
+        headers: putHeaders,
         body: schema.roleBody,
         response: { 200: schema.changedRole },
       },
     },
-    async (request) => {
-      const role = { ...request.body, name: request.params.name, tenant: request.query.tenant };
+    async (request, reply) => {
+      const role = schema.toRole({ ...request.body, name: request.params.name, tenant: request.query.tenant });
+      await checkUnchanged(request, () => find(role.tenant, role.name));
       const answer = await callUnary(policy.putRole.bind(policy), { role, actor: actorOf(request) }, unaryOf(options));
-      return { ...role, revision: Number(answer.revision) };
+      return { ...tagged(reply, role), revision: Number(answer.revision) };
     },
   );
 }

@@ -5,6 +5,7 @@ import { parseJson } from "@tollgate/mcp";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { checkUnchanged, deleteHeaders, putHeaders, tagged } from "./api-etags.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import { pageOf, pageQuery } from "./api-pages.ts";
 import { idParam as params, isoOrNull, revision } from "./api-schemas.ts";
@@ -63,6 +64,10 @@ export function registerLimits(app: FastifyInstance, { clients: { policy }, meta
   const read = { action: "admin/policies/read" } as const;
   const write = { action: "admin/policies/write" } as const;
   const list = () => callUnary(policy.listLimits.bind(policy), {}, unary);
+  const find = async (id: string) => {
+    const found = (await list()).limits.find((each) => each.id === id);
+    return found === undefined ? undefined : toLimit(found);
+  };
   api.get(
     "/api/v1/limits",
     {
@@ -83,10 +88,10 @@ export function registerLimits(app: FastifyInstance, { clients: { policy }, meta
   api.get(
     "/api/v1/limits/:id",
     { config: read, schema: { tags, summary: "One limit", params, response: { 200: limit } } },
-    async ({ params: { id } }) => {
-      const found = (await list()).limits.find((each) => each.id === id);
+    async ({ params: { id } }, reply) => {
+      const found = await find(id);
       if (found === undefined) throw new AppError("not_found", `there is no limit "${id}"`);
-      return toLimit(found);
+      return tagged(reply, found);
     },
   );
   api.put(
@@ -98,21 +103,27 @@ export function registerLimits(app: FastifyInstance, { clients: { policy }, meta
         summary: "Create or replace a limit",
         description: "Returns when every live gateway has taken the change: from then on no call is let in beyond it.",
         params,
+        headers: putHeaders,
         body,
         response: { 200: limit },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { id } = request.params;
+      await checkUnchanged(request, () => find(id));
       const written = { id, definition: JSON.stringify(request.body), source: "api", updatedAtMs: 0n, updatedBy: "" };
       const asked = { limit: written, actor: actorOf(request) };
-      return toLimit((await callUnary(policy.putLimit.bind(policy), asked, unary)).limit!);
+      return tagged(reply, toLimit((await callUnary(policy.putLimit.bind(policy), asked, unary)).limit!));
     },
   );
   api.delete(
     "/api/v1/limits/:id",
-    { config: write, schema: { tags, summary: "Remove a limit", params, response: { 200: revision } } },
+    {
+      config: write,
+      schema: { tags, summary: "Remove a limit", params, headers: deleteHeaders, response: { 200: revision } },
+    },
     async (request) => {
+      await checkUnchanged(request, () => find(request.params.id));
       const asked = { id: request.params.id, actor: actorOf(request) };
       return { revision: Number((await callUnary(policy.deleteLimit.bind(policy), asked, unary)).revision) };
     },

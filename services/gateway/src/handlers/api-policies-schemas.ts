@@ -61,14 +61,6 @@ export const policy = z.object({
 export type ApiPolicy = z.infer<typeof policy>;
 export const policies = z.object({ items: z.array(policy), nextCursor: z.string().nullable(), revision: count });
 
-export const putHeaders = z.object({
-  "if-match": z
-    .string()
-    .regex(/^"\d{1,15}"$/, "has to be an ETag of this policy")
-    .optional()
-    .meta({ description: "The ETag of the version that is to be replaced" }),
-});
-
 const versionOf = z.object({
   version: count,
   change: z.string().meta({ description: "put or delete" }),
@@ -94,7 +86,7 @@ export const diff = z.object({
 export const rollback = z.strictObject({ version: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER) });
 
 /** What policy takes in. `replaced` is the version that has to be the present one; 0: any. */
-export function fromBody(id: string, body: z.infer<typeof policyBody>, replaced = 0): policyV1.Policy {
+export function fromBody(id: string, body: z.infer<typeof policyBody>, replaced = 0n): policyV1.Policy {
   const { conditions: given, ...rest } = body;
   return {
     ...rest,
@@ -102,7 +94,7 @@ export function fromBody(id: string, body: z.infer<typeof policyBody>, replaced 
     conditions: Object.keys(given).length === 0 ? "" : JSON.stringify(given),
     isCedar: body.cedar !== "",
     source: "api",
-    version: BigInt(replaced),
+    version: replaced,
     updatedAtMs: 0n,
     updatedBy: "",
   };

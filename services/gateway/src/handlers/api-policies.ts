@@ -1,9 +1,11 @@
-import { AppError, toAppError, toProblem } from "@tollgate/errors";
+import type { policyV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { callUnary } from "@tollgate/service";
 import { unifiedDiff } from "../domain/line-diff.ts";
 import { changedFields, policyYaml } from "../domain/policy-text.ts";
+import { checkUnchanged, deleteHeaders, putHeaders, tagged, versionAsked } from "./api-etags.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import { pageOf } from "./api-pages.ts";
 import * as schema from "./api-policies-schemas.ts";
@@ -26,7 +28,6 @@ function unaryOf({ metadata }: ApiOptions) {
 function registerReading(app: FastifyInstance, options: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   const { policy } = options.clients;
-  const list = (tenant: string) => callUnary(policy.listPolicies.bind(policy), { tenant }, unaryOf(options));
   api.get(
     "/api/v1/policies",
     {
@@ -39,7 +40,8 @@ function registerReading(app: FastifyInstance, options: ApiOptions): void {
       },
     },
     async ({ query }) => {
-      const answer = await list(query.tenant);
+      const { tenant } = query;
+      const answer = await callUnary(policy.listPolicies.bind(policy), { tenant }, unaryOf(options));
       const found = answer.policies.map(schema.toPolicy).filter((each) => isMeant(each, query));
       return { ...pageOf(found, { ...query, keyOf: ({ id }) => id }), revision: Number(answer.revision) };
     },
@@ -52,12 +54,20 @@ function registerReading(app: FastifyInstance, options: ApiOptions): void {
     },
     async (request, reply) => {
       const { id } = request.params;
-      const found = (await list("")).policies.find((each) => each.id === id);
+      const found = await findPolicy(id, options);
       if (found === undefined) throw new AppError("not_found", `there is no policy "${id}"`);
-      return tagged(reply, schema.toPolicy(found));
+      return taggedPolicy(reply, found);
     },
   );
 }
+
+async function findPolicy(id: string, options: ApiOptions): Promise<policyV1.Policy | undefined> {
+  const { policy } = options.clients;
+  const answer = await callUnary(policy.listPolicies.bind(policy), { tenant: "" }, unaryOf(options));
+  return answer.policies.find((each) => each.id === id);
+}
+
+const versionOf = ({ version }: policyV1.Policy) => Number(version);
 
 function isMeant(policy: schema.ApiPolicy, { effect, source }: { effect: string; source: string }) {
   if (effect !== "" && policy.effect !== effect) return false;
@@ -75,34 +85,30 @@ function registerChanges(app: FastifyInstance, options: ApiOptions): void {
         tags,
         summary: "Create or replace a policy",
         description:
-          "Returns when every live gateway has taken the change: from then on no call that it forbids is let in. With If-Match it replaces only the version of that ETag; 412 where that is not the present one.",
+          "Returns when every live gateway has taken the change: from then on no call that it forbids is let in.",
         params,
-        headers: schema.putHeaders,
+        headers: putHeaders,
         body: schema.policyBody,
         response: { 200: schema.policy },
       },
     },
     async (request, reply) => {
-      const match = request.headers["if-match"];
-      const replaced = match === undefined ? 0 : Number(match.slice(1, -1));
-      const asked = { policy: schema.fromBody(request.params.id, request.body, replaced), actor: actorOf(request) };
-      try {
-        const answer = await callUnary(policy.putPolicy.bind(policy), asked, unaryOf(options));
-        return tagged(reply, schema.toPolicy(answer.policy!));
-      } catch (error) {
-        const known = toAppError(error);
-        if (replaced === 0 || known.details["version"] === undefined) throw error;
-        return answerMismatch(reply, known);
-      }
+      const { id } = request.params;
+      const { ifVersion, createOnly } = versionAsked(request);
+      if (createOnly) await checkUnchanged(request, () => findPolicy(id, options), versionOf);
+      const asked = { policy: schema.fromBody(id, request.body, ifVersion), actor: actorOf(request) };
+      const answer = await callUnary(policy.putPolicy.bind(policy), asked, unaryOf(options));
+      return taggedPolicy(reply, answer.policy!);
     },
   );
   api.delete(
     "/api/v1/policies/:id",
     {
       config: { action: "admin/policies/write" },
-      schema: { tags, summary: "Remove a policy", params, response: { 200: revision } },
+      schema: { tags, summary: "Remove a policy", params, headers: deleteHeaders, response: { 200: revision } },
     },
     async (request) => {
+      await checkUnchanged(request, () => findPolicy(request.params.id, options), versionOf);
       const asked = { id: request.params.id, actor: actorOf(request) };
       const answer = await callUnary(policy.deletePolicy.bind(policy), asked, unaryOf(options));
       return { revision: Number(answer.revision) };
@@ -110,18 +116,9 @@ function registerChanges(app: FastifyInstance, options: ApiOptions): void {
   );
 }
 
-function tagged(reply: FastifyReply, policy: schema.ApiPolicy): schema.ApiPolicy {
-  void reply.header("etag", `"${policy.version}"`);
-  return policy;
-}
-
-/** RFC 9110 section 13.1.1 has a status of its own for this failed precondition. */
-function answerMismatch(reply: FastifyReply, error: AppError): FastifyReply {
-  return reply
-    .code(412)
-    .type("application/problem+json")
-    .serializer(JSON.stringify)
-    .send({ ...toProblem(error), status: 412, title: "Precondition failed" });
+function taggedPolicy(reply: FastifyReply, found: policyV1.Policy): schema.ApiPolicy {
+  const shown = schema.toPolicy(found);
+  return tagged(reply, shown, shown.version);
 }
 
 function registerVersions(app: FastifyInstance, options: ApiOptions): void {
@@ -178,7 +175,7 @@ function registerVersions(app: FastifyInstance, options: ApiOptions): void {
       const { id } = request.params;
       const asked = { id, version: BigInt(request.body.version), actor: actorOf(request) };
       const answer = await callUnary(policy.rollbackPolicy.bind(policy), asked, unaryOf(options));
-      return tagged(reply, schema.toPolicy(answer.policy!));
+      return taggedPolicy(reply, answer.policy!);
     },
   );
 }

@@ -1,14 +1,11 @@
 import swagger from "@fastify/swagger";
-import type { FastifyError, FastifyInstance, FastifySchemaValidationError } from "fastify";
+import type { FastifyInstance } from "fastify";
 import {
   jsonSchemaTransform,
   serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
 } from "fastify-type-provider-zod";
-import { AppError, httpStatus, toAppError, toProblem } from "@tollgate/errors";
-import type { Log } from "@tollgate/service";
-import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { guardApi } from "./api-access.ts";
 import { registerApprovals } from "./api-approvals.ts";
 import { registerAudit } from "./api-audit.ts";
@@ -16,6 +13,8 @@ import { registerAuditTail } from "./api-audit-tail.ts";
 import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
+import { setErrors } from "./api-errors.ts";
+import { answerUnchanged } from "./api-etags.ts";
 import { registerEvidence } from "./api-evidence.ts";
 import { registerExports } from "./api-exports.ts";
 import { registerHealth } from "./api-health.ts";
@@ -49,6 +48,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     api.get("/api/v1/openapi.json", { schema: { hide: true } }, () => api.swagger());
     await api.register((guarded, _options, done) => {
       guardApi(guarded, options);
+      answerUnchanged(guarded);
       registerCatalogue(guarded, options);
       registerApprovals(guarded, options);
       registerHealth(guarded, options);
@@ -68,39 +68,4 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       done();
     });
   });
-}
-
-function setErrors(api: FastifyInstance, log: Log): void {
-  api.setErrorHandler((error: Error & Pick<FastifyError, "statusCode" | "validation">, request, reply) => {
-    let known = toAppError(error);
-    if (error.validation !== undefined) known = invalid(error.message, error.validation);
-    else if (error.statusCode === 413) known = new AppError("payload_too_large", "the body is too large");
-    else if (error.statusCode !== undefined && error.statusCode < 500)
-      known = new AppError("invalid_argument", error.message);
-    if (known.code === "internal") log.error({ err: error, url: request.url }, "API request failed");
-    const stepUp = stepUpOf(known.details);
-    if (stepUp !== undefined) known = new AppError("unauthenticated", known.message, { details: known.details });
-    if (known.code === "unauthenticated")
-      void reply.header("www-authenticate", stepUp === undefined ? "Bearer" : stepUpChallenge(stepUp));
-    const retryAfter = known.details["retryAfterSeconds"];
-    if (typeof retryAfter === "number") void reply.header("retry-after", retryAfter);
-    // Not through the serializer of the route: a problem has its own shape.
-    return reply
-      .code(httpStatus(known.code))
-      .type("application/problem+json")
-      .serializer(JSON.stringify)
-      .send(toProblem(known));
-  });
-}
-
-/** The places are those of the other mistakes: `principals[0]`, `conditions.time`. */
-function invalid(message: string, validation: readonly FastifySchemaValidationError[]): AppError {
-  const errors = validation.map((mistake) => ({
-    path: mistake.instancePath
-      .replace(/^\//, "")
-      .replace(/\/(\d+)(?=\/|$)/g, "[$1]")
-      .replaceAll("/", "."),
-    message: mistake.message ?? "is not as it has to be",
-  }));
-  return new AppError("invalid_argument", message, { details: { errors } });
 }

@@ -1,0 +1,99 @@
+import { useInfrastructure, useSystem } from "@tollgate/testkit";
+import { describe, expect, test } from "vitest";
+
+const infra = useInfrastructure();
+const system = useSystem(infra, { yaml: "groups:\n  - { id: demo, name: Demo }\n" });
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly answer: any;
+}
+
+async function api(
+  method: string,
+  path: string,
+  options: { body?: unknown; headers?: Record<string, string>; token?: string } = {},
+): Promise<Answer> {
+  const { body, headers, token = system.adminToken } = options;
+  const response = await fetch(`${system.gatewayUrl}/api/v1${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${token}`,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  return { status: response.status, headers: response.headers, text, answer: isJson ? JSON.parse(text) : undefined };
+}
+
+const DENY = { effect: "deny", principals: ["*"], actions: ["tools/call"], resources: ["nobodys:*"] };
+
+describe("ETags", () => {
+  const PUTS = [
+    ["/policies/tagged", DENY, { ...DENY, description: "another" }],
+    ["/limits/tagged", { per: "principal", concurrent: 3 }, { per: "principal", concurrent: 4 }],
+    ["/principals/agent:tagged", { note: "one" }, { note: "another" }],
+    ["/roles/tagged", { description: "one" }, { description: "another" }],
+  ] as const;
+
+  test.each(PUTS)("of %s: shown, compared before a change, and one's own is not sent again", async (path, one, two) => {
+    const created = await api("PUT", path, { body: one, headers: { "if-none-match": "*" } });
+    const first = created.headers.get("etag")!;
+    expect([created.status, first]).toEqual([200, expect.stringMatching(/^".+"$/)]);
+    const shown = await api("GET", path);
+    expect(shown.headers.get("etag")).toBe(first);
+    for (const known of [first, `W/${first}`, `"x", ${first}`, "*"])
+      expect(await api("GET", path, { headers: { "if-none-match": known } })).toMatchObject({ status: 304, text: "" });
+    const changed = await api("PUT", path, { body: two, headers: { "if-match": first } });
+    const second = changed.headers.get("etag")!;
+    expect([changed.status, second === first]).toEqual([200, false]);
+    expect((await api("GET", path, { headers: { "if-none-match": first } })).status).toBe(200);
+    for (const headers of [{ "if-match": first }, { "if-match": '"nothing"' }, { "if-none-match": "*" }])
+      expect(await api("PUT", path, { body: one, headers })).toMatchObject({
+        status: 412,
+        answer: { status: 412, title: "Precondition failed", etag: second },
+      });
+    if (path.startsWith("/roles")) return;
+    const removal = { headers: { "if-match": first } };
+    expect(await api("DELETE", path, removal)).toMatchObject({ status: 412, answer: { etag: second } });
+    expect((await api("DELETE", path, { headers: { "if-match": second } })).status).toBe(200);
+    // What is gone is no version any more.
+    expect((await api("PUT", path, { body: one, headers: { "if-match": second } })).status).toBe(412);
+    expect((await api("GET", path)).status).toBe(404);
+  });
+
+  test("of lists say whether anything has changed", async () => {
+    const { headers } = await api("GET", "/roles");
+    const known = { headers: { "if-none-match": headers.get("etag")! } };
+    expect((await api("GET", "/roles", known)).status).toBe(304);
+    await api("PUT", "/roles/changing", { body: { description: headers.get("etag") } });
+    expect((await api("GET", "/roles", known)).status).toBe(200);
+  });
+
+  test.each([{ "if-match": "7" }, { "if-match": '"a", "b"' }, { "if-none-match": '"a"' }])(
+    "%o is refused",
+    async (headers) =>
+      expect(await api("PUT", "/roles/other", { body: {}, headers })).toMatchObject({
+        status: 400,
+        answer: { code: "invalid_argument" },
+      }),
+  );
+});
+
+describe("what is not there", () => {
+  test.each([
+    ["GET", "/nothing", 404, "not_found", null],
+    ["DELETE", "/policies", 405, "method_not_found", "GET"],
+    ["PATCH", "/policies/x", 405, "method_not_found", "GET, HEAD, PUT, DELETE"],
+  ])("%s %s is answered with a problem", async (method, path, status, code, allow) => {
+    const { headers, answer, ...rest } = await api(method, path);
+    expect(rest.status).toBe(status);
+    expect(answer).toMatchObject({ status, code, detail: expect.stringContaining(`/api/v1${path}`) });
+    if (allow !== null) for (const each of allow.split(", ")) expect(headers.get("allow")).toContain(each);
+  });
+});
