@@ -43,8 +43,8 @@ export interface OperationBody {
 
 /**
  * How an API seems to cut its lists into pages, by the names in its document. `parameter` is the API's name of the query
- * parameter, `size` that of the one that says how many a page has; `next` is the member of the answer that holds the
- * next cursor. `link` is RFC 8288's header with rel="next". A guess: what a connector's entry says goes before it.
+ * parameter, `size` that of the one that says how many a page has; `next` points to the answer's member that holds
+ * the next cursor (RFC 6901: "/meta/next_cursor"). `link` is RFC 8288's header with rel="next". A guess: what a connector's entry says goes before it.
  */
 export type PaginationGuess =
   | { readonly style: "cursor"; readonly parameter: string; readonly next?: string; readonly size?: string }
