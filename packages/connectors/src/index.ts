@@ -1,6 +1,8 @@
+export type { Connector, ConnectorAuth, OauthClientCredentials, Pagination, RateLimit, Retry } from "./connector.ts";
+export type { AuthEntry, ConnectorEntry, PaginationEntry } from "./entry.ts";
 export { baseUrlOf, operationsOf, type OperationsOptions } from "./openapi.ts";
 export { DOCUMENT_MAX_BYTES, type OpenApi, readOpenApi } from "./openapi-document.ts";
-export { type Security, type SecurityEntry, securityOf } from "./openapi-security.ts";
+export { type Security, securityOf } from "./openapi-security.ts";
 export {
   type ConnectorOperation,
   type Method,

@@ -1,27 +1,11 @@
+import type { AuthEntry } from "./entry.ts";
 import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, textAt } from "./openapi-document.ts";
 import { baseUrlOf } from "./openapi.ts";
 import type { ConnectorOperation } from "./operation.ts";
 
-/** As a connector's entry says it. What is secret is `${secret:NAME}`. */
-export type SecurityEntry =
-  | { readonly type: "bearer"; readonly token: string }
-  | { readonly type: "basic"; readonly user: string; readonly password: string }
-  | {
-      readonly type: "api_key";
-      readonly name: string;
-      readonly in: "header" | "query" | "cookie";
-      readonly value: string;
-    }
-  | {
-      readonly type: "oauth_client_credentials";
-      readonly token_url: string;
-      readonly client_id: string;
-      readonly client_secret: string;
-      readonly scopes?: readonly string[];
-    };
-
+/** `auth` is as in a connector's entry, with `${secret:NAME}` for what is secret. */
 export interface Security {
-  readonly auth?: SecurityEntry;
+  readonly auth?: AuthEntry;
   /** Names of secrets that have to be set, and the security scheme that each is for. */
   readonly secrets: readonly { readonly name: string; readonly from: string }[];
   readonly warnings: readonly string[];
@@ -58,7 +42,7 @@ export function securityOf(
 }
 
 interface Scheme {
-  readonly auth?: SecurityEntry;
+  readonly auth?: AuthEntry;
   readonly warning?: string;
 }
 

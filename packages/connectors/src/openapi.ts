@@ -127,7 +127,7 @@ interface Context {
 }
 
 function toOperation(openapi: OpenApi, found: Found, context: Context): ConnectorOperation | undefined {
-  const { name, method, path, item, fields } = found;
+  const { name, method, path, tags, item, fields } = found;
   const { warn, size } = context;
   if (/[?#\s]/.test(path) || path.length > PATH_MAX_CHARS) {
     warn("is left out: its path is none that a parameter could go into");
@@ -164,6 +164,7 @@ function toOperation(openapi: OpenApi, found: Found, context: Context): Connecto
     ...(server === undefined || server === context.baseUrl ? {} : { server }),
     ...(security.length === 0 ? {} : { security }),
     ...(pagination === undefined ? {} : { pagination }),
+    ...(tags.length === 0 ? {} : { tags }),
   };
 }
 

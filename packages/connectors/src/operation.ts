@@ -77,4 +77,6 @@ export interface ConnectorOperation {
   /** The names of the security schemes that a request needs, where it needs any. */
   readonly security?: readonly string[];
   readonly pagination?: PaginationGuess;
+  /** The document's own grouping. */
+  readonly tags?: readonly string[];
 }
