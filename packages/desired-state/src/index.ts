@@ -39,4 +39,7 @@ export {
   type ServerType,
   SERVER_TYPES,
 } from "./state.ts";
+export { nearest } from "./suggestion.ts";
 export type { DesiredTenant } from "./tenants.ts";
+export type { DesiredToolPolicy } from "./tool-changes.ts";
+export type { DesiredToolSet } from "./tool-sets.ts";

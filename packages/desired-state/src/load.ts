@@ -25,6 +25,7 @@ import { type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state
 import { toSsl } from "./ssl.ts";
 import { nearest } from "./suggestion.ts";
 import { toTenants } from "./tenants.ts";
+import { toToolSets } from "./tool-sets.ts";
 
 const MISTAKES_SHOWN_MAX = 50;
 const MIB = 1024 * 1024;
@@ -35,7 +36,10 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** For `${secret:NAME}`; without it there are none. */
   readonly readSecret?: ReadSecret;
-  /** The sections that the reader needs. Others stay empty, and their variables need not be in its environment. */
+  /**
+   * The sections that the reader needs. Others stay empty, and their variables need not be in its environment; they are
+   * checked all the same.
+   */
   readonly sections?: readonly Section[];
 }
 
@@ -54,7 +58,11 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const filled: Filled[] = [];
   const filling = { path: [], values: { env: options.env, readSecret }, filled, mistakes };
   const values = fillPlaceholders(written, { ...filling, isLeft: isWebhook });
-  mistakes.push(...findReferenceMistakes(values, sections), ...findServerKeyMistakes(values, source));
+  const foreign = selectSections(
+    whole,
+    SECTIONS.filter((section) => !sections.includes(section)),
+  );
+  mistakes.push(...findJointMistakes({ ...foreign, ...values }, source), ...findForeignMistakes(foreign, source));
   const parsed = fileSchema.safeParse(values);
   if (!parsed.success) mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
   if (!parsed.success || mistakes.length > 0) throw mistaken(mistakes, source, options.file);
@@ -62,6 +70,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const warnings: Mistake[] = [];
   const servers = toServers(parsed.data.mcp_servers, {
     file: options.file,
+    tools: parsed.data.tools,
     written: (written["mcp_servers"] ?? []) as Record<string, unknown>[],
     filled: filled.filter(({ path }) => path[0] === "mcp_servers"),
     mistakes,
@@ -83,6 +92,32 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
 /** Its secrets are read when they are used: whoever follows the file stores it as it is written. */
 function isWebhook([section, , part, of]: Path): boolean {
   return section === "limits" && part === "budget" && of === "webhook";
+}
+
+/** What only shows when entries, or the keys of one, are seen together. */
+function findJointMistakes(values: unknown, source: SourceDocument): Mistake[] {
+  const mistakes = [...findReferenceMistakes(values), ...findServerKeyMistakes(values, source)];
+  return mistakes.filter(({ path }) => !holdsPlaceholder(valueAt(values, path)));
+}
+
+/**
+ * Mistakes in the sections of other readers: a file is taken by all of them or by none. What their variables and secrets
+ * stand for is not known here, so nothing is said of a value that has one.
+ */
+function findForeignMistakes(sections: Record<string, unknown>, source: SourceDocument): Mistake[] {
+  const parsed = fileSchema.safeParse(sections);
+  const issues = parsed.success ? [] : parsed.error.issues;
+  return issues
+    .filter(({ path }) => !holdsPlaceholder(valueAt(sections, path)))
+    .flatMap((issue) => toMistakes(issue, source, sections));
+}
+
+function valueAt(values: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | null | undefined)?.[step], values);
+}
+
+function holdsPlaceholder(value: unknown): boolean {
+  return (JSON.stringify(value) ?? "").includes("${");
 }
 
 /** Unknown sections stay in, to be told as mistakes. */
@@ -113,6 +148,7 @@ function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "serve
     },
     tenants: toTenants(parsed.plans, parsed.tenants),
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
+    toolSets: toToolSets(parsed.tool_sets),
     riskLevels: toRiskLevels(parsed.risk_levels),
     policies: parsed.policies,
     limits: parsed.limits,
@@ -134,7 +170,7 @@ function toMistakes(issue: z.core.$ZodIssue, source: SourceDocument, values: unk
       };
     });
   }
-  const value = path.reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], values);
+  const value = valueAt(values, path);
   if (value === undefined) return [{ path, message: "is missing" }];
   if (place === "mcp_servers.type") return [{ path, message: explainType() }];
   if (issue.code === "invalid_type")

@@ -1,5 +1,5 @@
 import type { Mistake, Path } from "./document.ts";
-import type { Section } from "./state.ts";
+import { findToolSetMistakes } from "./tool-sets.ts";
 
 const AUTH: Path = ["control_plane", "auth"];
 
@@ -12,11 +12,12 @@ interface Entry {
  * What only shows when entries are seen together: ids used twice, servers of groups that are not there. Works on
  * values that are not checked yet, so that these mistakes are told together with all others.
  */
-export function findReferenceMistakes(values: unknown, sections: readonly Section[]): Mistake[] {
+export function findReferenceMistakes(values: unknown): Mistake[] {
   const tokens = [...AUTH, "tokens"];
   const mistakes = [
     ...findRepeated(entriesOf(values, ["groups"], "id"), "is the id of another group already"),
     ...findRepeated(entriesOf(values, ["mcp_servers"], "id"), "is the id of another server already"),
+    ...findRepeated(entriesOf(values, ["tool_sets"], "id"), "is the id of another tool set already"),
     ...findRepeated(entriesOf(values, ["plans"], "name"), "is the name of another plan already"),
     ...findRepeated(entriesOf(values, ["tenants"], "id"), "is the id of another tenant already"),
     ...findRepeated(entriesOf(values, ["policies"], "name"), "is the name of another policy already"),
@@ -31,12 +32,12 @@ export function findReferenceMistakes(values: unknown, sections: readonly Sectio
   for (const { path, value } of entriesOf(values, ["tenants"], "plan"))
     if (!plans.has(value)) mistakes.push({ path, message: `is not the name of a plan; there are ${shown(plans)}` });
   mistakes.push(...findFallbackMistakes(values));
-  if (!sections.includes("groups")) return mistakes;
   const groups = new Set(entriesOf(values, ["groups"], "id").map(({ value }) => value));
   const known = groups.size === 0 ? "groups: has none" : `there are ${shown(groups)}`;
   for (const { path, value } of entriesOf(values, ["mcp_servers"], "group")) {
     if (!groups.has(value)) mistakes.push({ path, message: `is not the id of a group; ${known}` });
   }
+  mistakes.push(...findToolSetMistakes(values));
   return mistakes;
 }
 

@@ -15,6 +15,8 @@ import { fallbackSchema, limitsSchema, poolSchema, sandboxSchema, toolRuleSchema
 import { SSL_KEYS, sslSchema, trustedProxiesSchema } from "./ssl.ts";
 import { CLIENT_CAPABILITIES, SERVER_TYPES, TRANSPORTS } from "./state.ts";
 import { planSchema, tenantSchema } from "./tenants.ts";
+import { certificationSchema, toolChangesSchema, TOOLS_KEYS, toolsSchema } from "./tool-changes.ts";
+import { TOOL_SET_KEYS, toolSetSchema } from "./tool-sets.ts";
 
 // Messages never repeat a value: it may have come from the environment and be a secret.
 
@@ -79,6 +81,8 @@ const server = z.strictObject({
   limits: limitsSchema.prefault({}),
   sandbox: sandboxSchema.prefault({}),
   tools: z.record(text.max(256), toolRuleSchema).default({}),
+  tool_changes: toolChangesSchema.optional(),
+  certification: certificationSchema.optional(),
   client_capabilities: z
     .array(z.enum(CLIENT_CAPABILITIES))
     .max(LIST_MAX)
@@ -95,6 +99,8 @@ export const fileSchema = z.strictObject({
   tenants: z.array(tenantSchema).max(ENTRIES_MAX).default([]),
   groups: z.array(group).max(ENTRIES_MAX).default([]),
   mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
+  tools: toolsSchema.prefault({}),
+  tool_sets: z.array(toolSetSchema).max(ENTRIES_MAX).default([]),
   policies: z.array(policySchema).max(ENTRIES_MAX).default([]),
   risk_levels: riskLevelsSchema.prefault({}),
   limits: z.array(limitSchema).max(LIMITS_MAX).default([]),
@@ -120,6 +126,8 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "mcp_servers.sandbox": Object.keys(sandboxSchema.shape),
   "mcp_servers.tools": Object.keys(toolRuleSchema.shape),
   "mcp_servers.tools.fallback": Object.keys(fallbackSchema.shape),
+  ...TOOLS_KEYS,
+  ...TOOL_SET_KEYS,
   policies: Object.keys(policyShape.shape),
   ...CONDITIONS_KEYS,
   ...RISK_KEYS,

@@ -10,6 +10,8 @@ import type { DesiredPolicy } from "./policies.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 import type { DesiredSsl } from "./ssl.ts";
 import type { DesiredTenant } from "./tenants.ts";
+import type { DesiredToolPolicy } from "./tool-changes.ts";
+import type { DesiredToolSet } from "./tool-sets.ts";
 
 export const SECTIONS = [
   "control_plane",
@@ -17,6 +19,8 @@ export const SECTIONS = [
   "tenants",
   "groups",
   "mcp_servers",
+  "tools",
+  "tool_sets",
   "policies",
   "risk_levels",
   "limits",
@@ -108,6 +112,7 @@ export interface DesiredServer {
   readonly limits: DesiredLimits;
   readonly sandbox: DesiredSandbox;
   readonly toolRules: readonly DesiredToolRule[];
+  readonly toolPolicy: DesiredToolPolicy;
   /** What of a client's own capabilities the server may use. */
   readonly clientCapabilities: readonly ClientCapability[];
   /** The server is told who calls. */
@@ -132,6 +137,7 @@ export interface DesiredState {
   readonly tenants: readonly DesiredTenant[];
   readonly groups: readonly DesiredGroup[];
   readonly servers: readonly DesiredServer[];
+  readonly toolSets: readonly DesiredToolSet[];
   readonly policies: readonly DesiredPolicy[];
   readonly riskLevels: DesiredRiskLevels;
   readonly limits: readonly DesiredLimit[];

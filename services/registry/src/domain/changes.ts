@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Change } from "@tollgate/contracts";
 
-/** Something that the configuration file declares, without secrets. */
+/** Something that is declared, without secrets. */
 export interface DeclaredResource {
-  readonly resource: "tenant" | "group" | "server" | "tool";
+  readonly resource: "tenant" | "group" | "server" | "tool" | "tool_set";
   readonly name: string;
   readonly group?: string;
   readonly server?: string;
@@ -27,7 +27,7 @@ function changeOf(
   after: DeclaredResource | undefined,
 ): Omit<Change, "principal">[] {
   const { value: _value, unshown: _unshown, ...place } = (after ?? before)!;
-  // What the file says of servers and groups concerns all tenants.
+  // What is said of all else concerns all tenants.
   const about = { ...place, tenant: place.resource === "tenant" ? place.name : "" };
   if (before === undefined) return [{ ...about, change: "created", after: after!.value }];
   if (after === undefined) return [{ ...about, change: "deleted", before: before.value }];

@@ -69,7 +69,7 @@ export async function followDesiredFile(options: {
   await followDesiredState({
     file: path,
     env,
-    sections: ["plans", "tenants", "groups", "mcp_servers"],
+    sections: ["plans", "tenants", "groups", "mcp_servers", "tool_sets"],
     signal: life.signal,
     apply,
     onProblem,
@@ -83,9 +83,10 @@ function eventsOf(...sides: Parameters<typeof changesBetween>): ReturnType<typeo
 }
 
 /** What may be stored: the spec as written, and of the resolved one its hash only. */
-function toRows({ groups, servers, tenants }: DesiredState): Parameters<typeof applyDesired>[1] {
+function toRows({ groups, servers, toolSets, tenants }: DesiredState): Parameters<typeof applyDesired>[1] {
   return {
     tenants,
+    toolSets,
     groups: groups.map(({ id, name }) => ({ id, name })),
     servers: servers.map((server) => ({
       id: server.id,

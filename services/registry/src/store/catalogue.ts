@@ -40,13 +40,16 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
       `SELECT id, plan, lane, weight, max_concurrent AS "maxConcurrent", max_waiting AS "maxWaiting"
        FROM registry.tenants ORDER BY position`,
     );
+    const toolSets = await client.query<registryV1.ToolSet>(
+      "SELECT id, name, description, tools, repositories FROM registry.tool_sets ORDER BY position",
+    );
     await refreshOffers(client, servers.rows, cache);
     return {
       revision,
       groups: groups.rows,
       servers: servers.rows.map((row) => toServer(row, cache)),
       tenants: tenants.rows,
-      toolSets: [],
+      toolSets: toolSets.rows,
       delta: false,
       serverIds: [],
     };

@@ -1,3 +1,4 @@
+import type { DesiredToolSet } from "@tollgate/desired-state";
 import type { DeclaredResource } from "../domain/changes.ts";
 import type { Queryable } from "./revision.ts";
 
@@ -21,6 +22,9 @@ export async function readDeclared(client: Queryable): Promise<DeclaredResource[
   const groups = await client.query<{ id: string; name: string }>(
     "SELECT id, name FROM registry.groups ORDER BY position",
   );
+  const toolSets = await client.query<DesiredToolSet>(
+    "SELECT id, name, description, tools, repositories FROM registry.tool_sets ORDER BY position",
+  );
   const servers = await client.query<ServerRow>(
     "SELECT id, name, group_id, type, enabled, spec, spec_hash, tool_rules FROM registry.servers ORDER BY position",
   );
@@ -33,6 +37,11 @@ export async function readDeclared(client: Queryable): Promise<DeclaredResource[
       value: { name },
     })),
     ...servers.rows.flatMap(toServer),
+    ...toolSets.rows.map(({ id: name, ...value }): DeclaredResource => ({
+      resource: "tool_set",
+      name,
+      value: { ...value },
+    })),
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { AuditEvent } from "@tollgate/contracts";
-import type { DesiredTenant } from "@tollgate/desired-state";
+import type { DesiredTenant, DesiredToolSet } from "@tollgate/desired-state";
 import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
 import type { DeclaredResource } from "../domain/changes.ts";
 import { readDeclared } from "./declared.ts";
@@ -38,6 +38,7 @@ export async function applyDesired(
   desired: {
     readonly groups: readonly GroupRow[];
     readonly servers: readonly ServerRow[];
+    readonly toolSets: readonly DesiredToolSet[];
     readonly tenants: readonly DesiredTenant[];
   },
   eventsOf: (before: readonly DeclaredResource[], after: readonly DeclaredResource[]) => AuditEvent[],
@@ -53,9 +54,12 @@ export async function applyDesired(
     };
     const groups = JSON.stringify(desired.groups.map((group, position) => ({ ...group, position })));
     const servers = JSON.stringify(desired.servers.map((server, position) => ({ ...server, position })));
+    const toolSets = JSON.stringify(desired.toolSets.map((set, position) => ({ ...set, position })));
     const tenants = JSON.stringify(desired.tenants.map((tenant, position) => ({ ...tenant, position })));
     await run(UPSERT_TENANTS, [tenants]);
     await run("DELETE FROM registry.tenants WHERE id <> ALL ($1)", [desired.tenants.map(({ id }) => id)]);
+    await run(UPSERT_TOOL_SETS, [toolSets]);
+    await run("DELETE FROM registry.tool_sets WHERE id <> ALL ($1)", [desired.toolSets.map(({ id }) => id)]);
     await run(UPSERT_GROUPS, [groups]);
     await run(UPSERT_SERVERS, [servers]);
     await run("DELETE FROM registry.servers WHERE id <> ALL ($1)", [desired.servers.map(({ id }) => id)]);
@@ -79,6 +83,16 @@ const UPSERT_TENANTS = `
     weight = excluded.weight, max_concurrent = excluded.max_concurrent, max_waiting = excluded.max_waiting
   WHERE (old.position, old.plan, old.lane, old.weight, old.max_concurrent, old.max_waiting) IS DISTINCT FROM
     (excluded.position, excluded.plan, excluded.lane, excluded.weight, excluded.max_concurrent, excluded.max_waiting)`;
+
+const UPSERT_TOOL_SETS = `
+  INSERT INTO registry.tool_sets AS old (id, position, name, description, tools, repositories)
+  SELECT id, position, name, description, tools, repositories
+  FROM jsonb_to_recordset($1) AS new (id text, position integer, name text, description text, tools text[],
+    repositories text[])
+  ON CONFLICT (id) DO UPDATE SET position = excluded.position, name = excluded.name,
+    description = excluded.description, tools = excluded.tools, repositories = excluded.repositories
+  WHERE (old.position, old.name, old.description, old.tools, old.repositories) IS DISTINCT FROM
+    (excluded.position, excluded.name, excluded.description, excluded.tools, excluded.repositories)`;
 
 const UPSERT_GROUPS = `
   INSERT INTO registry.groups AS old (id, name, position)
