@@ -10,12 +10,15 @@ const WEBSOCKET_PROTOCOLS: ReadonlySet<string> = new Set(["ws:", "wss:"]);
 const UNENCRYPTED_PROTOCOLS: ReadonlySet<string> = new Set(["http:", "ws:"]);
 const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/;
 /** A token of RFC 9110, section 5.6.2. */
-const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
+export const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 /** What Node sends in a header. */
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+export const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** What the connection itself or MCP says in headers. */
 const OWN_HEADER =
   /^(?:host|connection|keep-alive|upgrade|te|trailer|transfer-encoding|expect|accept|accept-encoding|content-.*|last-event-id|mcp-.*|sec-websocket-.*)$/i;
+/** What the connection itself says; an API may want an Accept of its own. */
+const CONNECTION_HEADER =
+  /^(?:host|connection|keep-alive|upgrade|te|trailer|transfer-encoding|expect|accept-encoding|content-.*|proxy-.*)$/i;
 
 export const urlSchema = z
   .string()
@@ -29,18 +32,40 @@ export const urlSchema = z
     }
   });
 
-export const headersSchema = z
-  .record(
-    z
-      .string()
-      .regex(HEADER_NAME, "is not a name for a header")
-      .refine((name) => !OWN_HEADER.test(name), "is a header that the connection itself sets"),
-    z.string().max(HEADER_MAX_CHARS).regex(HEADER_VALUE, "holds a line break or what else a header cannot carry"),
-  )
-  .refine((headers) => {
-    const names = Object.keys(headers).map((name) => name.toLowerCase());
-    return new Set(names).size === names.length;
-  }, "has a name twice: upper and lower case are the same");
+/** Of an API or an issuer of its tokens. */
+export const httpUrlSchema = z
+  .string()
+  .max(URL_MAX_CHARS)
+  .superRefine((text, context) => {
+    const url = /^\S+$/.test(text) ? URL.parse(text) : null;
+    if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === "") {
+      context.addIssue("has to be a URL that begins with http:// or https://");
+    } else if (url.username !== "" || url.password !== "") {
+      context.addIssue("must not hold a user or a password; give them in auth");
+    } else if (/[?#]/.test(text)) {
+      context.addIssue("must not hold a query or a fragment");
+    }
+  });
+
+function headersBut(own: RegExp) {
+  return z
+    .record(
+      z
+        .string()
+        .regex(HEADER_NAME, "is not a name for a header")
+        .refine((name) => !own.test(name), "is a header that the connection itself sets"),
+      z.string().max(HEADER_MAX_CHARS).regex(HEADER_VALUE, "holds a line break or what else a header cannot carry"),
+    )
+    .refine((headers) => {
+      const names = Object.keys(headers).map((name) => name.toLowerCase());
+      return new Set(names).size === names.length;
+    }, "has a name twice: upper and lower case are the same");
+}
+
+export const headersSchema = headersBut(OWN_HEADER);
+export const connectorHeadersSchema = headersBut(CONNECTION_HEADER);
+/** Whether an operation's parameter may be a header of this name. */
+export const isOwnHeader = (name: string): boolean => CONNECTION_HEADER.test(name);
 
 export interface Connection {
   readonly url: string;
@@ -55,12 +80,18 @@ export function normaliseConnection(
   transport: (typeof TRANSPORTS)[number],
   headers: Readonly<Record<string, string>>,
 ): Connection | { readonly key: "transport"; readonly mistake: string } {
-  const { protocol, hostname } = new URL(url);
+  const { protocol } = new URL(url);
   const overWebsocket = WEBSOCKET_PROTOCOLS.has(protocol);
   if (transport !== "auto" && overWebsocket !== (transport === "websocket")) {
     const needed = overWebsocket ? "http:// or https://" : "ws:// or wss://";
     return { key: "transport", mistake: `does not go with the url: ${transport} needs one with ${needed}` };
   }
-  const exposed = UNENCRYPTED_PROTOCOLS.has(protocol) && !LOOPBACK.test(hostname) && Object.keys(headers).length > 0;
+  const exposed = isExposed(url) && Object.keys(headers).length > 0;
   return { url, transport: overWebsocket ? "websocket" : transport, exposed };
+}
+
+/** What is sent there travels unencrypted to another machine. */
+export function isExposed(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return UNENCRYPTED_PROTOCOLS.has(protocol) && !LOOPBACK.test(hostname);
 }
