@@ -23,6 +23,8 @@ export interface Infrastructure {
   readonly serviceKey: string;
   /** What calls' arguments and results are hashed and kept with. */
   readonly recordingKeys: string;
+  /** What the registry's stored secrets are wrapped with. */
+  readonly secretKeys: string;
   readonly signingSecret: string;
   /** The superuser's URL of this test file's own database. */
   readonly adminUrl: string;
@@ -55,6 +57,7 @@ export function createInfrastructure(
     busPrefix: name,
     serviceKey: `key-${name}-0123456789`,
     recordingKeys: `k1:${createHash("sha256").update(name).digest("base64url")}`,
+    secretKeys: `k1:${createHash("sha256").update(`secrets of ${name}`).digest("base64url")}`,
     signingSecret: `signing-${name}-0123456789abcdef`,
     adminUrl: inDatabase(shared.adminUrl, name),
     databaseUrl(service) {

@@ -95,6 +95,7 @@ export function createSystem(
         TOLLGATE_SERVICE_KEY: infra.serviceKey,
         TOLLGATE_RECORDING_KEYS: infra.recordingKeys,
         TOLLGATE_SIGNING_SECRET: infra.signingSecret,
+        TOLLGATE_SECRET_KEYS: infra.secretKeys,
         TOLLGATE_NATS_URL: infra.natsUrl,
         TOLLGATE_BUS_PREFIX: infra.busPrefix,
         TOLLGATE_HTTP_PORT: String(port),

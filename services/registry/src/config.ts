@@ -1,4 +1,5 @@
 import { type Config, envSchema } from "@tollgate/service";
+import { parseKeyList } from "@tollgate/evidence";
 import { z } from "zod";
 
 export const configSchema = z.object({
@@ -13,6 +14,17 @@ export const configSchema = z.object({
   busPrefix: envSchema.busPrefix,
   /** The user's tollgate.yaml. */
   configFile: z.string(),
+  /** `ID:KEY`, several separated by commas, the newest first: what is secret in the database is wrapped with them. */
+  secretKeys: z
+    .string()
+    .optional()
+    .transform((text, context) => {
+      if (text === undefined) return undefined;
+      const keys = parseKeyList(text);
+      if (keys.ok) return keys.value;
+      context.addIssue(keys.reason);
+      return z.NEVER;
+    }),
 });
 
 export interface RegistryConfig extends Config<typeof configSchema> {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClientReadableStream } from "@grpc/grpc-js";
 import { registryV1 } from "@tollgate/contracts";
+import { parseKeyList } from "@tollgate/evidence";
 import { callUnary, type Log, openGrpcClient, openLife, serviceMetadata } from "@tollgate/service";
 import { eventually, type Infrastructure, testLog } from "@tollgate/testkit";
 import { expect } from "vitest";
@@ -66,11 +67,12 @@ export interface RunningRegistry {
 
 export async function runRegistry(
   infra: Infrastructure,
-  options: { text?: string; file?: string; env?: RegistryConfig["env"]; log?: Log } = {},
+  options: { text?: string; file?: string; env?: RegistryConfig["env"]; secretKeys?: string; log?: Log } = {},
 ): Promise<RunningRegistry> {
   const directory = await mkdtemp(join(tmpdir(), "tollgate-registry-"));
   const file = options.file ?? join(directory, "tollgate.yaml");
   if (options.file === undefined) await writeFile(file, options.text ?? TWO_GROUPS);
+  const keys = parseKeyList(options.secretKeys ?? infra.secretKeys);
   const config: RegistryConfig = {
     logLevel: "silent",
     serviceKey: infra.serviceKey,
@@ -81,6 +83,7 @@ export async function runRegistry(
     natsUrl: infra.natsUrl,
     busPrefix: infra.busPrefix,
     configFile: file,
+    secretKeys: keys.ok ? keys.value : undefined,
     env: options.env ?? ENV,
   };
   const service = await startRegistry(config, options.log ?? testLog);

@@ -59,6 +59,7 @@ export async function startOwnServers(): Promise<OwnServers> {
         busPrefix: "recording",
         serviceKey: `key-${password}`,
         recordingKeys: `k1:${randomBytes(32).toString("base64url")}`,
+        secretKeys: `k1:${randomBytes(32).toString("base64url")}`,
         signingSecret: randomBytes(32).toString("base64url"),
         adminUrl: `postgres://postgres:${password}@${base}/${DATABASE}`,
         databaseUrl: (service) => `postgres://tollgate_${service}:${password}@${base}/${DATABASE}`,

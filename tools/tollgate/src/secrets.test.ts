@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseRecordingKeys } from "@tollgate/evidence";
+import { parseKeyList, parseRecordingKeys } from "@tollgate/evidence";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { openSecrets } from "./secrets.ts";
 import { stateDirAt, prepareStateDir, type StateDir } from "./state-dir.ts";
@@ -22,10 +22,11 @@ test("are made once, each another, for their owner's eyes only", () => {
   expect(new Set(values).size).toBe(values.length);
   expect((statSync(state.secretsFile).mode & 0o777).toString(8)).toBe("600");
   expect(parseRecordingKeys(secrets.recordingKeys)).toMatchObject({ ok: true });
+  expect(parseKeyList(secrets.secretKeys)).toMatchObject({ ok: true });
 });
 
 test("those that an older version did not know are added, once; the others stay", () => {
-  const { recordingKeys: _keys, signingSecret: _secret, ...older } = openSecrets(state);
+  const { recordingKeys: _keys, secretKeys: _others, signingSecret: _secret, ...older } = openSecrets(state);
   writeFileSync(state.secretsFile, JSON.stringify(older));
   const secrets = openSecrets(state);
   expect(secrets).toMatchObject(older);

@@ -16,7 +16,9 @@ const schema = z.object({
   /** Of the management API. */
   adminToken: secret,
   /** What calls' arguments and results are hashed and kept with: `ID:KEY,…`; the first one is used, all can be read with. */
-  recordingKeys: secret.default(newRecordingKey),
+  recordingKeys: secret.default(newKey),
+  /** What the registry's stored secrets are wrapped with: `ID:KEY,…`, the newest first. */
+  secretKeys: secret.default(newKey),
   /** Seals the private keys that the record's checkpoints are signed with. */
   signingSecret: secret.default(random),
 });
@@ -38,7 +40,8 @@ export function openSecrets(state: StateDir): Secrets {
     rolePasswords: Object.fromEntries(DATABASE_SERVICES.map((name) => [name, random()])) as Secrets["rolePasswords"],
     token: `tg_${random()}`,
     adminToken: `tga_${random()}`,
-    recordingKeys: newRecordingKey(),
+    recordingKeys: newKey(),
+    secretKeys: newKey(),
     signingSecret: random(),
   });
 }
@@ -69,7 +72,7 @@ function parseSecrets(file: string): { secrets: Secrets; isWhole: boolean } {
 }
 
 /** 256 bits, and a name that no other key has. */
-function newRecordingKey(): string {
+function newKey(): string {
   return `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64url")}`;
 }
 

@@ -24,6 +24,7 @@ const secrets: Secrets = {
   token: "tg_0123456789abcdef",
   adminToken: "tga_0123456789abcdef",
   recordingKeys: "k1:recording-0123456789abcdef",
+  secretKeys: "k1:secrets-0123456789abcdef",
   signingSecret: "signing-0123456789abcdef",
 };
 const LIMITS = "{ max_concurrent_requests: 7, request_timeout_seconds: 1.5, max_response_size_mb: 2 }";
@@ -54,6 +55,7 @@ test("each service gets its own database role, and no secret of another's", () =
     expect(roles).toEqual(DATABASE_SERVICES.filter((each) => each === name));
     expect(text.includes(secrets.token), name).toBe(name === "policy");
     expect(text.includes(secrets.recordingKeys), name).toBe(["audit", "runner"].includes(name));
+    expect(text.includes(secrets.secretKeys), name).toBe(name === "registry");
     expect(text.includes(secrets.signingSecret), name).toBe(name === "audit");
     expect(text.includes(secrets.natsPassword), name).toBe(true);
   }

@@ -74,6 +74,7 @@ export function planEnvironments(options: PlanOptions): Record<ServiceName, Reco
       TOLLGATE_NATS_URL: natsUrl,
       TOLLGATE_CONFIG_FILE: options.configFile,
       TOLLGATE_FILES_DIR: options.filesDir,
+      TOLLGATE_SECRET_KEYS: secrets.secretKeys,
     },
     audit: {
       ...stored("audit"),
