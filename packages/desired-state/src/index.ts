@@ -11,7 +11,7 @@ export { type DesiredRetention, retentionDays } from "./retention.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";
 export type { DesiredOpa } from "./opa.ts";
 export { secretsFrom } from "./secret-files.ts";
-export { ROUTE_WORDS } from "./schema.ts";
+export { ROUTE_WORDS } from "./names.ts";
 export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 export { type ArgumentTest, type Conditions, WEEKDAYS } from "./conditions.ts";
 export { type DesiredPolicy, policySchema } from "./policies.ts";

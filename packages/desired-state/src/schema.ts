@@ -1,10 +1,12 @@
-import { NAME_PATTERN, RISKS } from "@tollgate/contracts";
+import { RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { CONDITIONS_KEYS } from "./conditions.ts";
 import { AUDIT_KEYS, auditSchema } from "./audit.ts";
 import { METERING_KEYS, meteringSchema } from "./metering.ts";
 import { AUTH_KEYS, authSchema } from "./auth.ts";
+import { CONNECTOR_KEYS, connectorSchema } from "./connector-schema.ts";
 import { LIMIT_KEYS, limitSchema } from "./limits.ts";
+import { name, routedName, serverName, title } from "./names.ts";
 import { publicUrlSchema } from "./oauth.ts";
 import { OPA_KEYS, opaSchema } from "./opa.ts";
 import { policySchema, policyShape } from "./policies.ts";
@@ -21,7 +23,6 @@ import { TOOL_SET_KEYS, toolSetSchema } from "./tool-sets.ts";
 // Messages never repeat a value: it may have come from the environment and be a secret.
 
 const TEXT_MAX_CHARS = 32_768;
-const NAME_MAX_CHARS = 200;
 const LIST_MAX = 256;
 const ENTRIES_MAX = 10_000;
 /** Each is looked at for every decision that is not remembered. */
@@ -29,8 +30,6 @@ const LIMITS_MAX = 200;
 const DAY_SECONDS = 86_400;
 
 const text = z.string().min(1, "is empty").max(TEXT_MAX_CHARS);
-const name = z.string().regex(NAME_PATTERN, "has to be 1 to 63 of a-z, 0-9 and inner -");
-const title = z.string().min(1, "is empty").max(NAME_MAX_CHARS);
 
 const seconds = number(z.number().positive().max(DAY_SECONDS));
 
@@ -49,16 +48,14 @@ const controlPlane = z.strictObject({
   opa: opaSchema.optional(),
   limits: limits.prefault({}),
 });
-/** Groups and servers are parts of routes, beside these. */
-export const ROUTE_WORDS: readonly string[] = ["sse", "ws", "messages"];
-const routed = name.refine(
-  (id) => !ROUTE_WORDS.includes(id),
-  `must not be ${ROUTE_WORDS.join(" or ")}: routes use these words`,
-);
-const group = z.strictObject({ id: routed, name: title.optional() });
+const group = z.strictObject({
+  id: routedName,
+  name: title.optional(),
+  connectors: z.array(connectorSchema).max(ENTRIES_MAX).default([]),
+});
 /** Which keys go with which type: server-keys.ts. */
 const server = z.strictObject({
-  id: routed.refine((id) => id !== "group", 'must not be "group": policies use that word for whole groups'),
+  id: serverName,
   name: title.optional(),
   group: name,
   type: z.enum(SERVER_TYPES),
@@ -120,6 +117,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   plans: Object.keys(planSchema.shape),
   tenants: Object.keys(tenantSchema.shape),
   groups: Object.keys(group.shape),
+  ...CONNECTOR_KEYS,
   mcp_servers: Object.keys(server.shape),
   "mcp_servers.pool": Object.keys(poolSchema.shape),
   "mcp_servers.limits": Object.keys(limitsSchema.shape),
@@ -134,9 +132,4 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   ...LIMIT_KEYS,
   ...AUDIT_KEYS,
   ...METERING_KEYS,
-};
-
-/** Keys that the format has a place for and this version does nothing with: never ignored in silence. */
-export const LATER_KEYS: Readonly<Record<string, readonly string[]>> = {
-  groups: ["connectors"],
 };

@@ -6,6 +6,7 @@ import { normaliseConnection } from "./remote.ts";
 import type { ParsedFile } from "./schema.ts";
 import { toLimits, toPool, toSandbox, toToolRules } from "./server-run.ts";
 import { CLIENT_CAPABILITIES, type DesiredServer } from "./state.ts";
+import { toToolPolicy } from "./tool-changes.ts";
 
 /** Their command is a file in a folder. */
 const SCRIPT_TYPES: ReadonlySet<string> = new Set(["node", "python", "uv"]);
@@ -24,13 +25,14 @@ export function toServers(
   entries: readonly Entry[],
   options: {
     file: string;
+    tools: ParsedFile["tools"];
     written: readonly Record<string, unknown>[];
     filled: readonly Filled[];
     mistakes: Mistake[];
     warnings: Mistake[];
   },
 ): DesiredServer[] {
-  const { file, written, filled, mistakes, warnings } = options;
+  const { file, tools, written, filled, mistakes, warnings } = options;
   return entries.flatMap((entry, index) => {
     const path = ["mcp_servers", index];
     const way = entry.type === "remote" ? toConnection(entry) : toLaunch(entry, file);
@@ -41,15 +43,21 @@ export function toServers(
     const { warning, ...reached } = way;
     if (warning !== undefined) warnings.push({ path: [...path, warning.key], message: warning.message });
     const secrets = filled.filter((each) => each.path[1] === index).map(({ value }) => value);
-    return [toServer(entry, { file, way: reached, written: written[index]!, secrets })];
+    return [toServer(entry, { file, tools, way: reached, written: written[index]!, secrets })];
   });
 }
 
 function toServer(
   entry: Entry,
-  options: { file: string; way: Omit<Way, "warning">; written: Record<string, unknown>; secrets: readonly string[] },
+  options: {
+    file: string;
+    tools: ParsedFile["tools"];
+    way: Omit<Way, "warning">;
+    written: Record<string, unknown>;
+    secrets: readonly string[];
+  },
 ): DesiredServer {
-  const { file, way, written, secrets } = options;
+  const { file, tools, way, written, secrets } = options;
   return {
     id: entry.id,
     name: entry.name ?? entry.id,
@@ -65,6 +73,7 @@ function toServer(
     limits: toLimits(entry.limits),
     sandbox: toSandbox(entry.sandbox, file),
     toolRules: toToolRules(entry.tools),
+    toolPolicy: toToolPolicy(entry, tools),
     // One order, whatever the file's: it is part of what a server's spec is compared by.
     clientCapabilities: CLIENT_CAPABILITIES.filter((each) => entry.client_capabilities.includes(each)),
     sessionContext: entry.session_context,
