@@ -4,13 +4,7 @@ import { join } from "node:path";
 import { registryV1 } from "@tollgate/contracts";
 import { freePort } from "@tollgate/embedded";
 import { callUnary, createLog, type Life, openGrpcClient, openLife, serviceMetadata } from "@tollgate/service";
-import {
-  createInfrastructure,
-  eventually,
-  type ServiceProcess,
-  startService,
-  startSharedServers,
-} from "@tollgate/testkit";
+import { createInfrastructure, eventually, startService, startSharedServers } from "@tollgate/testkit";
 
 const SERVERS = 50;
 const TOOLS_PER_SERVER = 40;
@@ -80,8 +74,7 @@ async function startStage(
 function starter(infra: Infrastructure, { configFile, life }: { configFile: string; life: Life }) {
   return async (service: "policy" | "registry" | "gateway", addresses: Record<string, string>): Promise<number> => {
     const [grpcPort, httpPort] = [await freePort(), await freePort()];
-    const process_: ServiceProcess = await startService(service, {
-      PATH: process.env["PATH"] ?? "",
+    const started = await startService(service, {
       TOLLGATE_LOG_LEVEL: "warn",
       TOLLGATE_SERVICE_KEY: infra.serviceKey,
       TOLLGATE_NATS_URL: infra.natsUrl,
@@ -94,7 +87,7 @@ function starter(infra: Infrastructure, { configFile, life }: { configFile: stri
         Object.entries(addresses).map(([name, address]) => [`TOLLGATE_${name.toUpperCase()}_ADDRESS`, address]),
       ),
     });
-    life.onClose(service, 20_000, () => process_.stop("SIGTERM"));
+    life.onClose(service, 20_000, () => started.stop("SIGTERM"));
     return service === "gateway" ? httpPort : grpcPort;
   };
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Metadata } from "@grpc/grpc-js";
 import { type Decision, type policyV1, type Recordable, RECORDABLE } from "@tollgate/contracts";
@@ -64,6 +64,8 @@ export interface Policy {
   /** With the call's arguments, as JSON. Never remembered. @throws {AppError} `unavailable` without a lease */
   decideCall(asker: Asker, action: Action | AdminAction, subject: Subject, callArguments: string): Promise<Ruling>;
   readonly revision: number;
+  /** Rulings of this revision may vary by the client's address. */
+  readonly addressMatters: boolean;
   /** What was found under that revision holds now. */
   holds(revision: number): boolean;
   /** A session that somebody else than its client has ended. */
@@ -142,7 +144,7 @@ export function openPolicy(options: {
   return {
     authenticate(credentials) {
       const { token, certificate } = credentials;
-      const hashed = createHash("sha256").update(token).digest("base64");
+      const hashed = hash("sha256", token, "base64");
       const key = certificate === undefined ? hashed : `${hashed} ${certificate.sha256}`;
       const known = lease.held ? principals.get(key) : undefined;
       if (!known || (known.expiresAtMs !== 0 && Date.now() >= known.expiresAtMs)) return askPrincipal(credentials, key);
@@ -165,6 +167,9 @@ export function openPolicy(options: {
     },
     get revision() {
       return Number(lease.revision);
+    },
+    get addressMatters() {
+      return lease.addressMatters;
     },
     holds: (revision) => lease.held && revision === Number(lease.revision),
     hasEnded: (session) => lease.endedSessions.has(session),

@@ -2,7 +2,9 @@ import type { Era } from "@tollgate/mcp";
 import type { Item, Kind, Server } from "./catalogue.ts";
 
 /** Items in one answer; a client asks for the rest with the cursor. */
-const PAGE_ITEMS_MAX = 1_000;
+export const PAGE_ITEMS_MAX = 250;
+/** A uri of the longest and its server, as base64url. */
+const CURSOR_MAX_CHARS = 6_000;
 
 /** What a policy may allow on an item. What may be used is listed, unless a policy denies to list it. */
 export type Action = "tools/call" | "prompts/get" | "resources/read" | "tools/list" | "prompts/list" | "resources/list";
@@ -27,19 +29,44 @@ export const LISTS: Readonly<Record<string, List>> = {
   },
 };
 
-/** The result of a list: the servers' own definitions, and what is missing with its reason. */
-export function listResult(options: {
-  member: string;
-  items: readonly Item[];
-  prefixed: boolean;
-  unavailable: readonly Server[];
-  offset: number;
-  era: Era;
-}): string {
-  const { member, items, prefixed, unavailable, offset, era } = options;
-  const page = items.slice(offset, offset + PAGE_ITEMS_MAX);
+/** All that one caller sees of a list, before it is cut into pages. */
+export interface Listing {
+  readonly list: List;
+  readonly prefixed: boolean;
+  /** In their servers' own order. */
+  readonly items: readonly Item[];
+  /** Servers whose items are missing now. */
+  readonly unavailable: readonly Server[];
+}
+
+/**
+ * The items in the order in which pages go through them. Where there is more than one page that is the order of their
+ * keys: it holds whatever changes between two pages, so that nothing comes twice, and nothing that stays is left out.
+ */
+export function inPageOrder({ items }: Listing, after: Key | undefined): readonly Item[] {
+  if (items.length <= PAGE_ITEMS_MAX && after === undefined) return items;
+  return items.toSorted((a, b) => compare(keyOf(a), keyOf(b)));
+}
+
+/** Where the page after an item begins in that order. */
+export function startAfter(ordered: readonly Item[], after: Key): number {
+  let [from, to] = [0, ordered.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (compare(keyOf(ordered[middle]!), after) <= 0) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+/** The result of one page: the servers' own definitions, and what is missing with its reason. */
+export function pageResult(
+  { list: { member }, prefixed, unavailable }: Listing,
+  { ordered, start, era }: { ordered: readonly Item[]; start: number; era: Era },
+): string {
+  const page = ordered.slice(start, start + PAGE_ITEMS_MAX);
   const parts = [`"${member}":[${page.map((item) => (prefixed ? item.prefixed : item.definition)).join(",")}]`];
-  if (offset + page.length < items.length) parts.push(`"nextCursor":"${offset + page.length}"`);
+  if (start + page.length < ordered.length) parts.push(`"nextCursor":"${cursorOf(page.at(-1)!)}"`);
   if (unavailable.length > 0) {
     const missing = unavailable.map(({ info }) => ({ server: info.id, status: info.status, reason: info.reason }));
     parts.push(`"_meta":${JSON.stringify({ "tollgate/unavailable": missing })}`);
@@ -51,9 +78,33 @@ export function listResult(options: {
 /** Required in results of 2026-07-28; the list is this caller's own and changes without notice. */
 const MODERN_FIELDS = '"resultType":"complete","ttlMs":0,"cacheScope":"private"';
 
-/** Where a page begins, or undefined when the cursor is not one of ours. */
-export function parseCursor(cursor: unknown): number | undefined {
-  if (cursor === undefined) return 0;
-  if (typeof cursor !== "string" || !/^\d{1,7}$/.test(cursor)) return undefined;
-  return Number(cursor);
+/** What an item is known by among those of its kind. */
+export interface Key {
+  readonly server: string;
+  readonly name: string;
+}
+
+const keyOf = ({ server, name }: Item): Key => ({ server, name });
+
+function compare(a: Key, b: Key): number {
+  if (a.server !== b.server) return a.server < b.server ? -1 : 1;
+  return a.name === b.name ? 0 : a.name < b.name ? -1 : 1;
+}
+
+function cursorOf({ server, name }: Item): string {
+  return Buffer.from(JSON.stringify([server, name])).toString("base64url");
+}
+
+/** After which item a page begins: "start" without a cursor, undefined when it is not one of ours. */
+export function parseCursor(cursor: unknown): Key | "start" | undefined {
+  if (cursor === undefined) return "start";
+  if (typeof cursor !== "string" || cursor.length > CURSOR_MAX_CHARS || !/^[\w-]+$/.test(cursor)) return undefined;
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    if (!Array.isArray(parsed) || parsed.length !== 2) return undefined;
+    const [server, name] = parsed as unknown[];
+    return typeof server === "string" && typeof name === "string" ? { server, name } : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -5,7 +5,7 @@ import type { Log } from "@tollgate/service";
 import { prefersStream, type Refusal } from "../domain/http-checks.ts";
 import { type CallSink, streamEventId } from "./calls.ts";
 import { type EventStream, openEventStream } from "./event-stream.ts";
-import { type McpAnswer, toRefusal } from "./mcp-exchange.ts";
+import { type McpAnswer, type SharedResult, toRefusal } from "./mcp-exchange.ts";
 
 /** Errors of a modern server that its client has to see as an HTTP status too. */
 const MODERN_STATUS: Readonly<Record<number, number>> = {
@@ -37,8 +37,25 @@ export function errorText(id: RequestId | null, { code, message, data }: Omit<Re
   return JSON.stringify({ jsonrpc: "2.0", id, error: { code, message, ...(data === undefined ? {} : { data }) } });
 }
 
-export function resultText(id: RequestId, result: string): string {
-  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${result}}`;
+export function resultText(id: RequestId, result: string | SharedResult): string {
+  return typeof result === "string" ? `${resultHead(id)}${result}}` : resultHead(id) + result.tail.toString();
+}
+
+/** An answer up to where its result begins. */
+function resultHead(id: RequestId): string {
+  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":`;
+}
+
+/** Past Fastify, which would want the answer in one piece. */
+function sendShared(reply: FastifyReply, id: RequestId, { tail }: SharedResult): void {
+  const head = resultHead(id);
+  const { raw } = reply.hijack();
+  raw.writeHead(200, {
+    "content-type": "application/json; charset=utf-8",
+    "content-length": Buffer.byteLength(head) + tail.length,
+  });
+  raw.write(head);
+  raw.end(tail);
 }
 
 interface OpenResponse {
@@ -97,6 +114,10 @@ export function openResponse(
         stream = openEventStream(reply);
         const opened = answer.open(stream);
         return stream.onClose(() => opened.close());
+      }
+      if (typeof answer.result !== "string" && !wantsStream) {
+        done = true;
+        return sendShared(reply, answer.id, answer.result);
       }
       if (answer.session !== undefined) void reply.header("mcp-session-id", answer.session);
       const text = resultText(answer.id, answer.result);

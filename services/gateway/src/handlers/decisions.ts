@@ -17,7 +17,7 @@ export async function decide(
   context: Caller,
   action: Action | AdminAction,
   { subjects, callArguments }: { subjects: readonly Subject[]; callArguments?: () => string },
-): Promise<{ principal: Principal; rulings: Ruling[] }> {
+): Promise<{ principal: Principal; rulings: Ruling[]; revision: number }> {
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const { revision } = policy;
     const principal = revision === context.revision ? context.principal : await context.authenticate();
@@ -26,7 +26,7 @@ export async function decide(
     let rulings = ruled instanceof Promise ? await ruled : ruled;
     if (callArguments && rulings.some(isOpen))
       rulings = await settle(policy, asker, { action, subjects, rulings, callArguments: callArguments() });
-    if (policy.revision === revision) return { principal, rulings };
+    if (policy.revision === revision) return { principal, rulings, revision };
   }
   throw new AppError("unavailable", "the policies keep changing while the request is decided; send it again");
 }

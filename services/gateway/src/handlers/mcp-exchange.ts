@@ -25,9 +25,26 @@ export interface Outlet {
   close(): void;
 }
 
+/**
+ * A result that many requests are answered with: its bytes, and the brace that closes the answer. With a head of its own
+ * before it, it is the answer to one of them, and nothing of it is copied.
+ */
+export interface SharedResult {
+  readonly tail: Buffer;
+}
+
+export function sharedResult(result: string): SharedResult {
+  return { tail: Buffer.from(`${result}}`) };
+}
+
 /** What is to be sent back. A call answers later, through its sink; a stream goes on until `close`. */
 export type McpAnswer =
-  | { readonly kind: "result"; readonly id: RequestId; readonly result: string; readonly session?: string }
+  | {
+      readonly kind: "result";
+      readonly id: RequestId;
+      readonly result: string | SharedResult;
+      readonly session?: string;
+    }
   | { readonly kind: "error"; readonly id: RequestId | null; readonly error: Refusal }
   | { readonly kind: "accepted" }
   | {
