@@ -416,7 +416,7 @@ describe("the file", () => {
 
   test("with a mistake keeps the service from starting, and says where", async () => {
     await expect(runPolicy(infra, { text: FILE.replace("effect: allow", "effect: alow") })).rejects.toThrow(
-      /tollgate\.yaml:10:32: policies\[0\]\.effect/,
+      /tollgate\.yaml:11:32: policies\[0\]\.effect/,
     );
   });
 

@@ -16,8 +16,9 @@ control_plane:
     tokens:
       - { name: dev, token: "\${DEV_TOKEN}", tenant: acme, team: payments, roles: [developer] }
       - { name: admin, token: "\${ADMIN_TOKEN}", permissions: [mcp, admin] }
+groups: [{ id: demo }]
 mcp_servers:
-  - { id: files, env: { KEY: "\${NOT_OF_THIS_SERVICE}" } }
+  - { id: files, group: demo, type: command, command: files, env: { KEY: "\${NOT_OF_THIS_SERVICE}" } }
 policies:
   - { name: allow-dev, effect: allow, principals: ["role:developer"], actions: ["*"], resources: ["files:read_*"] }
 `;
