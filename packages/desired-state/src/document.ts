@@ -1,5 +1,6 @@
 import { AppError } from "@tollgate/errors";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
+import type { Covered } from "./entries.ts";
 
 export type Path = readonly (string | number)[];
 
@@ -7,6 +8,8 @@ export type Path = readonly (string | number)[];
 export interface SourceDocument {
   readonly document: Document;
   readonly lines: LineCounter;
+  /** Where the values are not the file's alone. */
+  readonly covered?: Covered;
 }
 
 export interface Mistake {
@@ -58,7 +61,8 @@ export function placeOf(source: SourceDocument, mistake: Mistake): { line: numbe
   return { line, column: col };
 }
 
-function offsetOf(source: SourceDocument, path: Path): number {
+function offsetOf(source: SourceDocument, given: Path): number {
+  const path = source.covered === undefined ? given : (source.covered.inFile(given) ?? []);
   for (let length = Math.min(path.length, DEPTH_MAX); length > 0; length -= 1) {
     const node = source.document.getIn(path.slice(0, length), true);
     if (isNode(node) && node.range) return node.range[0];
@@ -67,7 +71,9 @@ function offsetOf(source: SourceDocument, path: Path): number {
 }
 
 /** Where a key stands, as opposed to its value. */
-export function offsetOfKey(source: SourceDocument, path: Path, key: string): number | undefined {
+export function offsetOfKey(source: SourceDocument, given: Path, key: string): number | undefined {
+  const path = source.covered === undefined ? given : source.covered.inFile(given);
+  if (path === undefined) return undefined;
   const node = path.length === 0 ? source.document.contents : source.document.getIn(path, true);
   if (!isMap(node)) return undefined;
   const pair = node.items.find((each) => isScalar(each.key) && String(each.key.value) === key);

@@ -1,5 +1,15 @@
 export type { DesiredAudit } from "./audit.ts";
 export { type DesiredAgent, type DesiredCertificate, PERMISSION_PATTERN } from "./auth.ts";
+export {
+  ENTRY_KINDS,
+  type EntryKey,
+  type EntryKind,
+  entriesIn,
+  type OverlayEntry,
+  SECTION_OF,
+  type WrittenEntry,
+} from "./entries.ts";
+export { HIDDEN, type HiddenValues, hideSecretsOf, keepHidden, revealSecretsOf } from "./hidden.ts";
 export type { DesiredExport } from "./exports.ts";
 export { type DesiredBudget, type DesiredWebhook, fillSecrets, thresholdsOf } from "./budgets.ts";
 export { followDesiredState } from "./follow.ts";

@@ -1,6 +1,7 @@
 import { AppError } from "@tollgate/errors";
 import { describe, expect, test } from "vitest";
 import { loadDesiredState, type LoadOptions } from "./load.ts";
+import { SECTIONS } from "./state.ts";
 
 const ENV = { TOKEN: "secret-of-dev-0123456789", KEY: "key-0123456789", PORT: "9000", EMPTY: "" };
 
@@ -205,7 +206,7 @@ describe("a whole file", () => {
       group: "demo",
       type: "npx",
       command: "@modelcontextprotocol/server-everything@2026.8.31",
-      env: { API_KEY: "Bearer ${KEY}", PLAIN: "(set in the file)", LITERAL: "(set in the file)" },
+      env: { API_KEY: "Bearer ${KEY}", PLAIN: "(hidden)", LITERAL: "(hidden)" },
       startup_timeout: 30,
     });
     expect(JSON.stringify(state.servers.map(({ written }) => written))).not.toContain(ENV.KEY);
@@ -231,14 +232,20 @@ test("every section may be left out or be empty", () => {
   });
 });
 
-test("a reader of some sections needs only their variables, and checks only them", () => {
-  const text =
-    "mcp_servers: [{ id: a, group: nowhere, type: container, env: { X: '${NOT_THERE}' } }]\ngroups: [{ id: g }]";
-  expect(load(text, { sections: ["control_plane", "groups"] })).toMatchObject({
-    groups: [{ id: "g" }],
-    servers: [],
-  });
+test("a reader of some sections needs only their variables", () => {
+  const text = `
+groups: [{ id: g }]
+control_plane: { port: "\${NOT_THERE}" }
+mcp_servers: [{ id: a, group: "\${NOT_THERE}", type: command, command: a, startup_timeout: "\${NOT_THERE}" }]`;
+  expect(load(text, { sections: ["groups"] })).toMatchObject({ groups: [{ id: "g" }], servers: [] });
   expect(mistakesOf(text).length).toBeGreaterThan(2);
+});
+
+test("a mistake in a section that a reader does not need is one all the same: a file is taken by all or by none", () => {
+  const text =
+    "mcp_servers: [{ id: a, group: g, type: containr, url: a }]\ngroups: [{ id: g }]\npolicies: [{ name: '' }]";
+  for (const section of SECTIONS)
+    expect(mistakesOf(text, { sections: [section] }).toSorted()).toEqual(mistakesOf(text).toSorted());
 });
 
 describe("mistakes, each with its place", () => {

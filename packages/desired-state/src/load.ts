@@ -11,15 +11,17 @@ import {
   type SourceDocument,
   valuesOf,
 } from "./document.ts";
+import { coverEntries, entriesIn, type EntryKey, findVariableMistakes, type OverlayEntry } from "./entries.ts";
 import { withInstallation } from "./installation.ts";
 import { toMetering } from "./metering.ts";
 import { toOpa } from "./opa.ts";
-import { type Filled, fillPlaceholders, type ReadSecret } from "./placeholders.ts";
+import { type Filled, fillPlaceholders, type ReadSecret, type ReadServerSecret } from "./placeholders.ts";
 import { findReferenceMistakes } from "./references.ts";
 import { toRiskLevels } from "./risk.ts";
-import { fileSchema, KNOWN_KEYS, LATER_KEYS, type ParsedFile } from "./schema.ts";
+import { fileSchema, KNOWN_KEYS, type ParsedFile } from "./schema.ts";
 import { secretsFrom } from "./secret-files.ts";
 import { findServerKeyMistakes } from "./server-keys.ts";
+import { explainWithheld, serverAt } from "./server-secrets.ts";
 import { toServers } from "./servers.ts";
 import { type DesiredState, type Section, SECTIONS, SERVER_TYPES } from "./state.ts";
 import { toSsl } from "./ssl.ts";
@@ -36,11 +38,20 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** For `${secret:NAME}`; without it there are none. */
   readonly readSecret?: ReadSecret;
+  /** The same for what servers' entries name; without it these are read like all others. */
+  readonly readServerSecret?: ReadServerSecret;
   /**
    * The sections that the reader needs. Others stay empty, and their variables need not be in its environment; they are
    * checked all the same.
    */
   readonly sections?: readonly Section[];
+  /** What stands over the file's entries. */
+  readonly overlay?: readonly OverlayEntry[];
+  /**
+   * Entries that have no folder where relative paths could start, and that must not name the installation's own
+   * variables: those of the overlay, where it is not said.
+   */
+  readonly isOfApi?: (entry: EntryKey) => boolean;
 }
 
 /**
@@ -49,22 +60,33 @@ export interface LoadOptions {
  */
 export function loadDesiredState(text: string, options: LoadOptions): DesiredState {
   const sections = options.sections ?? SECTIONS;
-  const { source, mistakes } = parseSource(text);
-  if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
+  const { source: read, mistakes } = parseSource(text);
+  if (mistakes.length > 0) throw mistaken(mistakes, read, options.file);
 
-  const whole = valuesOf(source) as Record<string, unknown>;
+  const { overlay = [] } = options;
+  const covered = coverEntries(valuesOf(read) as Record<string, unknown>, overlay);
+  const isOfApi = options.isOfApi ?? (({ kind, id }) => overlay.some((each) => each.kind === kind && each.id === id));
+  const source = { ...read, covered };
+  const whole = covered.values;
   const written = selectSections(whole, sections);
+  mistakes.push(...findVariableMistakes(covered, isOfApi));
   const readSecret = options.readSecret ?? secretsFrom({});
   const filled: Filled[] = [];
-  const filling = { path: [], values: { env: options.env, readSecret }, filled, mistakes };
-  const values = fillPlaceholders(written, { ...filling, isLeft: isWebhook });
-  const foreign = selectSections(
-    whole,
-    SECTIONS.filter((section) => !sections.includes(section)),
-  );
-  mistakes.push(...findJointMistakes({ ...foreign, ...values }, source), ...findForeignMistakes(foreign, source));
+  const { env, readServerSecret } = options;
+  const filling = { path: [], values: { env, readSecret, readServerSecret }, filled, mistakes };
+  const serverOf = (path: Path) => serverAt(written, path);
+  const values = fillPlaceholders(written, { ...filling, isLeft: isWebhook, serverAt: serverOf });
+  const foreign = Object.fromEntries(Object.entries(whole).filter(([key]) => !(key in written) && whole[key] !== null));
+  mistakes.push(...findJointMistakes({ ...foreign, ...(values as object) }, source));
   const parsed = fileSchema.safeParse(values);
-  if (!parsed.success) mistakes.push(...parsed.error.issues.flatMap((issue) => toMistakes(issue, source, values)));
+  const issues = parsed.success ? [] : parsed.error.issues;
+  mistakes.push(
+    ...explainWithheld(
+      issues.flatMap((issue) => toMistakes(issue, source, values)),
+      filled,
+    ),
+  );
+  mistakes.push(...findForeignMistakes(foreign, source));
   if (!parsed.success || mistakes.length > 0) throw mistaken(mistakes, source, options.file);
 
   const warnings: Mistake[] = [];
@@ -73,6 +95,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
     tools: parsed.data.tools,
     written: (written["mcp_servers"] ?? []) as Record<string, unknown>[],
     filled: filled.filter(({ path }) => path[0] === "mcp_servers"),
+    isOfApi,
     mistakes,
     warnings,
   });
@@ -85,6 +108,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   return {
     ...rest,
     servers,
+    entries: entriesIn(written),
     warnings: warnings.map((warning) => describe(warning, source, options.file)),
   };
 }
@@ -129,7 +153,7 @@ function selectSections(values: Record<string, unknown>, wanted: readonly Sectio
   );
 }
 
-function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "servers" | "warnings"> {
+function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "servers" | "entries" | "warnings"> {
   const { host, port, public_url: publicUrl, ssl, trusted_proxies, auth, opa, limits } = parsed.control_plane;
   return {
     controlPlane: {
@@ -193,7 +217,6 @@ function keyPlace(path: Path): string {
 }
 
 function explainKey(place: string, key: string): string {
-  if (LATER_KEYS[place]?.includes(key)) return "is not supported yet; remove it, since nothing would heed it";
   const meant = nearest(key, KNOWN_KEYS[place] ?? []);
   return meant === undefined
     ? `is not a known key; known are ${KNOWN_KEYS[place]?.join(", ")}`
@@ -219,8 +242,15 @@ function mistaken(mistakes: readonly Mistake[], source: SourceDocument, file: st
 }
 
 function describe(mistake: Mistake, source: SourceDocument, file: string): string {
+  const { covered } = source;
+  const path = covered === undefined ? mistake.path : covered.inFile(mistake.path);
+  if (path === undefined) {
+    const entry = covered!.entryAt(mistake.path);
+    const place = pathText(mistake.path.slice(2)).replace(/^\./, "");
+    return `${entry?.kind.replace("_", " ")} "${entry?.id}": ${[place, mistake.message].filter(Boolean).join(" ")}`;
+  }
   const { line, column } = placeOf(source, mistake);
-  return `${file}:${line}:${column}: ${[pathText(mistake.path), mistake.message].filter(Boolean).join(" ")}`;
+  return `${file}:${line}:${column}: ${[pathText(path), mistake.message].filter(Boolean).join(" ")}`;
 }
 
 function pathText(path: Path): string {

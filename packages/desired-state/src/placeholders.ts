@@ -9,15 +9,31 @@ const MALFORMED = "has a ${ that is neither ${NAME} nor ${secret:NAME}; write $$
 /** The value of the secret of a name that is one. The reason of a refusal says what to do, and is shown. */
 export type ReadSecret = (name: string) => Parsed<string>;
 
+/** `withheld`: it cannot be had now, and neither can the server, for this reason. */
+export type ServerSecret = Parsed<string> | { readonly ok: false; readonly reason: string; readonly withheld: true };
+
+/** The value of a secret of a name that is one, for this server. Reasons are shown. */
+export type ReadServerSecret = (name: string, server: string) => ServerSecret;
+
+/**
+ * Put in where a secret is withheld, so that everything else in the entry can be checked: a url may begin with it. It goes
+ * nowhere, since the server is not run.
+ */
+export const STAND_IN = "https://withheld.invalid/";
+
 export interface Values {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly readSecret: ReadSecret;
+  /** For what leads into a server's entry; without it all are read alike. */
+  readonly readServerSecret?: ReadServerSecret | undefined;
 }
 
 /** What a placeholder stands for, and in which value it stands. */
 export interface Filled {
   readonly path: Path;
   readonly value: string;
+  /** Why it is a stand-in only. */
+  readonly withheld?: string;
 }
 
 /**
@@ -27,7 +43,14 @@ export interface Filled {
  */
 export function fillPlaceholders(
   value: unknown,
-  at: { path: Path; values: Values; filled: Filled[]; mistakes: Mistake[]; isLeft?: (path: Path) => boolean },
+  at: {
+    path: Path;
+    values: Values;
+    filled: Filled[];
+    mistakes: Mistake[];
+    isLeft?: (path: Path) => boolean;
+    serverAt?: (path: Path) => string | undefined;
+  },
 ): unknown {
   const { path, values, filled, mistakes } = at;
   if (at.isLeft?.(path)) return value;
@@ -42,10 +65,14 @@ export function fillPlaceholders(
   if (typeof value !== "string") return value;
   return value.replace(PLACEHOLDER, (whole, secret: string | undefined, variable: string | undefined) => {
     if (whole === "$${") return "${";
-    const found = valueOf({ secret, variable }, values);
+    const found = valueOf({ secret, variable, server: at.serverAt?.(path) }, values);
     if (found.ok) {
       filled.push({ path, value: found.value });
       return found.value;
+    }
+    if ("withheld" in found) {
+      filled.push({ path, value: STAND_IN, withheld: found.reason });
+      return STAND_IN;
     }
     mistakes.push({ path, message: found.reason });
     return whole;
@@ -58,12 +85,21 @@ export function secretsNamed(text: string): string[] {
   return [...new Set(names)].filter((name) => SECRET_NAME.test(name));
 }
 
+/** The names of the variables that a text asks for. */
+export function variablesNamed(text: string): string[] {
+  return [...text.matchAll(PLACEHOLDER)].flatMap(([, , variable]) => variable ?? []);
+}
+
 function valueOf(
-  { secret, variable }: { secret: string | undefined; variable: string | undefined },
-  { env, readSecret }: Values,
-): Parsed<string> {
+  asked: { secret: string | undefined; variable: string | undefined; server: string | undefined },
+  { env, readSecret, readServerSecret }: Values,
+): ServerSecret {
+  const { secret, variable, server } = asked;
   if (secret !== undefined) {
-    if (SECRET_NAME.test(secret)) return readSecret(secret);
+    if (SECRET_NAME.test(secret))
+      return server === undefined || readServerSecret === undefined
+        ? readSecret(secret)
+        : readServerSecret(secret, server);
     return { ok: false, reason: "has a ${secret:NAME} whose name is not 1 to 128 of A-Z, a-z, 0-9, _, . and -" };
   }
   if (variable === undefined) return { ok: false, reason: MALFORMED };

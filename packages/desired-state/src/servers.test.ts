@@ -60,7 +60,7 @@ describe("a remote server", () => {
         group: "g",
         type: "remote",
         url: "https://${HOST}/mcp?key=${KEY}",
-        headers: { Authorization: "Bearer ${KEY}", "X-Team": "(set in the file)" },
+        headers: { Authorization: "Bearer ${KEY}", "X-Team": "(hidden)" },
         startup_timeout: 5,
       },
     });
@@ -68,7 +68,7 @@ describe("a remote server", () => {
 
   test("what may be stored holds no url in plain text: it may be a secret as a whole", () => {
     const { written } = serverOf("type: remote, url: https://mcp.example/s3cret-path/mcp");
-    expect(written).toMatchObject({ url: "(set in the file)" });
+    expect(written).toMatchObject({ url: "(hidden)" });
   });
 
   test.each([

@@ -1,7 +1,10 @@
 import { dirname, isAbsolute, resolve } from "node:path";
-import type { Mistake } from "./document.ts";
+import type { Mistake, Path } from "./document.ts";
+import type { EntryKey } from "./entries.ts";
+import { hideSecretsOf } from "./hidden.ts";
 import { normaliseLaunch } from "./launch.ts";
 import { type Filled, secretsNamed } from "./placeholders.ts";
+import { secretsIn } from "./server-secrets.ts";
 import { normaliseConnection } from "./remote.ts";
 import type { ParsedFile } from "./schema.ts";
 import { toLimits, toPool, toSandbox, toToolRules } from "./server-run.ts";
@@ -28,6 +31,7 @@ export function toServers(
     tools: ParsedFile["tools"];
     written: readonly Record<string, unknown>[];
     filled: readonly Filled[];
+    isOfApi: (entry: EntryKey) => boolean;
     mistakes: Mistake[];
     warnings: Mistake[];
   },
@@ -40,11 +44,28 @@ export function toServers(
       mistakes.push({ path: [...path, way.key], message: way.mistake });
       return [];
     }
+    if (options.isOfApi({ kind: "server", id: entry.id }))
+      mistakes.push(...relativePlaces(entry, way).map((place) => ({ path: [...path, ...place], message: RELATIVE })));
     const { warning, ...reached } = way;
     if (warning !== undefined) warnings.push({ path: [...path, warning.key], message: warning.message });
-    const secrets = filled.filter((each) => each.path[1] === index).map(({ value }) => value);
+    const secrets = secretsIn(filled.filter((each) => each.path[1] === index));
     return [toServer(entry, { file, tools, way: reached, written: written[index]!, secrets })];
   });
+}
+
+const RELATIVE = "has to be absolute: there is no folder where it could start";
+
+/** What would start at the file's folder. */
+function relativePlaces(entry: Entry, { workingDir }: Way): Path[] {
+  const { working_dir, requirements, sandbox } = entry;
+  const given: [Path, string | undefined][] = [
+    [["working_dir"], working_dir],
+    [["requirements"], requirements],
+    ...sandbox.read.map((path, at): [Path, string] => [["sandbox", "read", at], path]),
+    ...sandbox.write.map((path, at): [Path, string] => [["sandbox", "write", at], path]),
+  ];
+  const relative = given.filter(([, path]) => !isAbsolute(path ?? "/")).map(([place]) => place);
+  return working_dir === undefined && workingDir !== undefined ? [["command"], ...relative] : relative;
 }
 
 function toServer(
@@ -80,9 +101,9 @@ function toServer(
     environment: entry.environment ?? "",
     risk: entry.risk,
     enabled: entry.enabled,
-    secrets,
+    ...secrets,
     secretNames: secretsNamed(JSON.stringify(written)).toSorted(),
-    written: withoutPlainSecrets(written),
+    written: hideSecretsOf("server", written).shown,
   };
 }
 
@@ -121,21 +142,4 @@ function toConnection(entry: Entry): Way | { readonly key: string; readonly mist
     transport,
     ...(connection.exposed ? { warning: { key: "url", message } } : {}),
   };
-}
-
-/**
- * `written` may be stored, so what may be a secret in plain text is left out: of a variable and of a header its name
- * stays, of a url that it is there.
- */
-function withoutPlainSecrets(written: Record<string, unknown>): Record<string, unknown> {
-  const shown = Object.entries(written).map(([key, value]) => {
-    if (key === "url") return [key, withoutPlain(value)];
-    if ((key !== "env" && key !== "headers") || typeof value !== "object" || value === null) return [key, value];
-    return [key, Object.fromEntries(Object.entries(value).map(([name, each]) => [name, withoutPlain(each)]))];
-  });
-  return Object.fromEntries(shown);
-}
-
-function withoutPlain(value: unknown): unknown {
-  return /(?<!\$)\$\{/.test(String(value)) ? value : "(set in the file)";
 }

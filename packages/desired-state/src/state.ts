@@ -1,6 +1,8 @@
+import type { Connector } from "@tollgate/connectors";
 import type { Risk } from "@tollgate/contracts";
 import type { DesiredAudit } from "./audit.ts";
 import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
+import type { WrittenEntry } from "./entries.ts";
 import type { DesiredMetering } from "./metering.ts";
 import type { DesiredOauth } from "./oauth.ts";
 import type { DesiredOpa } from "./opa.ts";
@@ -86,7 +88,8 @@ export interface DesiredServer {
   readonly id: string;
   readonly name: string;
   readonly group: string;
-  readonly type: ServerType;
+  /** `connector`: declared in its group, and reached by `connector`. */
+  readonly type: ServerType | "connector";
   /**
    * npx: the package, with its version; node and python: the script; uv: the script or the project's own command;
    * command: the program; container: the image; remote: empty.
@@ -124,10 +127,14 @@ export interface DesiredServer {
   readonly enabled: boolean;
   /** What each `${NAME}` and `${secret:NAME}` in its entry stands for. */
   readonly secrets: readonly string[];
+  /** Why it cannot run now: a secret that its entry names is not to be had. What is to stand there is a stand-in. */
+  readonly withheld?: string;
   /** The names of the secrets among them. */
   readonly secretNames: readonly string[];
-  /** The entry as the file has it: `${NAME}` unresolved; of `env`, `headers` and `url` no plain values. May be stored. */
+  /** The entry as the file has it: `${NAME}` unresolved; "(hidden)" where there may be a plain secret. May be stored. */
   readonly written: Readonly<Record<string, unknown>>;
+  /** Absent of all other types. May hold secrets. */
+  readonly connector?: Connector;
 }
 
 /** What the user's file asks for. Resolved values live in memory only: nothing of this is to be stored but `written`. */
@@ -143,6 +150,8 @@ export interface DesiredState {
   readonly limits: readonly DesiredLimit[];
   readonly audit: DesiredAudit;
   readonly metering: DesiredMetering;
+  /** Of the sections that were asked for: what is in force, as it is written. */
+  readonly entries: readonly WrittenEntry[];
   /** What is allowed but unwise, each with its place; for the log. */
   readonly warnings: readonly string[];
 }
