@@ -75,7 +75,7 @@ function toServer(
     tools: ParsedFile["tools"];
     way: Omit<Way, "warning">;
     written: Record<string, unknown>;
-    secrets: readonly string[];
+    secrets: ReturnType<typeof secretsIn>;
   },
 ): DesiredServer {
   const { file, tools, way, written, secrets } = options;
