@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Parsed } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import type { OverlayEntry } from "./entries.ts";
 import { loadDesiredState, type LoadOptions } from "./load.ts";
 import { secretsNamed } from "./placeholders.ts";
 import { secretsFrom } from "./secret-files.ts";
@@ -11,9 +12,12 @@ import type { DesiredState } from "./state.ts";
 const POLL_INTERVAL_MS = 250;
 const RETRY_INTERVAL_MS = 2_000;
 
-interface FollowOptions extends Omit<LoadOptions, "readSecret"> {
+/** The same text again, with something over its entries; and with their secrets, which it may take time to get. */
+export type LoadCovered = (overlay: readonly OverlayEntry[]) => Promise<DesiredState>;
+
+interface FollowOptions extends Omit<LoadOptions, "readSecret" | "overlay" | "isOfApi"> {
   readonly signal: AbortSignal;
-  readonly apply: (state: DesiredState) => Promise<void>;
+  readonly apply: (state: DesiredState, loadCovered: LoadCovered) => Promise<void>;
   /** What else is read when the file is applied, as a text that changes with it: a change of it is one of the file. */
   readonly fingerprint?: () => Promise<string>;
   readonly onProblem: (error: unknown) => void;
@@ -35,12 +39,12 @@ interface Content {
  */
 export async function followDesiredState(options: FollowOptions): Promise<void> {
   const content = await read(options);
-  await options.apply(load(content, options));
+  await applyContent(content, options);
   void poll(content, options);
 }
 
 async function poll(first: Content, options: FollowOptions): Promise<void> {
-  const { signal, apply, onProblem } = options;
+  const { signal, onProblem } = options;
   let settled: Content | AppError = first;
   let seen: Content | AppError = first;
   for (let pauseMs = POLL_INTERVAL_MS; await pause(pauseMs, signal);) {
@@ -51,7 +55,7 @@ async function poll(first: Content, options: FollowOptions): Promise<void> {
     if (!isStable || sameContent(current, settled)) continue;
     try {
       if (current instanceof AppError) throw current;
-      await apply(load(current, options));
+      await applyContent(current, options);
     } catch (error) {
       if (signal.aborted) return;
       onProblem(error);
@@ -65,8 +69,10 @@ async function poll(first: Content, options: FollowOptions): Promise<void> {
   }
 }
 
-function load({ text }: Content, options: FollowOptions): DesiredState {
-  return loadDesiredState(text, { ...options, readSecret: secretsFrom(options.env) });
+async function applyContent({ text }: Content, options: FollowOptions): Promise<void> {
+  const load = (overlay: readonly OverlayEntry[]) =>
+    loadDesiredState(text, { ...options, readSecret: secretsFrom(options.env), overlay });
+  await options.apply(load([]), async (overlay) => load(overlay));
 }
 
 function sameContent(one: Content | AppError, other: Content | AppError): boolean {

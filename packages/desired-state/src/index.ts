@@ -12,7 +12,7 @@ export {
 export { HIDDEN, type HiddenValues, hideSecretsOf, keepHidden, revealSecretsOf } from "./hidden.ts";
 export type { DesiredExport } from "./exports.ts";
 export { type DesiredBudget, type DesiredWebhook, fillSecrets, thresholdsOf } from "./budgets.ts";
-export { followDesiredState } from "./follow.ts";
+export { followDesiredState, type LoadCovered } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";
 export { loadDesiredState } from "./load.ts";

@@ -7,8 +7,8 @@ CREATE TABLE registry.entries (
   file_hash text,
   -- What the API says, with "(hidden)" for what may be a secret. Null: nothing.
   api_entry jsonb,
-  -- What is hidden of it, sealed. Null: nothing.
-  api_hidden text,
+  -- What is hidden of it. Null: nothing.
+  sealed text,
   -- The API has taken away what the file has.
   api_removed boolean NOT NULL DEFAULT false,
   -- Counts the changes of what is in force. Entries that are nowhere any more keep theirs for a while, so that it does not
