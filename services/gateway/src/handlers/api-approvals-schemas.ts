@@ -37,13 +37,21 @@ export const approvalQuery = z.object({
   limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100),
   cursor: z.string().max(100).optional(),
 });
-export const approvalBody = z.strictObject({
-  server: z.string().min(1).max(64),
-  tool: z.string().min(1).max(2_048).meta({ description: "As the server names it" }),
-  arguments: z.record(z.string(), z.unknown()).default({}),
-  justification: z.string().trim().max(JUSTIFICATION_MAX_CHARS).default(""),
-});
-export const wordBody = z.strictObject({ reason: z.string().trim().max(JUSTIFICATION_MAX_CHARS).default("") });
+export const approvalBody = z
+  .strictObject({
+    server: z.string().min(1).max(64),
+    tool: z.string().min(1).max(2_048).meta({ description: "As the server names it" }),
+    arguments: z.record(z.string(), z.unknown()).default({}),
+    justification: z.string().trim().max(JUSTIFICATION_MAX_CHARS).default(""),
+  })
+  .meta({
+    examples: [
+      { server: "filesystem", tool: "read_file", arguments: { path: "/etc/hosts" }, justification: "Release 4.2" },
+    ],
+  });
+export const wordBody = z
+  .strictObject({ reason: z.string().trim().max(JUSTIFICATION_MAX_CHARS).default("") })
+  .meta({ examples: [{ reason: "It is what was agreed on" }] });
 
 export function toSummary(given: policyV1.Approval): z.infer<typeof summary> {
   const { id, tenant, principal, team, group, server, tool, risk, justification, justificationMissing, needed } = given;

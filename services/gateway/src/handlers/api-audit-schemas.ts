@@ -21,6 +21,18 @@ export const time = (description: string) =>
     .optional()
     .meta({ description: `${description}: ISO 8601 with an offset, or Unix milliseconds` });
 
+const EVENT = {
+  v: 1,
+  kind: "refusal",
+  id: "01kag3v7wq4m8n2x5z9r6t0b1c",
+  tenant: "acme",
+  endedAt: 1_763_708_400_000,
+  principal: "agent:deployer",
+  code: "denied",
+  reason: "no policy allows it",
+};
+const EVENT_LINE = `${JSON.stringify(EVENT)}\n`;
+
 /** What tails can be asked for too. */
 const streamed = {
   tenant: filter("Empty: every tenant that the caller may see"),
@@ -73,6 +85,17 @@ export const exportQuery = z
     limit: z.coerce.number().int().min(1).optional().meta({ description: "All, where it is not said" }),
   })
   .refine(named, ONE_PRINCIPAL);
+export const exported = {
+  description: "A file",
+  content: {
+    "application/x-ndjson": { schema: z.string().meta({ description: "An event a line", examples: [EVENT_LINE] }) },
+    "text/csv": { schema: z.string().meta({ description: "With a header", examples: ["id,kind,tenant\n"] }) },
+  },
+};
+export const tailed = {
+  description: "Events as they come",
+  content: { "text/event-stream": { schema: z.string().meta({ examples: [`id: 812.0\ndata: ${EVENT_LINE}\n`] }) } },
+};
 export const tailQuery = z
   .strictObject({
     ...streamed,
@@ -82,10 +105,26 @@ export const tailQuery = z
 
 export const events = z
   .object({
-    items: z.array(z.record(z.string(), z.unknown())),
+    items: z.array(z.record(z.string(), z.unknown()).meta({ examples: [EVENT] })),
     nextCursor: z.string().nullable(),
   })
   .meta({ description: "A page may be short, even empty, and yet have a nextCursor: docs/audit.md" });
+
+export const provenEvent = z.object({
+  event: z.record(z.string(), z.unknown()).meta({ examples: [EVENT] }),
+  line: z.string().meta({ description: "The event as it was recorded, to the byte", examples: [EVENT_LINE.trim()] }),
+  proof: z
+    .record(z.string(), z.unknown())
+    .nullable()
+    .meta({ examples: [null] }),
+});
+export const recording = z.object({
+  id: z.string(),
+  keyId: z.string().meta({ description: "Of the key that it was kept with", examples: ["k1"] }),
+  arguments: z.unknown().optional(),
+  result: z.unknown().optional(),
+  omitted: z.array(z.string()).meta({ description: "What was too large to be kept" }),
+});
 
 type Filters = Asked &
   Pick<

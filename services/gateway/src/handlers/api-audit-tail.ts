@@ -30,6 +30,7 @@ export function registerAuditTail(app: FastifyInstance, options: ApiOptions): vo
         description:
           "Each message is an event as it is on the stream. A client that comes back with Last-Event-ID goes on after it; what the stream does not hold any more is said by an event named gap.",
         querystring: schema.tailQuery,
+        response: { 200: schema.tailed },
       },
     },
     async (request, reply) => {

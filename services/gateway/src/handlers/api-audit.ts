@@ -73,6 +73,7 @@ function registerExport(app: FastifyInstance, options: ApiOptions): void {
         description:
           "As long as it takes, and as fast as it is read. Whole only if the response ends as it should: a client has to look at that.",
         querystring: schema.exportQuery,
+        response: { 200: schema.exported },
       },
     },
     async (request, reply) => {
@@ -94,7 +95,7 @@ function registerExport(app: FastifyInstance, options: ApiOptions): void {
         .header("content-disposition", `attachment; filename="${name}"`)
         .header("cache-control", "no-store")
         .type(FORMATS[format].type)
-        .send(body);
+        .send(body as never);
     },
   );
 }

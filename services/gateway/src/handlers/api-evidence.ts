@@ -7,7 +7,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { createPlaces, type Places } from "../domain/places.ts";
 import { tenantShown } from "./api-access.ts";
-import { time } from "./api-audit-schemas.ts";
+import { provenEvent, time } from "./api-audit-schemas.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
@@ -19,6 +19,11 @@ const ID_MAX_CHARS = 64;
 /** How often a verification says how far it is. */
 const PROGRESS_INTERVAL_MS = 1_000;
 const NDJSON = "application/x-ndjson";
+const VERIFIED = '{"eventsVerified":12345,"chainsVerified":18,"findings":[],"done":true}';
+const ndjson = (description: string, example: string) => ({
+  description,
+  content: { [NDJSON]: { schema: z.string().meta({ description: "JSON a line", examples: [`${example}\n`] }) } },
+});
 
 const tenant = z.string().max(63).default("").meta({ description: "Empty: every tenant that the caller may see" });
 const kind = z
@@ -64,6 +69,7 @@ export function registerEvidence(app: FastifyInstance, options: ApiOptions): voi
           "`line` is the event as it was recorded, to the byte; `proof` is null for the half minute until it is signed. The answer is what `tollgate audit proof` proves.",
         params: z.object({ id: z.string().max(ID_MAX_CHARS) }),
         querystring: z.strictObject({ tenant }),
+        response: { 200: provenEvent },
       },
     },
     async (request, reply) => {
@@ -74,7 +80,7 @@ export function registerEvidence(app: FastifyInstance, options: ApiOptions): voi
       return reply
         .type("application/json; charset=utf-8")
         .serializer(String)
-        .send(`{"event":${event},"line":${JSON.stringify(event)},"proof":${proof || "null"}}`);
+        .send(`{"event":${event},"line":${JSON.stringify(event)},"proof":${proof || "null"}}` as never);
     },
   );
   api.get(
@@ -138,6 +144,7 @@ function registerStreams(app: FastifyInstance, options: ApiOptions): void {
         description:
           "What `tollgate audit verify` proves without this installation. Each chain's signed segments that hold an event of the time, so a few of before and after come along.",
         querystring: z.strictObject({ tenant, kind, from: time("Inclusive"), to: time("Exclusive") }),
+        response: { 200: ndjson("Events, and what proves them", '{"checkpoint":{}}') },
       },
     },
     async (request, reply) => {
@@ -165,6 +172,7 @@ function registerStreams(app: FastifyInstance, options: ApiOptions): void {
         description:
           "Lines of JSON: how far it is, and each finding: an event, checkpoint or chain that is not as it was recorded. The last line has `done`.",
         querystring: z.strictObject({ tenant, kind }),
+        response: { 200: ndjson("How far it is, and what it has found", VERIFIED) },
       },
     },
     async (request, reply) => {

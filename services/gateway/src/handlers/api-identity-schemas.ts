@@ -44,11 +44,7 @@ export const tokenBody = z.strictObject({
     .max(LIST_MAX)
     .default([])
     .meta({ description: "mcp, mcp:GROUP, mcp:GROUP/SERVER and admin; none: mcp", examples: [["mcp:devops"]] }),
-  agent: z
-    .string()
-    .max(ID_MAX_CHARS)
-    .default("")
-    .meta({ description: "Whom it stands for; empty: itself", examples: ["agent:deployer"] }),
+  agent: z.string().max(ID_MAX_CHARS).default("").meta({ description: "Whom it stands for; empty: itself" }),
   expiresAt,
 });
 
@@ -137,7 +133,10 @@ export const principalBody = z
     disabled: z.boolean().default(false),
     note: z.string().max(NOTE_MAX_CHARS).default("").meta({ description: "Why, for people" }),
   })
-  .meta({ description: "All that is kept of the principal: what is left out is empty" });
+  .meta({
+    description: "All that is kept of the principal: what is left out is empty",
+    examples: [{ team: "platform", roles: ["reviewer"], note: "Deploys from the main branch" }],
+  });
 
 export const principal = z.object({
   tenant: z.string(),
@@ -160,10 +159,12 @@ export function toPrincipal({ updatedAtMs, ...rest }: policyV1.KnownPrincipal): 
 // Roles
 
 export const roleName = z.object({ name: z.string().min(1).max(NAME_MAX_CHARS) });
-export const roleBody = z.strictObject({
-  description: z.string().max(NOTE_MAX_CHARS).default(""),
-  disabled: z.boolean().default(false).meta({ description: "It counts for nothing, whoever of the tenant has it" }),
-});
+export const roleBody = z
+  .strictObject({
+    description: z.string().max(NOTE_MAX_CHARS).default(""),
+    disabled: z.boolean().default(false).meta({ description: "It counts for nothing, whoever of the tenant has it" }),
+  })
+  .meta({ examples: [{ description: "Reads what others have written" }] });
 export const role = z.object({
   tenant: z.string(),
   name: z.string(),

@@ -45,7 +45,10 @@ const body = z
     timezone: text.optional(),
     budget: budget.optional(),
   })
-  .meta({ description: "A limit as in tollgate.yaml, without its name" });
+  .meta({
+    description: "A limit as in tollgate.yaml, without its name",
+    examples: [{ per: "principal", requests_per_second: 10, burst: 50, description: "For everybody" }],
+  });
 
 const limit = z.object({
   id: z.string(),

@@ -229,7 +229,10 @@ export const rateCardBody = z
       .default(false)
       .meta({ description: "Where it is valid from a time of which calls are recorded: price them anew" }),
   })
-  .meta({ description: "A new version of a card; what is not said is 0, or for any" });
+  .meta({
+    description: "A new version of a card; what is not said is 0, or for any",
+    examples: [{ id: "default", currency: "USD", perCall: "0.001", perSecond: "0.0005" }],
+  });
 
 export function toNewCard(body: z.infer<typeof rateCardBody>, createdBy: string): meteringV1.RateCard {
   const { validFrom = 0, tiers, rerate: _rerate, ...rest } = body;
@@ -274,12 +277,22 @@ export function toRateCard({
   };
 }
 
-export const ratingBody = z.strictObject({
-  tenant: name.default("").meta({ description: "Empty: every tenant" }),
-  from: time("Inclusive"),
-  to: time("Exclusive; not after now"),
-  reason: name.min(1).meta({ examples: ["The contract holds from the first of the month"] }),
-});
+export const ratingBody = z
+  .strictObject({
+    tenant: name.default("").meta({ description: "Empty: every tenant" }),
+    from: time("Inclusive"),
+    to: time("Exclusive; not after now"),
+    reason: name.min(1),
+  })
+  .meta({
+    examples: [
+      {
+        from: "2026-11-01T00:00:00Z",
+        to: "2026-11-15T00:00:00Z",
+        reason: "The contract holds from the first of the month",
+      },
+    ],
+  });
 export const rating = z.object({
   version: count.meta({ description: "What usage and chargeback take as rating" }),
   tenant: z.string(),

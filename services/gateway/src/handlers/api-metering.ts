@@ -9,6 +9,11 @@ import { pageOf } from "./api-pages.ts";
 import { type Cell, CSV, csvLines } from "./csv.ts";
 
 const tags = ["metering"];
+/** The short one is what bills are made of elsewhere: both stay. */
+const USAGE = [
+  ["/api/v1/metering/usage", "getMeteringUsage"],
+  ["/metering/usage", "getUsage"],
+] as const;
 /** Sums may take as long as metering gives them. */
 const SUM_TIMEOUT_MS = 12_000;
 
@@ -23,13 +28,14 @@ export function registerMetering(app: FastifyInstance, options: ApiOptions): voi
 function registerUsage(app: FastifyInstance, { clients: { metering }, metadata, access }: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   const unary = { metadata, timeoutMs: SUM_TIMEOUT_MS, service: "metering" };
-  for (const url of ["/api/v1/metering/usage", "/metering/usage"]) {
+  for (const [url, operationId] of USAGE) {
     api.get(
       url,
       {
         config: { action: "admin/usage/read" },
         schema: {
           tags,
+          operationId,
           summary: "Usage and cost",
           description: "Of a time, by step and group, the dearest first; as JSON, or as a table with text/csv.",
           querystring: schema.usageQuery,

@@ -32,7 +32,19 @@ export const policyBody = z
       .default([])
       .meta({ description: "What of calls that it decides on is kept whole, encrypted" }),
   })
-  .meta({ description: "A policy in the short form of tollgate.yaml, or in Cedar" });
+  .meta({
+    description: "A policy in the short form of tollgate.yaml, or in Cedar",
+    examples: [
+      {
+        effect: "allow",
+        principals: ["role:reviewer"],
+        actions: ["tools/call"],
+        resources: ["filesystem:read_*"],
+        conditions: { environment: "production" },
+        description: "Reviewers read files",
+      },
+    ],
+  });
 
 export const policyQuery = z.object({
   tenant: z.string().max(63).default("").meta({ description: "Those that can concern somebody of this tenant" }),
@@ -83,7 +95,9 @@ export const diff = z.object({
   yaml: z.string().meta({ description: "The difference of the entries for tollgate.yaml, as diff -u writes it" }),
   cedar: z.string().meta({ description: "That of the Cedar texts" }),
 });
-export const rollback = z.strictObject({ version: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER) });
+export const rollback = z
+  .strictObject({ version: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER) })
+  .meta({ examples: [{ version: 1 }] });
 
 /** What policy takes in. `replaced` is the version that has to be the present one; 0: any. */
 export function fromBody(id: string, body: z.infer<typeof policyBody>, replaced = 0n): policyV1.Policy {

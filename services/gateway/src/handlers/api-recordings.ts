@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { tenantShown } from "./api-access.ts";
+import { recording } from "./api-audit-schemas.ts";
 import { type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 
 const PUBLISH_TIMEOUT_MS = 5_000;
@@ -46,6 +47,7 @@ export function registerRecordings(app: FastifyInstance, options: ApiOptions): v
         description: "`arguments` and `result` as client and server wrote them; `omitted` names what was too large.",
         params,
         querystring: query,
+        response: { 200: recording },
       },
     },
     async (request, reply) => {
@@ -71,7 +73,7 @@ export function registerRecordings(app: FastifyInstance, options: ApiOptions): v
         .header("cache-control", "no-store")
         .type("application/json; charset=utf-8")
         .serializer(String)
-        .send(`{${parts.join(",")}}`);
+        .send(`{${parts.join(",")}}` as never);
     },
   );
 }

@@ -23,13 +23,12 @@ const body = z
     kind: kind.meta({ description: "Absent: every kind" }),
     from: time.optional().meta({ description: "Events of this time and later; absent: from the beginning" }),
     to: time.optional().meta({ description: "Events before this; absent: without an end" }),
-    reason: z
-      .string()
-      .min(1)
-      .max(REASON_MAX_CHARS)
-      .meta({ examples: ["Case 2026-114"] }),
+    reason: z.string().min(1).max(REASON_MAX_CHARS),
   })
-  .meta({ description: "Which events are kept, however old they become" });
+  .meta({
+    description: "Which events are kept, however old they become",
+    examples: [{ tenant: "acme", kind: "call", from: "2026-10-01T00:00:00Z", reason: "Case 2026-114" }],
+  });
 
 const hold = z.object({
   id: z.string(),

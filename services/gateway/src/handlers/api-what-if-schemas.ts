@@ -75,6 +75,9 @@ export const test = z
   .refine(({ server, tool, prompt, resource }) => server !== undefined || (tool ?? prompt ?? resource) === undefined, {
     path: ["server"],
     message: "has to be said: whose tool, prompt or resource",
+  })
+  .meta({
+    examples: [{ caller: { user: "alice", roles: ["reviewer"] }, server: "filesystem", tool: "read_file" }],
   });
 export type Test = z.infer<typeof test>;
 
@@ -89,14 +92,22 @@ export const verdict = z.object({
   revision: count,
 });
 
-export const whatIf = z.strictObject({
-  from: time,
-  to: time.optional().meta({ description: "Now, where it is not said" }),
-  tenant: z.string().max(63).default(""),
-  ...proposal,
-  limit: z.number().int().min(1).max(EVENTS_MAX).default(EVENTS_MAX).meta({ description: "Events, to the next 1,000" }),
-  cursor: z.string().max(512).default(""),
-});
+export const whatIf = z
+  .strictObject({
+    from: time,
+    to: time.optional().meta({ description: "Now, where it is not said" }),
+    tenant: z.string().max(63).default(""),
+    ...proposal,
+    limit: z
+      .number()
+      .int()
+      .min(1)
+      .max(EVENTS_MAX)
+      .default(EVENTS_MAX)
+      .meta({ description: "Events, to the next 1,000" }),
+    cursor: z.string().max(512).default(""),
+  })
+  .meta({ examples: [{ from: "2026-11-01T00:00:00Z", removed: ["read-only-files"] }] });
 
 const decision = z.object({ allow: z.boolean(), policies: z.array(z.string()), reason: z.string() });
 const difference = z.object({

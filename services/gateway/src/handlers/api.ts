@@ -1,11 +1,5 @@
-import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
-import {
-  jsonSchemaTransform,
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from "fastify-type-provider-zod";
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { guardApi } from "./api-access.ts";
 import { registerApprovals } from "./api-approvals.ts";
 import { registerAudit } from "./api-audit.ts";
@@ -19,6 +13,7 @@ import { registerEvidence } from "./api-evidence.ts";
 import { registerExports } from "./api-exports.ts";
 import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
+import { registerOpenApi } from "./api-openapi.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { registerLimits } from "./api-limits.ts";
 import { registerMetering } from "./api-metering.ts";
@@ -34,18 +29,9 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     const api = plain.withTypeProvider<ZodTypeProvider>();
     api.setValidatorCompiler(validatorCompiler);
     api.setSerializerCompiler(serializerCompiler);
-    await api.register(swagger, {
-      transform: jsonSchemaTransform,
-      openapi: {
-        openapi: "3.1.0",
-        info: { title: "Tollgate management API", version: "1" },
-        components: { securitySchemes: { bearer: { type: "http", scheme: "bearer" } } },
-        security: [{ bearer: [] }],
-      },
-    });
     setErrors(api, options.log);
     readBodies(plain);
-    api.get("/api/v1/openapi.json", { schema: { hide: true } }, () => api.swagger());
+    await registerOpenApi(api);
     await api.register((guarded, _options, done) => {
       guardApi(guarded, options);
       answerUnchanged(guarded);
