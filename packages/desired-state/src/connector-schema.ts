@@ -5,6 +5,7 @@ import { name, serverName, title } from "./names.ts";
 import { connectorHeadersSchema, HEADER_NAME, HEADER_VALUE, httpUrlSchema } from "./remote.ts";
 import { boolean, number } from "./scalars.ts";
 import { limitsSchema, toolRuleSchema } from "./server-run.ts";
+import { certificationSchema, toolChangesSchema } from "./tool-changes.ts";
 
 // The form of groups[].connectors[]. Messages never repeat a value: it may be a secret.
 
@@ -165,6 +166,8 @@ const shape = z.strictObject({
   ca_file: text.optional(),
   limits: limitsShape.prefault({}),
   tools: z.record(text.max(WORD_MAX_CHARS), toolRuleSchema).default({}),
+  tool_changes: toolChangesSchema.optional(),
+  certification: certificationSchema.optional(),
   environment: name.optional(),
   risk: z.enum(RISKS).default("LOW"),
   enabled: boolean.default(true),

@@ -268,9 +268,13 @@ describe("mistakes, each with its place", () => {
       [expect.stringMatching(/^3:53: mcp_servers\[0\].start_timeout is not a known key/)],
     ],
     [
-      "a later key",
-      "groups: [{ id: g, connectors: [] }]",
-      [expect.stringMatching(/^1:\d+: groups\[0\]\.connectors is not supported yet; remove it/)],
+      "a near key inside a list of lists",
+      "groups: [{ id: g, connectors: [{ id: c, base_url: 'http://a', tools: { t: { rsk: LOW } } }] }]",
+      [
+        expect.stringMatching(
+          /^1:\d+: groups\[0\]\.connectors\[0\]\.tools\.t\.rsk is not a known key; is "risk" meant/,
+        ),
+      ],
     ],
     [
       "an unknown type",

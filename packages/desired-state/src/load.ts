@@ -2,6 +2,7 @@ import { AppError } from "@tollgate/errors";
 import type { z } from "zod";
 import { toAudit } from "./audit.ts";
 import { toAuth } from "./auth.ts";
+import { toConnectors } from "./connectors.ts";
 import {
   type Mistake,
   offsetOfKey,
@@ -11,6 +12,7 @@ import {
   type SourceDocument,
   valuesOf,
 } from "./document.ts";
+import { documentsRefused, type ReadDocument } from "./documents.ts";
 import { coverEntries, entriesIn, type EntryKey, findVariableMistakes, type OverlayEntry } from "./entries.ts";
 import { withInstallation } from "./installation.ts";
 import { toMetering } from "./metering.ts";
@@ -19,6 +21,7 @@ import { type Filled, fillPlaceholders, type ReadSecret, type ReadServerSecret }
 import { findReferenceMistakes } from "./references.ts";
 import { toRiskLevels } from "./risk.ts";
 import { fileSchema, KNOWN_KEYS, type ParsedFile } from "./schema.ts";
+import { toSecretStores } from "./secret-stores.ts";
 import { secretsFrom } from "./secret-files.ts";
 import { findServerKeyMistakes } from "./server-keys.ts";
 import { explainWithheld, serverAt } from "./server-secrets.ts";
@@ -40,6 +43,8 @@ export interface LoadOptions {
   readonly readSecret?: ReadSecret;
   /** The same for what servers' entries name; without it these are read like all others. */
   readonly readServerSecret?: ReadServerSecret;
+  /** For files that connectors name; without it there are none. */
+  readonly readDocument?: ReadDocument;
   /**
    * The sections that the reader needs. Others stay empty, and their variables need not be in its environment; they are
    * checked all the same.
@@ -75,7 +80,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const { env, readServerSecret } = options;
   const filling = { path: [], values: { env, readSecret, readServerSecret }, filled, mistakes };
   const serverOf = (path: Path) => serverAt(written, path);
-  const values = fillPlaceholders(written, { ...filling, isLeft: isWebhook, serverAt: serverOf });
+  const values = fillPlaceholders(written, { ...filling, isLeft, serverAt: serverOf });
   const foreign = Object.fromEntries(Object.entries(whole).filter(([key]) => !(key in written) && whole[key] !== null));
   mistakes.push(...findJointMistakes({ ...foreign, ...(values as object) }, source));
   const parsed = fileSchema.safeParse(values);
@@ -99,6 +104,16 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
     mistakes,
     warnings,
   });
+  const connectors = toConnectors(parsed.data.groups, {
+    file: options.file,
+    tools: parsed.data.tools,
+    written: (written["groups"] ?? []) as Record<string, unknown>[],
+    filled: filled.filter(({ path }) => path[0] === "groups"),
+    readDocument: options.readDocument ?? documentsRefused,
+    isOfApi,
+    mistakes,
+    warnings,
+  });
   const hasPolicies = "policies" in whole || !sections.includes("policies");
   const sectioned = toSections(parsed.data, options.file);
   const rest = sections.includes("control_plane")
@@ -107,15 +122,18 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   if (mistakes.length > 0) throw mistaken(mistakes, source, options.file);
   return {
     ...rest,
-    servers,
+    servers: [...servers, ...connectors],
     entries: entriesIn(written),
     warnings: warnings.map((warning) => describe(warning, source, options.file)),
   };
 }
 
-/** Its secrets are read when they are used: whoever follows the file stores it as it is written. */
-function isWebhook([section, , part, of]: Path): boolean {
-  return section === "limits" && part === "budget" && of === "webhook";
+function isLeft([section, , part, of, key]: Path): boolean {
+  // Its secrets are read when they are used: whoever follows the file stores it as it is written.
+  const isWebhook = section === "limits" && part === "budget" && of === "webhook";
+  // Written by somebody else, who may mean something else by ${.
+  const isDocument = section === "groups" && part === "connectors" && key === "openapi";
+  return isWebhook || isDocument;
 }
 
 /** What only shows when entries, or the keys of one, are seen together. */
@@ -172,6 +190,7 @@ function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "serve
     },
     tenants: toTenants(parsed.plans, parsed.tenants),
     groups: parsed.groups.map(({ id, name }) => ({ id, name: name ?? id })),
+    secretStores: toSecretStores(parsed.secrets, file),
     toolSets: toToolSets(parsed.tool_sets),
     riskLevels: toRiskLevels(parsed.risk_levels),
     policies: parsed.policies,
@@ -211,9 +230,13 @@ function quoteHint(expected: string, value: unknown): string {
 
 /** As in KNOWN_KEYS: without list positions, and without the names of tools and arguments, which are the user's own. */
 function keyPlace(path: Path): string {
-  const isToolName = (at: number) => at === 3 && path[0] === "mcp_servers" && path[2] === "tools";
+  const isToolName = (at: number) =>
+    (at === 3 && path[0] === "mcp_servers" && path[2] === "tools") ||
+    (at === 5 && path[0] === "groups" && path[2] === "connectors" && path[4] === "tools");
   const isArgument = (at: number) => at === 4 && path[0] === "policies" && path[3] === "arguments";
-  return path.filter((step, at) => typeof step === "string" && !isToolName(at) && !isArgument(at)).join(".");
+  const place = path.filter((step, at) => typeof step === "string" && !isToolName(at) && !isArgument(at)).join(".");
+  // A connector's have the same keys.
+  return place.replace(/^groups\.connectors\.tools/, "mcp_servers.tools");
 }
 
 function explainKey(place: string, key: string): string {

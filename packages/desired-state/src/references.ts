@@ -14,9 +14,13 @@ interface Entry {
  */
 export function findReferenceMistakes(values: unknown): Mistake[] {
   const tokens = [...AUTH, "tokens"];
+  const servers = serversOf(values);
   const mistakes = [
     ...findRepeated(entriesOf(values, ["groups"], "id"), "is the id of another group already"),
-    ...findRepeated(entriesOf(values, ["mcp_servers"], "id"), "is the id of another server already"),
+    ...findRepeated(
+      servers.map(({ path, id: value }) => ({ path: [...path, "id"], value })),
+      "is the id of another server already",
+    ),
     ...findRepeated(entriesOf(values, ["tool_sets"], "id"), "is the id of another tool set already"),
     ...findRepeated(entriesOf(values, ["plans"], "name"), "is the name of another plan already"),
     ...findRepeated(entriesOf(values, ["tenants"], "id"), "is the id of another tenant already"),
@@ -31,7 +35,7 @@ export function findReferenceMistakes(values: unknown): Mistake[] {
   const plans = new Set<unknown>(["default", ...entriesOf(values, ["plans"], "name").map(({ value }) => value)]);
   for (const { path, value } of entriesOf(values, ["tenants"], "plan"))
     if (!plans.has(value)) mistakes.push({ path, message: `is not the name of a plan; there are ${shown(plans)}` });
-  mistakes.push(...findFallbackMistakes(values));
+  mistakes.push(...findFallbackMistakes(servers));
   const groups = new Set(entriesOf(values, ["groups"], "id").map(({ value }) => value));
   const known = groups.size === 0 ? "groups: has none" : `there are ${shown(groups)}`;
   for (const { path, value } of entriesOf(values, ["mcp_servers"], "group")) {
@@ -44,24 +48,45 @@ export function findReferenceMistakes(values: unknown): Mistake[] {
 const SHOWN_MAX = 10;
 const shown = (names: ReadonlySet<unknown>): string => [...names].slice(0, SHOWN_MAX).join(", ");
 
-interface WithFallbacks {
-  readonly id?: unknown;
-  readonly group?: unknown;
-  readonly tools?: Readonly<Record<string, { readonly fallback?: unknown } | null>> | null;
+interface UncheckedServer {
+  readonly path: Path;
+  readonly id: unknown;
+  readonly group: unknown;
+  readonly tools: Readonly<Record<string, { readonly fallback?: unknown } | null>>;
+}
+
+/** Servers and the connectors of groups, which are servers too. */
+function serversOf(values: unknown): UncheckedServer[] {
+  const groups = listAt(values, "groups");
+  return [
+    ...listAt(values, "mcp_servers").map((server, index) => uncheckedServer(server, ["mcp_servers", index])),
+    ...groups.flatMap((group, at) =>
+      listAt(group, "connectors").map((connector, index) => ({
+        ...uncheckedServer(connector, ["groups", at, "connectors", index]),
+        group: group["id"],
+      })),
+    ),
+  ];
+}
+
+function uncheckedServer({ id, group, tools }: Record<string, unknown>, path: Path): UncheckedServer {
+  return { path, id, group, tools: (tools ?? {}) as UncheckedServer["tools"] };
+}
+
+function listAt(holder: unknown, key: string): Record<string, unknown>[] {
+  const list = (holder as Record<string, unknown>)[key];
+  return Array.isArray(list) ? list.map((each: unknown) => (each ?? {}) as Record<string, unknown>) : [];
 }
 
 /** A runner has the servers of its groups only, so another group's cannot stand in. */
-function findFallbackMistakes(values: unknown): Mistake[] {
-  const servers = (values as Record<string, unknown>)["mcp_servers"];
-  if (!Array.isArray(servers)) return [];
-  const entries = servers.map((server: unknown) => (server ?? {}) as WithFallbacks);
-  return entries.flatMap(({ id, group, tools }, index) =>
-    Object.entries(tools ?? {}).flatMap(([tool, rule]) => {
+function findFallbackMistakes(servers: readonly UncheckedServer[]): Mistake[] {
+  return servers.flatMap(({ path: at, id, group, tools }) =>
+    Object.entries(tools).flatMap(([tool, rule]) => {
       const fallbacks = Array.isArray(rule?.fallback) ? rule.fallback : [];
       return fallbacks.flatMap((each: unknown, position) => {
         const name = (each as { server?: unknown } | null)?.server;
-        const found = entries.find((other) => other.id === name);
-        const path = ["mcp_servers", index, "tools", tool, "fallback", position, "server"];
+        const found = servers.find((other) => other.id === name);
+        const path = [...at, "tools", tool, "fallback", position, "server"];
         if (typeof name !== "string") return [];
         if (name === id) return [{ path, message: "is the server itself" }];
         if (found?.group === group) return [];
@@ -85,5 +110,7 @@ function entriesOf(values: unknown, listPath: Path, key: string): Entry[] {
 
 function findRepeated(entries: readonly Entry[], message: string): Mistake[] {
   const seen = new Set<unknown>();
-  return entries.filter(({ value }) => seen.size === seen.add(value).size).map(({ path }) => ({ path, message }));
+  return entries
+    .filter(({ value }) => typeof value === "string" && seen.size === seen.add(value).size)
+    .map(({ path }) => ({ path, message }));
 }

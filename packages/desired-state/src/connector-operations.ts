@@ -1,0 +1,213 @@
+import { createHash } from "node:crypto";
+import { type ConnectorOperation, type Method, operationsOf, readOpenApi } from "@tollgate/connectors";
+import type { Parsed } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
+import { parseDocument } from "yaml";
+import type { ConnectorForm } from "./connector-schema.ts";
+import type { Mistake, Path } from "./document.ts";
+import type { ReadDocument } from "./documents.ts";
+import { isOwnHeader } from "./remote.ts";
+
+const ALIASES_MAX = 100;
+const WARNINGS_MAX = 20;
+/** RFC 9110, section 9.2.2. */
+const SAFE_TO_REPEAT: ReadonlySet<Method> = new Set(["GET", "HEAD", "PUT", "DELETE"]);
+const READING: ReadonlySet<Method> = new Set(["GET", "HEAD"]);
+const BODY_TYPE = /^application\/(?:(?:[\w.-]+\+)?json|x-www-form-urlencoded)(?:;|$)/i;
+
+type OperationForm = ConnectorForm["operations"][number];
+
+export interface OperationsAt {
+  readonly path: Path;
+  readonly readDocument: ReadDocument;
+  readonly mistakes: Mistake[];
+  readonly warnings: Mistake[];
+}
+
+/** Those of the entry's document that are wanted, and its own, which take the place of one with the same name. */
+export function toOperations(entry: ConnectorForm, at: OperationsAt): ConnectorOperation[] {
+  const own = entry.operations.flatMap((form, index) =>
+    ownOperation(form, { ...at, path: [...at.path, "operations", index] }),
+  );
+  const taken = new Set(own.map(({ name }) => name));
+  const all = [...own, ...documented(entry, at).filter(({ name }) => !taken.has(name))];
+  if (taken.size < own.length) at.mistakes.push({ path: [...at.path, "operations"], message: "has a name twice" });
+  if (all.length === 0) {
+    const key = entry.openapi === undefined ? "operations" : "openapi";
+    at.mistakes.push({ path: [...at.path, key], message: "has no operation that could be a tool" });
+  }
+  return all;
+}
+
+function documented(
+  entry: ConnectorForm,
+  { path, readDocument, mistakes, warnings }: OperationsAt,
+): ConnectorOperation[] {
+  if (entry.openapi === undefined) return [];
+  const place = [...path, "openapi"];
+  const named = typeof entry.openapi === "string" ? entry.openapi : "the document";
+  const warn = (message: string) => warnings.push({ path: place, message: `${named}: ${message}` });
+  const document = typeof entry.openapi === "string" ? parsed(entry.openapi, readDocument) : valid(entry.openapi);
+  if (!document.ok) {
+    mistakes.push({ path: place, message: document.reason });
+    return [];
+  }
+  const filters = { include: entry.include.map(toFilter), exclude: entry.exclude.map(toFilter) };
+  try {
+    const found = operationsOf(readOpenApi(document.value), {
+      isWanted: (each) =>
+        (filters.include.length === 0 || filters.include.some((filter) => filter(each))) &&
+        !filters.exclude.some((filter) => filter(each)),
+    });
+    for (const message of found.warnings.slice(0, WARNINGS_MAX)) warn(message);
+    if (found.warnings.length > WARNINGS_MAX) warn(`and ${found.warnings.length - WARNINGS_MAX} more`);
+    return found.operations.filter((operation) => {
+      const problem = problemOf(operation, entry.base_url);
+      if (problem !== undefined) warn(`${operation.name} is left out: it ${problem}`);
+      return problem === undefined;
+    });
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    mistakes.push({ path: place, message: `${named}: ${error.message}` });
+    return [];
+  }
+}
+
+const valid = (value: unknown): Parsed<unknown> => ({ ok: true, value });
+
+/** YAML, which JSON is a part of; that is read by the faster reader where it is JSON. */
+function parsed(name: string, readDocument: ReadDocument): Parsed<unknown> {
+  const text = readDocument(name);
+  if (!text.ok) return { ok: false, reason: `names a file ${text.reason}` };
+  if (/^\s*\{/.test(text.value)) {
+    try {
+      return valid(JSON.parse(text.value));
+    } catch {
+      // It may be YAML all the same; and that reader says where the mistake is.
+    }
+  }
+  const document = parseDocument(text.value, { prettyErrors: true });
+  const [error] = document.errors;
+  if (error !== undefined) return { ok: false, reason: `${name}: ${error.message.split("\n")[0]}` };
+  try {
+    return valid(document.toJS({ maxAliasCount: ALIASES_MAX }));
+  } catch (thrown) {
+    return { ok: false, reason: `${name}: ${(thrown as Error).message}` };
+  }
+}
+
+type Wanted = Parameters<NonNullable<NonNullable<Parameters<typeof operationsOf>[1]>["isWanted"]>>[0];
+
+/** `tag:NAME`, `METHOD /path`, or a tool's name, each with * for any part. */
+function toFilter(pattern: string): (operation: Wanted) => boolean {
+  const parts = /^(\*|[A-Z]+) +(\S+)$/.exec(pattern);
+  if (pattern.startsWith("tag:")) {
+    const isTag = toMatch(pattern.slice("tag:".length));
+    return ({ tags }) => tags.some(isTag);
+  }
+  if (parts === null) {
+    const isName = toMatch(pattern);
+    return ({ name }) => isName(name);
+  }
+  const [isMethod, isPath] = [toMatch(parts[1]!), toMatch(parts[2]!)];
+  return ({ method, path }) => isMethod(method) && isPath(path);
+}
+
+/** Goes on from part to part, so that no pattern takes long. */
+function toMatch(pattern: string): (text: string) => boolean {
+  const [first = "", ...rest] = pattern.split("*");
+  const last = rest.pop();
+  if (last === undefined) return (text) => text === pattern;
+  return (text) => {
+    if (!text.startsWith(first) || text.length < first.length + last.length || !text.endsWith(last)) return false;
+    let at = first.length;
+    for (const part of rest) {
+      const found = text.indexOf(part, at);
+      if (found < 0) return false;
+      at = found + part.length;
+    }
+    return at <= text.length - last.length;
+  };
+}
+
+function ownOperation(form: OperationForm, { path, mistakes }: OperationsAt): ConnectorOperation[] {
+  const { input_schema: given, output_schema: outputSchema, annotations, ...rest } = form;
+  const parameters = form.parameters.map(({ argument, content_type: contentType, style, explode, ...parameter }) => ({
+    argument: argument ?? parameter.name,
+    ...parameter,
+    ...(style === undefined ? {} : { style }),
+    ...(explode === undefined ? {} : { explode }),
+    ...(contentType === undefined ? {} : { contentType }),
+  }));
+  const body = form.body && {
+    ...(form.body.argument === undefined ? {} : { argument: form.body.argument }),
+    contentType: form.body.content_type,
+    required: form.body.required,
+  };
+  const hints = {
+    readOnlyHint: annotations?.read_only ?? READING.has(form.method),
+    idempotentHint: annotations?.idempotent ?? SAFE_TO_REPEAT.has(form.method),
+    ...(annotations?.destructive === undefined ? {} : { destructiveHint: annotations.destructive }),
+  };
+  const { title, risk, name, description, method } = rest;
+  const operation: ConnectorOperation = {
+    name,
+    ...(title === undefined ? {} : { title }),
+    description: description === "" ? `${method} ${form.path}` : description,
+    method,
+    path: form.path,
+    parameters,
+    ...(body === undefined ? {} : { body }),
+    inputSchema: given ?? textsFor(parameters, body),
+    ...(outputSchema === undefined ? {} : { outputSchema }),
+    annotations: hints,
+    ...(risk === undefined ? {} : { risk }),
+  };
+  const problem = problemOf(operation, undefined);
+  if (problem === undefined) return [operation];
+  mistakes.push({ path, message: problem });
+  return [];
+}
+
+/** Of an operation that says nothing of its arguments. */
+function textsFor(
+  parameters: ConnectorOperation["parameters"],
+  body: ConnectorOperation["body"],
+): ConnectorOperation["inputSchema"] {
+  const properties = Object.fromEntries(parameters.map(({ argument }) => [argument, { type: "string" }]));
+  const inPath = parameters.filter((parameter) => parameter.in === "path").map(({ argument }) => argument);
+  const required = [...inPath, ...(body?.required === true && body.argument !== undefined ? [body.argument] : [])];
+  return {
+    type: "object",
+    properties: { ...properties, ...(body?.argument === undefined ? {} : { [body.argument]: {} }) },
+    ...(required.length === 0 ? {} : { required }),
+    // Without a name of its own, the body is what else is given.
+    additionalProperties: body !== undefined && body.argument === undefined,
+  };
+}
+
+/** Why no request could be made of it; to be read after "it", or after its place. */
+function problemOf(
+  { path, parameters, method, body, inputSchema, server }: ConnectorOperation,
+  baseUrl: string | undefined,
+): string | undefined {
+  const inTemplate = [...path.matchAll(/\{([^{}]*)\}/g)].map(([, name]) => name!);
+  const inPath = parameters.filter((parameter) => parameter.in === "path").map(({ name }) => name);
+  const lacking = inTemplate.find((name) => !inPath.includes(name));
+  if (lacking !== undefined) return `has no parameter for {${lacking}} of its path`;
+  const needless = inPath.find((name) => !inTemplate.includes(name));
+  if (needless !== undefined) return `has the parameter ${needless}, which its path has no place for`;
+  const own = parameters.find((parameter) => parameter.in === "header" && isOwnHeader(parameter.name));
+  if (own !== undefined) return `has the parameter ${own.name}, a header that the connection itself sets`;
+  if (body !== undefined && READING.has(method)) return `has a body, which ${method} cannot have`;
+  if (body !== undefined && !BODY_TYPE.test(body.contentType)) return "has a body that is neither JSON nor a form";
+  if (inputSchema["type"] !== "object") return 'has arguments whose schema is not of the type "object"';
+  if (baseUrl !== undefined && server !== undefined && new URL(server).origin !== new URL(baseUrl).origin)
+    return "is at another address than base_url, and the credentials are not for that";
+  return undefined;
+}
+
+/** Stands for a document in what is stored. */
+export function documentMark(document: unknown): string {
+  return `(a document, SHA-256 ${createHash("sha256").update(JSON.stringify(document)).digest("hex")})`;
+}

@@ -1,0 +1,29 @@
+import { dirname, resolve } from "node:path";
+import { DOCUMENT_MAX_BYTES } from "@tollgate/connectors";
+import type { Parsed } from "@tollgate/contracts";
+import { readStart } from "./file-start.ts";
+
+/** The text of a file that an entry names. The reason of a refusal is to be read after "names a file". */
+export type ReadDocument = (name: string) => Parsed<string>;
+
+/** Relative names start at the folder of `file`. */
+export function documentsBeside(file: string): ReadDocument {
+  return (name) => {
+    const path = resolve(dirname(resolve(file)), name);
+    try {
+      const bytes = readStart(path, DOCUMENT_MAX_BYTES + 1);
+      if (bytes.length > DOCUMENT_MAX_BYTES)
+        return { ok: false, reason: `that is larger than ${DOCUMENT_MAX_BYTES} bytes` };
+      return { ok: true, value: bytes.toString("utf8") };
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      return { ok: false, reason: `that cannot be read: ${code} (${path})` };
+    }
+  };
+}
+
+/** Of an entry that has no folder. */
+export const documentsRefused: ReadDocument = () => ({
+  ok: false,
+  reason: "and only tollgate.yaml has files beside it: put the content itself here",
+});
