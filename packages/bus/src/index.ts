@@ -22,15 +22,18 @@ export {
   type Abandoned,
   publishAbandoned,
   publishAnswer,
+  publishCatalogueRevision,
   publishDecided,
   publishInterest,
   publishUpdate,
   subscribeAbandoned,
   subscribeAnswers,
+  subscribeCatalogueRevisions,
   subscribeDecided,
   subscribeInterests,
   subscribeUpdates,
 } from "./notices.ts";
+export { answerParts, type PartStatus, requestParts, type StreamState, streamStates } from "./parts.ts";
 export { readPastEvents } from "./past-events.ts";
 export {
   endOfEvents,

@@ -76,3 +76,13 @@ export function publishDecided(bus: Bus, decided: DecidedApproval): void {
 export function subscribeDecided(bus: Bus, onDecided: (decided: DecidedApproval) => void): void {
   subscribeFramed<DecidedApproval>(bus, bus.subjects.approvals, ({ envelope }) => onDecided(envelope));
 }
+
+/** There is a new revision of the catalogue in the database. */
+export function publishCatalogueRevision(bus: Bus, revision: bigint): void {
+  publishFramed(bus, bus.subjects.catalogue, { envelope: { revision: String(revision) }, frame: NO_FRAME });
+}
+export function subscribeCatalogueRevisions(bus: Bus, onRevision: (revision: bigint) => void): void {
+  subscribeFramed<{ revision: string }>(bus, bus.subjects.catalogue, ({ envelope }) =>
+    onRevision(BigInt(envelope.revision)),
+  );
+}

@@ -53,6 +53,10 @@ export function subjectsFor(prefix: string) {
     updates: `${at}mcp.update.v1`,
     /** Tells every gateway that somebody has decided on an approval. */
     approvals: `${at}mcp.approval.v1`,
+    /** Asks every process of the installation how it is. */
+    parts: `${at}mcp.parts.v1`,
+    /** Tells every replica of the registry that there is a new revision of the catalogue. */
+    catalogue: `${at}mcp.catalogue.v1`,
     audit: (tenant: string, kind: string) => `${at}audit.v1.${token(tenant, "tenant")}.${token(kind, "kind")}`,
     /** Of every tenant, of every kind, where none is named. */
     auditOf: ({ tenant, kind }: { tenant?: string | undefined; kind?: string | undefined }) =>

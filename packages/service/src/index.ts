@@ -12,6 +12,7 @@ export { migrate } from "./migrate.ts";
 export { createOps, type Ops, registerOps, startOpsServer } from "./ops.ts";
 export { enqueueEvents, keepOutbox } from "./outbox.ts";
 export { dropOldPartitions } from "./old-partitions.ts";
+export { answerAsPart } from "./part.ts";
 export { openPartitions, type Partitions } from "./partitions.ts";
 export {
   bootstrapDatabase,

@@ -19,17 +19,23 @@ export function createOps(metrics: Metrics, life: Life): Ops {
 export function registerOps(app: FastifyInstance, ops: Ops): void {
   app.get("/healthz", () => ({ status: "ok" }));
   app.get("/readyz", (_request, reply) => {
-    const reasons: Record<string, string> = {};
-    for (const [name, check] of ops.checks) {
-      const reason = reasonOf(check);
-      if (reason !== undefined) reasons[name] = reason;
-    }
+    const reasons = readinessOf(ops);
     const ready = Object.keys(reasons).length === 0;
     return reply.code(ready ? 200 : 503).send(ready ? { status: "ready" } : { status: "not ready", reasons });
   });
   app.get("/metrics", async (_request, reply) =>
     reply.type(ops.metrics.registry.contentType).send(await ops.metrics.registry.metrics()),
   );
+}
+
+/** Why it is not ready, by check; empty where it is. */
+export function readinessOf({ checks }: Pick<Ops, "checks">): Record<string, string> {
+  const reasons: Record<string, string> = {};
+  for (const [name, check] of checks) {
+    const reason = reasonOf(check);
+    if (reason !== undefined) reasons[name] = reason;
+  }
+  return reasons;
 }
 
 /** A check that fails is itself a reason. */

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { auditV1 } from "@tollgate/contracts";
 import {
+  answerAsPart,
   createMetrics,
   createOps,
   keepOutbox,
@@ -66,6 +67,7 @@ async function open(config: AuditConfig, log: Log, life: Life): Promise<AuditSer
 
   const file = await followAuditFile({ path: config.configFile, env: config.env ?? {}, life, log });
   const events = createEventPublisher(bus, { waitingMax: 10, timeoutMs: 2_500 });
+  answerAsPart({ name: NAME, bus, ops, pool });
   keepOutbox({ pool, schema: "audit", events, metrics, life, log });
 
   const implementation = createAuditHandlers({ pool, readPool, bus, file, signing, secret, recordingKeys, log });

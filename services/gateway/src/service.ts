@@ -13,6 +13,7 @@ import {
 import { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
 import { createSealers } from "@tollgate/mcp";
 import {
+  answerAsPart,
   createMetrics,
   createOps,
   type Life,
@@ -84,6 +85,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const ops = createOps(metrics, life);
   const bus = await openBus(config, { gateway, life, log });
   ops.checks.set("nats", () => bus.problem());
+  answerAsPart({ name: "gateway", bus, ops });
 
   const metadata = serviceMetadata(config.serviceKey);
   const clients = openClients(config, life);

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { meteringV1 } from "@tollgate/contracts";
 import {
+  answerAsPart,
   createMetrics,
   createOps,
   keepOutbox,
@@ -65,6 +66,7 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
   const bus = await connectBus({ url: config.natsUrl, name: NAME, prefix: config.busPrefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
 
+  answerAsPart({ name: NAME, bus, ops, pool });
   await restoreRates({ bus, pool, signal: life.signal, log });
   const leadership = lead({ pool, name: NAME, life, log });
   const store = createCallStore(partitions);

@@ -4,6 +4,7 @@ import { connectBus, createEventPublisher } from "@tollgate/bus";
 import { policyV1 } from "@tollgate/contracts";
 import { secretsFrom } from "@tollgate/desired-state";
 import {
+  answerAsPart,
   createMetrics,
   createOps,
   keepOutbox,
@@ -66,6 +67,7 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   const bus = await connectBus({ url: natsUrl, name: "policy", prefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
   const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: EVENT_TIMEOUT_MS });
+  answerAsPart({ name: "policy", bus, ops, pool });
   keepOutbox({ pool, schema: "policy", events, metrics: allMetrics, life, log });
 
   const replicas = createReplicas({ pool, life, log });

@@ -5,6 +5,7 @@ import { connectBus, createEventPublisher, createReplySender, subscribeAnswers }
 import type { CallEnvelope } from "@tollgate/contracts";
 import { createSealers } from "@tollgate/mcp";
 import {
+  answerAsPart,
   createMetrics,
   createOps,
   type Life,
@@ -64,6 +65,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   const bus = await connectBus({ url, name: runner, prefix, log, signal: life.signal });
   life.onClose("nats", 5_000, () => bus.drain());
   ops.checks.set("nats", () => bus.problem());
+  answerAsPart({ name: "runner", bus, ops });
 
   const registry = connectRegistry(config, { runner, life, log });
   const questions = createQuestions({ runner, onNotice: (session, frame) => pools.tell(session, frame), log });

@@ -1,0 +1,75 @@
+import { errors } from "@nats-io/transport-node";
+import type { Bus } from "./connection.ts";
+
+/** What one process of the installation says of itself. */
+export interface PartStatus {
+  /** `gateway`, `policy`, …: replicas have the same. */
+  readonly name: string;
+  readonly host: string;
+  readonly pid: number;
+  /** Of Tollgate. */
+  readonly version: string;
+  readonly node: string;
+  readonly startedAt: string;
+  readonly ready: boolean;
+  /** Why it is not, by check. */
+  readonly reasons: Readonly<Record<string, string>>;
+  /** The newest migration of its database; absent where it has none. */
+  readonly migration?: string;
+  /** How many messages of the stream it has not stored; absent where it stores none. */
+  readonly behind?: number;
+}
+
+/** After an answer, the others are waited for as long as this. */
+const SILENCE_MS = 250;
+const PARTS_MAX = 1_000;
+
+/** What the processes say that answer in time, at most 1,000. Core NATS: whoever is busy for longer is left out. */
+export async function requestParts(bus: Bus, { waitMs }: { waitMs: number }): Promise<PartStatus[]> {
+  const options = { strategy: "stall", maxWait: waitMs, stall: SILENCE_MS } as const;
+  const found: PartStatus[] = [];
+  try {
+    for await (const message of await bus.connection.requestMany(bus.subjects.parts, "", options)) {
+      found.push(message.json<PartStatus>());
+      if (found.length === PARTS_MAX) break;
+    }
+  } catch (error) {
+    if (!(error instanceof errors.NoRespondersError)) throw error;
+  }
+  return found;
+}
+
+export function answerParts(bus: Bus, statusOf: () => Promise<PartStatus>): void {
+  const subject = bus.subjects.parts;
+  bus.connection.subscribe(subject, {
+    callback: (error, message) => {
+      if (error) return bus.log.error({ err: error, subject }, "messages cannot be received");
+      statusOf()
+        .then((status) => message.respond(JSON.stringify(status)))
+        .catch((failure: unknown) => bus.log.error({ err: failure, subject }, "this part cannot tell how it is"));
+    },
+  });
+}
+
+/** How full a stream is. */
+export interface StreamState {
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly maxBytes: number;
+  /** Of its oldest message; absent where it is empty. */
+  readonly oldestAt?: string;
+}
+
+/** Of the installation's streams. @throws where NATS is away */
+export async function streamStates(bus: Bus): Promise<StreamState[]> {
+  const { calls, audit, replies, dead } = bus.subjects.streams;
+  const names = { CALLS: calls, AUDIT: audit, REPLIES: replies, DEAD: dead };
+  return Promise.all(
+    Object.entries(names).map(async ([name, stream]) => {
+      const { state, config } = await bus.jsm.streams.info(stream);
+      const { messages, bytes, first_ts: oldestAt } = state;
+      return { name, messages, bytes, maxBytes: config.max_bytes, ...(messages === 0 ? {} : { oldestAt }) };
+    }),
+  );
+}
