@@ -16,9 +16,13 @@ export interface ServiceProcess {
   stop(signal: NodeJS.Signals): Promise<void>;
 }
 
-/** Resolves when it is ready. */
-export async function startService(service: string, env: Readonly<Record<string, string>>): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, [join(ROOT, "services", service, "src", "main.ts")], {
+/** Resolves when it is ready. `root` is where the project lies whose service it is: this one, if nothing is said. */
+export async function startService(
+  service: string,
+  env: Readonly<Record<string, string>>,
+  root: string = ROOT,
+): Promise<ServiceProcess> {
+  const child = spawn(process.execPath, [join(root, "services", service, "src", "main.ts")], {
     env,
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });

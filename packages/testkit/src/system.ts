@@ -22,6 +22,8 @@ export interface System {
   /** kill -9. */
   kill(service: ServiceName): Promise<void>;
   start(service: ServiceName): Promise<void>;
+  /** Ends it in order, and starts it as the project in `root` has it; undefined: this one. */
+  replace(service: ServiceName, root?: string): Promise<void>;
   /** One more runner of all groups beside the first. It ends with the system, if not before. */
   startRunner(): Promise<ServiceProcess>;
   /** One more gateway. It ends with the system, if not before. */
@@ -40,6 +42,8 @@ export interface SystemOptions {
   /** More tokens of the tenant acme, by name; each has the permission mcp. */
   readonly colleagues?: readonly string[];
   readonly env?: Partial<Record<ServiceName, Record<string, string>>>;
+  /** The project whose services are started at first: this one, if nothing is said. */
+  readonly root?: string;
 }
 
 /** The six services as six processes, as a user runs them, on this test file's own database and streams. */
@@ -114,8 +118,8 @@ export function createSystem(
     }
   }
 
-  async function start(service: ServiceName): Promise<void> {
-    processes.set(service, await startService(service, environments.get(service)!));
+  async function start(service: ServiceName, root?: string): Promise<void> {
+    processes.set(service, await startService(service, environments.get(service)!, root));
   }
 
   /** What has ended already stays known for what it said. */
@@ -138,7 +142,7 @@ export function createSystem(
 
   /** When one does not start, the others are known before that is said: they are to be stopped. */
   async function startEach(services: readonly ServiceName[]): Promise<void> {
-    const starting = services.map(start);
+    const starting = services.map((service) => start(service, options.root));
     await Promise.allSettled(starting);
     await Promise.all(starting);
   }
@@ -166,7 +170,11 @@ export function createSystem(
     tokenOf: (tenant) => `${token}_${tenant}`,
     pid: (service) => processes.get(service)!.pid,
     kill: (service) => stop(service, "SIGKILL"),
-    start,
+    start: (service) => start(service),
+    async replace(service, root) {
+      await stop(service, "SIGTERM");
+      await start(service, root);
+    },
     startRunner: () => startOneMore("runner"),
     startGateway: () => startOneMore("gateway"),
     output: (service) => processes.get(service)?.output() ?? "",
