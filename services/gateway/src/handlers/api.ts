@@ -21,6 +21,7 @@ import { registerPolicies } from "./api-policies.ts";
 import { registerRetention } from "./api-retention.ts";
 import { registerRecordings } from "./api-recordings.ts";
 import { registerSessions } from "./api-sessions.ts";
+import { registerSystem } from "./api-system.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
 /** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`. Each route says what it does: api-access.ts. */
@@ -51,6 +52,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerDeadLetters(guarded, options);
       registerRecordings(guarded, options);
       registerSessions(guarded, options);
+      registerSystem(guarded, options);
       done();
     });
   });
