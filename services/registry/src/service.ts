@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { connectBus, createEventPublisher } from "@tollgate/bus";
 import {
+  answerAsPart,
   createMetrics,
   createOps,
   keepOutbox,
@@ -47,9 +48,10 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
     const bus = await connectBus({ url, name: "registry", prefix, log, signal: life.signal });
     life.onClose("nats", 5_000, () => bus.drain());
     const events = createEventPublisher(bus, { waitingMax: 1, timeoutMs: EVENT_TIMEOUT_MS });
+    answerAsPart({ name: "registry", bus, ops, pool });
     keepOutbox({ pool, schema: "registry", events, metrics: registers, life, log });
 
-    const catalogue = await openCatalogue({ pool, metrics, life, log });
+    const catalogue = await openCatalogue({ pool, bus, metrics, life, log });
     ops.checks.set("database", catalogue.problem);
     const file = await followDesiredFile({ path, env, pool, catalogue, metrics, life, log });
     const watches = createWatches({ signal: life.signal, onCount: metrics.setWatchers });

@@ -20,6 +20,40 @@ describe("two instances", () => {
   });
 });
 
+describe("a change through another replica", () => {
+  const infra = useInfrastructure();
+
+  test("is told as what has changed, to those who take it so, and long before anybody would have looked", async () => {
+    const [a, b] = await Promise.all([runRegistry(infra), runRegistry(infra)]);
+    try {
+      await a.reportTools("notes", ["read"]);
+      const [deltas, whole] = [b.watchCatalogue(true), b.watchCatalogue()];
+      for (const watched of [deltas, whole])
+        await watched.until((first) => expect(toolNames(first, "notes")).toEqual(["read"]));
+      expect(deltas.received.at(-1)).toEqual(whole.received.at(-1));
+      const before = deltas.received.length;
+      const times: number[] = [];
+      for (let turn = 0; turn < 5; turn++) {
+        const began = performance.now();
+        const revision = await a.reportTools("echo", [`echo-${turn}`]);
+        const last = await deltas.until((each) => expect(each.revision).toBe(revision));
+        times.push(performance.now() - began);
+        expect(last.delta).toBe(true);
+        expect(last.servers.map(({ id }) => id)).toEqual(["echo"]);
+        expect(last.serverIds).toEqual(["echo", "notes", "spare"]);
+        const all = await whole.until((each) => expect(each.revision).toBe(revision));
+        expect(all.delta).toBe(false);
+        expect(serverIn(all, "echo")).toEqual(serverIn(last, "echo"));
+      }
+      expect(deltas.received.length - before).toBe(5);
+      // Whoever looks once a second has just looked when it has seen the change before: the next one takes the whole second.
+      expect(Math.min(...times.slice(1))).toBeLessThan(800);
+    } finally {
+      await Promise.all([a.close(), b.close()]);
+    }
+  });
+});
+
 describe("a restart", () => {
   const infra = useInfrastructure();
 

@@ -56,7 +56,7 @@ export interface RunningRegistry {
   readonly httpPort: number;
   readonly client: registryV1.RegistryServiceClient;
   writeFile(text: string): Promise<void>;
-  watchCatalogue(): Watched<Catalogue>;
+  watchCatalogue(deltas?: boolean): Watched<Catalogue>;
   watchAssignments(groups?: string[]): Watched<Work>;
   report(parts: Partial<registryV1.ReportServerRequest>): Promise<bigint>;
   /** Reports with the hash that its own watch of assignments tells. */
@@ -113,7 +113,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
 
   const connection: Connection = {
     client,
-    watchCatalogue: () => follow(client.watchCatalogue({ watcher: "test", deltas: false }, metadata)),
+    watchCatalogue: (deltas = false) => follow(client.watchCatalogue({ watcher: "test", deltas }, metadata)),
     watchAssignments: (groups = []) => follow(client.watchAssignments({ runner: "test", groups }, metadata)),
     async report(parts) {
       const request = registryV1.ReportServerRequest.fromPartial({ runner: "test", era: "legacy", ...parts });

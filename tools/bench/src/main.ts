@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { measureCalls } from "./calls.ts";
+import { measureChanges } from "./changes.ts";
 import { measureLists } from "./lists.ts";
 
 const { values, positionals } = parseArgs({
@@ -25,12 +26,14 @@ async function run(): Promise<number> {
       return measureCalls({ durationMs, stateDir: values.state, jsonFile: values.json });
     case "lists":
       return measureLists(durationMs);
+    case "changes":
+      return measureChanges();
     default:
       return usage();
   }
 }
 
 function usage(): number {
-  process.stderr.write("Usage: npm run bench -- [calls|lists] [--seconds N] [--state DIR] [--json FILE]\n");
+  process.stderr.write("Usage: npm run bench -- [calls|lists|changes] [--seconds N] [--state DIR] [--json FILE]\n");
   return 2;
 }

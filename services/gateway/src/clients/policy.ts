@@ -134,6 +134,19 @@ export function openPolicy(options: {
     return answers;
   }
 
+  /** A list of which a tool is new asks about that one. */
+  async function askRest(
+    asker: Asker,
+    action: Action | AdminAction,
+    { known, unknown, all }: { known: (Ruling | undefined)[]; unknown: Subject[]; all: readonly Subject[] },
+  ): Promise<Ruling[]> {
+    const { revision } = lease;
+    const asked = (await askAll(asker, action, unknown)).values();
+    // What was known before the answers came is of their revision, or everything is asked for.
+    if (lease.revision !== revision) return askAll(asker, action, all);
+    return known.map((ruling) => ruling ?? asked.next().value!);
+  }
+
   /** What a ruling rests on. A server may move to another group, or into a sandbox, while the policies stay. */
   function keyOf({ principal, address }: Asker, action: Action | AdminAction, subject: Subject): string {
     const { group, server, name, sandboxed, environment, risk } = subject;
@@ -153,14 +166,17 @@ export function openPolicy(options: {
     },
     decide(asker, action, subjects) {
       if (!lease.held) return askAll(asker, action, subjects);
-      const known: Ruling[] = [];
+      const nowMs = Date.now();
+      const known: (Ruling | undefined)[] = [];
+      const unknown: Subject[] = [];
       for (const subject of subjects) {
         const ruling = rulings.get(keyOf(asker, action, subject));
-        if (!ruling || (ruling.validUntilMs !== 0 && ruling.validUntilMs <= Date.now()))
-          return askAll(asker, action, subjects);
-        known.push(ruling);
+        const holds = ruling !== undefined && (ruling.validUntilMs === 0 || nowMs < ruling.validUntilMs);
+        known.push(holds ? ruling : undefined);
+        if (!holds) unknown.push(subject);
       }
-      return known;
+      if (unknown.length === 0) return known as Ruling[];
+      return askRest(asker, action, { known, unknown, all: subjects });
     },
     async decideCall(asker, action, subject, callArguments) {
       return (await ask(asker, action, { subjects: [subject], callArguments }))[0]!;

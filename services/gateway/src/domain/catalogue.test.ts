@@ -74,3 +74,17 @@ test("prompts, resources and templates are prefixed as tools are, and an app's p
     _meta: { ui: { resourceUri: "ui://mcp+one+page" } },
   });
 });
+
+test("a message with what has changed leaves the other servers as they are, in its order", () => {
+  const before = toCatalogue(snapshotOf([registryServer({ id: "one" }), registryServer({ id: "two" })]));
+  const changed = {
+    ...snapshotOf([registryServer({ id: "new" }), registryServer({ id: "two", reason: "x" })], [], 2n),
+  };
+  const next = toCatalogue({ ...changed, delta: true, serverIds: ["two", "one", "new"] }, before);
+  expect([...next.servers.keys()]).toEqual(["two", "one", "new"]);
+  expect(next.servers.get("one")).toBe(before.servers.get("one"));
+  expect(next.servers.get("two")!.info.reason).toBe("x");
+  const removed = toCatalogue({ ...snapshotOf([]), delta: true, serverIds: ["new"] }, next);
+  expect([...removed.servers.values()]).toEqual([next.servers.get("new")]);
+  expect(() => toCatalogue({ ...snapshotOf([]), delta: true, serverIds: ["two"] }, removed)).toThrow('server "two"');
+});

@@ -50,7 +50,10 @@ export interface Scope {
   readonly server: string | undefined;
 }
 
-/** One snapshot of the registry, arranged for looking things up. Replaced as a whole at each change. */
+/**
+ * One snapshot of the registry, arranged for looking things up. Replaced as a whole at each change; servers about which
+ * nothing has changed stay the same objects.
+ */
 export interface Catalogue {
   readonly revision: bigint;
   readonly groups: readonly registryV1.Group[];
@@ -59,10 +62,20 @@ export interface Catalogue {
 
 export const EMPTY_CATALOGUE: Catalogue = { revision: -1n, groups: [], servers: new Map() };
 
-export function toCatalogue(snapshot: registryV1.WatchCatalogueResponse): Catalogue {
+/**
+ * @param before what a message with changes only is about
+ * @throws {Error} when that is not what the message is about
+ */
+export function toCatalogue(message: registryV1.WatchCatalogueResponse, before = EMPTY_CATALOGUE): Catalogue {
+  const { revision, groups, delta, serverIds } = message;
+  const changed = new Map(message.servers.map((info) => [info.id, toServer(info)]));
   const servers = new Map<string, Server>();
-  for (const info of snapshot.servers) servers.set(info.id, toServer(info));
-  return { revision: snapshot.revision, groups: snapshot.groups, servers };
+  for (const id of delta ? serverIds : changed.keys()) {
+    const server = changed.get(id) ?? before.servers.get(id);
+    if (server === undefined) throw new Error(`the registry's change of the catalogue leaves out server "${id}"`);
+    servers.set(id, server);
+  }
+  return { revision, groups, servers };
 }
 
 const SANDBOXES: ReadonlySet<string> = new Set(["bubblewrap", "container"]);

@@ -172,6 +172,13 @@ export function createChannels(options: {
 
   let lookedAt = "";
   let looking = Promise.resolve();
+  function lookIfChanged(): void {
+    const now = `${registry.catalogue.revision}\n${policy.revision}`;
+    if (now === lookedAt || policy.problem() !== undefined) return;
+    lookedAt = now;
+    looking = looking.then(lookAtAll);
+  }
+  registry.onCatalogue(lookIfChanged);
   const timer = setInterval(() => {
     if (policy.problem() !== undefined) return;
     for (const entry of entries) {
@@ -181,10 +188,7 @@ export function createChannels(options: {
         void lookOrCut(entry);
       }
     }
-    const now = `${registry.catalogue.revision}\n${policy.revision}`;
-    if (now === lookedAt) return;
-    lookedAt = now;
-    looking = looking.then(lookAtAll);
+    lookIfChanged();
   }, LOOK_MS);
   const renewing = setInterval(() => {
     entries.forEach(interestsOf);

@@ -1,11 +1,13 @@
+import { type Bus, publishCatalogueRevision, subscribeCatalogueRevisions } from "@tollgate/bus";
 import type { registryV1 } from "@tollgate/contracts";
 import type { Life, Log, Pool } from "@tollgate/service";
+import { keepSame } from "../domain/catalogue-delta.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { loadCatalogue, type OfferCache } from "../store/catalogue.ts";
 import { readRevision } from "../store/revision.ts";
 import { createLatest, type Latest } from "./latest.ts";
 
-/** How soon a change made through another replica is seen, and how soon a lost database is noticed. */
+/** How soon a change is seen of which the other replica's notice was lost, and how soon a lost database is noticed. */
 const POLL_MS = 1_000;
 export const SNAPSHOT_SPACING_MS = 20;
 
@@ -20,11 +22,12 @@ export interface Catalogue {
 
 export async function openCatalogue(options: {
   pool: Pool;
+  bus: Bus;
   metrics: RegistryMetrics;
   life: Life;
   log: Log;
 }): Promise<Catalogue> {
-  const { pool, metrics, life, log } = options;
+  const { pool, bus, metrics, life, log } = options;
   const offers: OfferCache = new Map();
   const latest = createLatest(await loadCatalogue(pool, offers), {
     spacingMs: SNAPSHOT_SPACING_MS,
@@ -36,8 +39,9 @@ export async function openCatalogue(options: {
   const load = async (): Promise<void> => {
     const next = await loadCatalogue(pool, offers);
     if (next.revision === latest.value.revision) return;
-    latest.set(next);
+    latest.set(keepSame(latest.value, next));
     metrics.observe(next);
+    publishCatalogueRevision(bus, next.revision);
   };
   const refresh = inTurns(load);
 
@@ -52,6 +56,8 @@ export async function openCatalogue(options: {
     }
   };
   repeat(poll, life);
+  // Whoever sees a new revision says so: replicas that have it already do nothing.
+  subscribeCatalogueRevisions(bus, (revision) => void (revision > latest.value.revision && poll()));
   return { latest, refresh, problem: () => problem };
 }
 

@@ -2,6 +2,7 @@ import { hideSecrets, registryV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { type Log, type Pool, unary } from "@tollgate/service";
 import { assignmentsFor } from "../domain/assignment.ts";
+import { deltaBetween } from "../domain/catalogue-delta.ts";
 import { parseReport } from "../domain/report.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { type Recorded, recordReport } from "../store/reports.ts";
@@ -25,12 +26,16 @@ export function createGrpcService(options: Options): {
   implementation: registryV1.RegistryServiceServer;
 } {
   const { catalogue, file, watches, log } = options;
+  const deltaOf = sharedDeltas();
   return {
     definition: withSharedEncoding(),
     implementation: {
       watchCatalogue(call) {
-        log.info({ watcher: call.request.watcher }, "catalogue watched");
-        watches.open(call, catalogue.latest, (snapshot) => snapshot);
+        const { watcher, deltas } = call.request;
+        log.info({ watcher, deltas }, "catalogue watched");
+        watches.open(call, catalogue.latest, (snapshot, before) =>
+          deltas && before !== undefined ? deltaOf(before, snapshot) : snapshot,
+        );
       },
       watchAssignments(call) {
         const { runner, groups } = call.request;
@@ -40,6 +45,15 @@ export function createGrpcService(options: Options): {
       reportServer: unary(log, (request) => reportServer(request, options)),
       restartServer: unary(log, (request) => restartServer(request, options)),
     },
+  };
+}
+
+/** Most watchers have the same snapshot when the next one comes: what is new to them is found once, and one message. */
+function sharedDeltas(): typeof deltaBetween {
+  let last: Readonly<Record<"before" | "next" | "delta", registryV1.WatchCatalogueResponse>> | undefined;
+  return (before, next) => {
+    if (last?.before !== before || last.next !== next) last = { before, next, delta: deltaBetween(before, next) };
+    return last.delta;
   };
 }
 

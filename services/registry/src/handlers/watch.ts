@@ -17,8 +17,9 @@ export interface Watches {
   /**
    * Sends `latest` at once and again whenever it has changed. At most one snapshot is on its way per stream; a reader
    * that is slower than the changes gets the newest one next, so what it costs does not grow with how far it is behind.
+   * @param toAnswer makes a message of a value, for a reader that has `before`; undefined: nothing yet
    */
-  open<T>(call: WatchCall, latest: Latest<T>, toAnswer: (value: T) => unknown): void;
+  open<T>(call: WatchCall, latest: Latest<T>, toAnswer: (value: T, before: T | undefined) => unknown): void;
 }
 
 /** Streams end when `signal` aborts: their readers come back, to another replica or to the next process. */
@@ -53,18 +54,23 @@ export function createWatches(options: { signal: AbortSignal; onCount: (count: n
   };
 }
 
-function sendLatest<T>(call: WatchCall, latest: Latest<T>, toAnswer: (value: T) => unknown): () => void {
+function sendLatest<T>(
+  call: WatchCall,
+  latest: Latest<T>,
+  toAnswer: (value: T, before: T | undefined) => unknown,
+): () => void {
   let sent: { readonly value: T } | undefined;
   let writing = false;
   let stopped = false;
 
   const send = (): void => {
     if (writing || stopped || call.cancelled || sent?.value === latest.value) return;
+    const before = sent?.value;
     sent = { value: latest.value };
     writing = true;
     // Called back once HTTP/2 flow control has let the whole message go, which write()'s result would not say: it
     // counts messages, and lets sixteen of them wait.
-    call.write(toAnswer(sent.value), (error) => {
+    call.write(toAnswer(sent.value, before), (error) => {
       writing = false;
       if (!error) send();
     });
