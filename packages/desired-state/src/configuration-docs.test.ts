@@ -98,6 +98,14 @@ describe("the documented defaults are those that there are", () => {
     expect(load(issuer(`, ${keys}`)).controlPlane).toEqual(load(issuer("")).controlPlane);
   });
 
+  test("of the stores of secrets", () => {
+    const vault = (rest: string) => `vault: { url: "https://vault.example.com", token: abc${rest} }`;
+    const file = (keys: string, rest: string) => `secrets: { stores: [vault]${keys}, ${vault(rest)} }`;
+    const keys = `, ${given("secrets").replace("stores: [files, tollgate], ", "")}`;
+    expect(load(file(keys, `, ${given("secrets.vault")}`)).secretStores).toEqual(load(file("", "")).secretStores);
+    expect(load("secrets: {}").secretStores.stores).toEqual(["files", "tollgate"]);
+  });
+
   test("of plans, tenants and policies", () => {
     const policy = 'name: p, effect: allow, principals: ["*"], actions: ["*"], resources: ["*"]';
     const file = (plan: string, tenant: string, conditions: string) =>

@@ -5,8 +5,9 @@ import type { Parsed } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { OverlayEntry } from "./entries.ts";
 import { loadDesiredState, type LoadOptions } from "./load.ts";
-import { secretsNamed } from "./placeholders.ts";
+import { type ReadServerSecret, secretsNamed } from "./placeholders.ts";
 import { secretsFrom } from "./secret-files.ts";
+import { serverSecretsNamed } from "./server-secrets.ts";
 import type { DesiredState } from "./state.ts";
 
 const POLL_INTERVAL_MS = 250;
@@ -15,18 +16,31 @@ const RETRY_INTERVAL_MS = 2_000;
 /** The same text again, with something over its entries; and with their secrets, which it may take time to get. */
 export type LoadCovered = (overlay: readonly OverlayEntry[]) => Promise<DesiredState>;
 
-interface FollowOptions extends Omit<LoadOptions, "readSecret" | "overlay" | "isOfApi"> {
+/** Secrets of servers as they are at one time. */
+export interface ServerSecrets {
+  readonly read: ReadServerSecret;
+  /** Another one whenever what is read is. */
+  readonly version: number;
+}
+
+interface FollowOptions extends Omit<LoadOptions, "readSecret" | "readServerSecret" | "overlay" | "isOfApi"> {
   readonly signal: AbortSignal;
   readonly apply: (state: DesiredState, loadCovered: LoadCovered) => Promise<void>;
   /** What else is read when the file is applied, as a text that changes with it: a change of it is one of the file. */
   readonly fingerprint?: () => Promise<string>;
+  /** Reads the secrets that servers' entries name, at each look at the file; without it they are files like all others. */
+  readonly readSecrets?: (needed: { text: string; names: readonly string[] }) => Promise<ServerSecrets>;
   readonly onProblem: (error: unknown) => void;
 }
 
 /** What the file says, and its secrets as they are at the same time. */
 interface Content {
   readonly text: string;
+  /** Of the secrets that its servers ask for. */
+  readonly names: readonly string[];
   readonly secrets: readonly Parsed<string>[];
+  /** Of the secrets of servers, where they are not files alone. */
+  readonly version: number;
   readonly fingerprint: string;
 }
 
@@ -49,7 +63,7 @@ async function poll(first: Content, options: FollowOptions): Promise<void> {
   let seen: Content | AppError = first;
   for (let pauseMs = POLL_INTERVAL_MS; await pause(pauseMs, signal);) {
     pauseMs = POLL_INTERVAL_MS;
-    const current = await read(options).catch((error: unknown) => error as AppError);
+    const current: Content | AppError = await read(options, seen).catch((error: unknown) => error as AppError);
     const isStable = sameContent(current, seen);
     seen = current;
     if (!isStable || sameContent(current, settled)) continue;
@@ -69,10 +83,14 @@ async function poll(first: Content, options: FollowOptions): Promise<void> {
   }
 }
 
-async function applyContent({ text }: Content, options: FollowOptions): Promise<void> {
-  const load = (overlay: readonly OverlayEntry[]) =>
-    loadDesiredState(text, { ...options, readSecret: secretsFrom(options.env), overlay });
-  await options.apply(load([]), async (overlay) => load(overlay));
+async function applyContent({ text, names }: Content, options: FollowOptions): Promise<void> {
+  const load: LoadCovered = async (overlay) => {
+    const needed = [...new Set([...names, ...secretsNamed(JSON.stringify(overlay))])];
+    const secrets = await options.readSecrets?.({ text, names: needed });
+    const reading = { readSecret: secretsFrom(options.env), ...(secrets && { readServerSecret: secrets.read }) };
+    return loadDesiredState(text, { ...options, ...reading, overlay });
+  };
+  await options.apply(await load([]), load);
 }
 
 function sameContent(one: Content | AppError, other: Content | AppError): boolean {
@@ -87,11 +105,16 @@ async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return !signal.aborted;
 }
 
-async function read({ file, env, fingerprint }: FollowOptions): Promise<Content> {
+/** @param before what was read before: of the same text the same names */
+async function read(options: FollowOptions, before?: Content | AppError): Promise<Content> {
+  const { file, env, fingerprint, readSecrets } = options;
   try {
     const text = await readFile(file, "utf8");
-    const readSecret = secretsFrom(env);
-    return { text, secrets: secretsNamed(text).map(readSecret), fingerprint: (await fingerprint?.()) ?? "" };
+    const secrets = secretsNamed(text).map(secretsFrom(env));
+    const isSame = before !== undefined && !(before instanceof AppError) && before.text === text;
+    const names = isSame ? before.names : serverSecretsNamed(text);
+    const stores = await readSecrets?.({ text, names });
+    return { text, names, secrets, version: stores?.version ?? 0, fingerprint: (await fingerprint?.()) ?? "" };
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new AppError("invalid_argument", `the configuration file ${file} cannot be read: ${reason}`, {

@@ -12,7 +12,7 @@ export {
 export { HIDDEN, type HiddenValues, hideSecretsOf, keepHidden, revealSecretsOf } from "./hidden.ts";
 export type { DesiredExport } from "./exports.ts";
 export { type DesiredBudget, type DesiredWebhook, fillSecrets, thresholdsOf } from "./budgets.ts";
-export { followDesiredState, type LoadCovered } from "./follow.ts";
+export { followDesiredState, type LoadCovered, type ServerSecrets } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";
 export { loadDesiredState } from "./load.ts";
@@ -20,11 +20,14 @@ export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
 export { type DesiredRetention, retentionDays } from "./retention.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";
 export type { DesiredOpa } from "./opa.ts";
-export { secretsFrom } from "./secret-files.ts";
+export { secretFilesIn, secretsFrom } from "./secret-files.ts";
+export type { ReadServerSecret, ServerSecret } from "./placeholders.ts";
+export { type DesiredSecretStores, type DesiredVault, SECRET_STORES, type SecretStoreName } from "./secret-stores.ts";
 export { ROUTE_WORDS } from "./names.ts";
 export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
 export { type ArgumentTest, type Conditions, WEEKDAYS } from "./conditions.ts";
 export { type DesiredPolicy, policySchema } from "./policies.ts";
+export type { DesiredRateCard } from "./rate-cards.ts";
 export { parseRecordable } from "./recordable.ts";
 export {
   type ActionForm,

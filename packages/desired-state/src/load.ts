@@ -197,6 +197,7 @@ function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "serve
     limits: parsed.limits,
     audit: toAudit(parsed.audit, file),
     metering: toMetering(parsed.metering),
+    rateCards: parsed.rate_cards,
   };
 }
 

@@ -25,6 +25,7 @@ export function findReferenceMistakes(values: unknown): Mistake[] {
     ...findRepeated(entriesOf(values, ["plans"], "name"), "is the name of another plan already"),
     ...findRepeated(entriesOf(values, ["tenants"], "id"), "is the id of another tenant already"),
     ...findRepeated(entriesOf(values, ["policies"], "name"), "is the name of another policy already"),
+    ...findRepeated(entriesOf(values, ["rate_cards"], "id"), "is the id of another rate card already"),
     ...findRepeated(entriesOf(values, ["limits"], "name"), "is the name of another limit already"),
     ...findRepeated(entriesOf(values, ["audit", "exports"], "id"), "is the id of another export already"),
     ...findRepeated(entriesOf(values, tokens, "name"), "is the name of another token already"),

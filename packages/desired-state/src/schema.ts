@@ -3,6 +3,7 @@ import { z } from "zod";
 import { CONDITIONS_KEYS } from "./conditions.ts";
 import { AUDIT_KEYS, auditSchema } from "./audit.ts";
 import { METERING_KEYS, meteringSchema } from "./metering.ts";
+import { RATE_CARD_KEYS, rateCardSchema } from "./rate-cards.ts";
 import { AUTH_KEYS, authSchema } from "./auth.ts";
 import { CONNECTOR_KEYS, connectorSchema } from "./connector-schema.ts";
 import { LIMIT_KEYS, limitSchema } from "./limits.ts";
@@ -18,6 +19,7 @@ import { SSL_KEYS, sslSchema, trustedProxiesSchema } from "./ssl.ts";
 import { CLIENT_CAPABILITIES, SERVER_TYPES, TRANSPORTS } from "./state.ts";
 import { planSchema, tenantSchema } from "./tenants.ts";
 import { certificationSchema, toolChangesSchema, TOOLS_KEYS, toolsSchema } from "./tool-changes.ts";
+import { SECRET_STORES_KEYS, secretStoresSchema } from "./secret-stores.ts";
 import { TOOL_SET_KEYS, toolSetSchema } from "./tool-sets.ts";
 
 // Messages never repeat a value: it may have come from the environment and be a secret.
@@ -97,12 +99,14 @@ export const fileSchema = z.strictObject({
   groups: z.array(group).max(ENTRIES_MAX).default([]),
   mcp_servers: z.array(server).max(ENTRIES_MAX).default([]),
   tools: toolsSchema.prefault({}),
+  secrets: secretStoresSchema.prefault({}),
   tool_sets: z.array(toolSetSchema).max(ENTRIES_MAX).default([]),
   policies: z.array(policySchema).max(ENTRIES_MAX).default([]),
   risk_levels: riskLevelsSchema.prefault({}),
   limits: z.array(limitSchema).max(LIMITS_MAX).default([]),
   audit: auditSchema.prefault({}),
   metering: meteringSchema.prefault({}),
+  rate_cards: z.array(rateCardSchema).max(ENTRIES_MAX).default([]),
 });
 export type ParsedFile = z.infer<typeof fileSchema>;
 
@@ -125,6 +129,7 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   "mcp_servers.tools": Object.keys(toolRuleSchema.shape),
   "mcp_servers.tools.fallback": Object.keys(fallbackSchema.shape),
   ...TOOLS_KEYS,
+  ...SECRET_STORES_KEYS,
   ...TOOL_SET_KEYS,
   policies: Object.keys(policyShape.shape),
   ...CONDITIONS_KEYS,
@@ -132,4 +137,5 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   ...LIMIT_KEYS,
   ...AUDIT_KEYS,
   ...METERING_KEYS,
+  ...RATE_CARD_KEYS,
 };

@@ -4,12 +4,14 @@ import type { DesiredAudit } from "./audit.ts";
 import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
 import type { WrittenEntry } from "./entries.ts";
 import type { DesiredMetering } from "./metering.ts";
+import type { DesiredRateCard } from "./rate-cards.ts";
 import type { DesiredOauth } from "./oauth.ts";
 import type { DesiredOpa } from "./opa.ts";
 import type { DesiredLimit } from "./limits.ts";
 import type { DesiredRiskLevels } from "./risk.ts";
 import type { DesiredPolicy } from "./policies.ts";
 import type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";
+import type { DesiredSecretStores } from "./secret-stores.ts";
 import type { DesiredSsl } from "./ssl.ts";
 import type { DesiredTenant } from "./tenants.ts";
 import type { DesiredToolPolicy } from "./tool-changes.ts";
@@ -22,12 +24,14 @@ export const SECTIONS = [
   "groups",
   "mcp_servers",
   "tools",
+  "secrets",
   "tool_sets",
   "policies",
   "risk_levels",
   "limits",
   "audit",
   "metering",
+  "rate_cards",
 ] as const;
 export type Section = (typeof SECTIONS)[number];
 
@@ -144,12 +148,14 @@ export interface DesiredState {
   readonly tenants: readonly DesiredTenant[];
   readonly groups: readonly DesiredGroup[];
   readonly servers: readonly DesiredServer[];
+  readonly secretStores: DesiredSecretStores;
   readonly toolSets: readonly DesiredToolSet[];
   readonly policies: readonly DesiredPolicy[];
   readonly riskLevels: DesiredRiskLevels;
   readonly limits: readonly DesiredLimit[];
   readonly audit: DesiredAudit;
   readonly metering: DesiredMetering;
+  readonly rateCards: readonly DesiredRateCard[];
   /** Of the sections that were asked for: what is in force, as it is written. */
   readonly entries: readonly WrittenEntry[];
   /** What is allowed but unwise, each with its place; for the log. */
