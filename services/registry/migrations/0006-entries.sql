@@ -32,6 +32,3 @@ CREATE TABLE registry.tool_sets (
   tools text[] NOT NULL,
   repositories text[] NOT NULL
 );
-
--- Servers may come from the API as well; entries says from where.
-ALTER TABLE registry.servers DROP CONSTRAINT servers_source_check;

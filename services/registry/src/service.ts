@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { connectBus, createEventPublisher } from "@tollgate/bus";
 import {
@@ -14,8 +15,10 @@ import {
   startOpsServer,
 } from "@tollgate/service";
 import type { RegistryConfig } from "./config.ts";
+import { createEnvelopes } from "./domain/envelope.ts";
 import { openCatalogue } from "./handlers/catalogue.ts";
 import { followDesiredFile } from "./handlers/desired-file.ts";
+import { openEntries } from "./handlers/entries.ts";
 import { createGrpcService } from "./handlers/grpc.ts";
 import { createWatches } from "./handlers/watch.ts";
 import { createRegistryMetrics } from "./metrics.ts";
@@ -53,10 +56,12 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
 
     const catalogue = await openCatalogue({ pool, bus, metrics, life, log });
     ops.checks.set("database", catalogue.problem);
-    const file = await followDesiredFile({ path, env, pool, catalogue, metrics, life, log });
+    const envelopes = config.secretKeys && createEnvelopes(config.secretKeys, randomBytes);
+    const entries = openEntries({ pool, envelopes, catalogue, life, log });
+    await followDesiredFile({ path, env, entries, metrics, life, log });
     const watches = createWatches({ signal: life.signal, onCount: metrics.setWatchers });
 
-    const services = [createGrpcService({ pool, catalogue, file, watches, metrics, log })];
+    const services = [createGrpcService({ pool, catalogue, entries, watches, metrics, log })];
     const grpc = await startGrpcServer({ host, port: config.grpcPort, serviceKey, services, life });
     const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
     log.info({ grpcPort: grpc.port, httpPort }, "listening");

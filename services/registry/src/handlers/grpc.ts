@@ -8,13 +8,13 @@ import type { RegistryMetrics } from "../metrics.ts";
 import { type Recorded, recordReport } from "../store/reports.ts";
 import { nextGeneration } from "../store/restarts.ts";
 import type { Catalogue } from "./catalogue.ts";
-import type { DesiredFile } from "./desired-file.ts";
+import type { Entries } from "./entries.ts";
 import type { Watches } from "./watch.ts";
 
 interface Options {
   readonly pool: Pool;
   readonly catalogue: Catalogue;
-  readonly file: DesiredFile;
+  readonly entries: Entries;
   readonly watches: Watches;
   readonly metrics: RegistryMetrics;
   readonly log: Log;
@@ -25,7 +25,7 @@ export function createGrpcService(options: Options): {
   definition: registryV1.RegistryServiceService;
   implementation: registryV1.RegistryServiceServer;
 } {
-  const { catalogue, file, watches, log } = options;
+  const { catalogue, entries, watches, log } = options;
   const deltaOf = sharedDeltas();
   return {
     definition: withSharedEncoding(),
@@ -40,7 +40,7 @@ export function createGrpcService(options: Options): {
       watchAssignments(call) {
         const { runner, groups } = call.request;
         log.info({ runner, groups }, "assignments watched");
-        watches.open(call, file.assignments, (all) => assignmentsFor(all, groups));
+        watches.open(call, entries.assignments, (all) => assignmentsFor(all, groups));
       },
       reportServer: unary(log, (request) => reportServer(request, options)),
       restartServer: unary(log, (request) => restartServer(request, options)),
@@ -120,10 +120,10 @@ function countsOf(request: registryV1.ReportServerRequest): Record<string, numbe
 /** @throws {AppError} invalid_argument, not_found, failed_precondition or payload_too_large; the message says why */
 async function takeReport(
   request: registryV1.ReportServerRequest,
-  { pool, file }: Options,
+  { pool, entries }: Options,
 ): Promise<Extract<Recorded, { revision: bigint }>> {
   const server = `server "${request.serverId}"`;
-  const report = parseReport(request, (text) => hideSecrets(text, file.serverOf(request.serverId)));
+  const report = parseReport(request, (text) => hideSecrets(text, entries.serverOf(request.serverId)));
   if (!report.ok) throw new AppError("invalid_argument", `${server}: ${report.reason}`);
   const recorded = await recordReport(pool, report.value);
   switch (recorded.kind) {

@@ -1,9 +1,5 @@
-import type { AuditEvent } from "@tollgate/contracts";
 import type { DesiredTenant, DesiredToolSet } from "@tollgate/desired-state";
-import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
-import type { DeclaredResource } from "../domain/changes.ts";
-import { readDeclared } from "./declared.ts";
-import { lockRevision, setRevision } from "./revision.ts";
+import type { Queryable } from "./revision.ts";
 
 export interface GroupRow {
   readonly id: string;
@@ -27,51 +23,41 @@ export interface ServerRow {
   readonly risk: string;
 }
 
+/** What is to be in force. */
+export interface DesiredRows {
+  readonly groups: readonly GroupRow[];
+  readonly servers: readonly ServerRow[];
+  readonly toolSets: readonly DesiredToolSet[];
+  readonly tenants: readonly DesiredTenant[];
+}
+
 /**
- * Makes the tables hold exactly these groups and servers, in one transaction. A server that is gone takes what it
- * offers with it; one whose spec is another than the one reported on is pending again, offering nothing. The revision
- * moves only if something differed, so every replica may apply the same file; `eventsOf` says what to
- * put on the record of it. Returns the revision.
+ * Makes the tables hold exactly these, inside a transaction. A server that is gone takes what it offers with it; one whose
+ * spec is another than the one reported on is pending again, offering nothing. Whether anything was another: every
+ * replica may apply the same.
  */
-export async function applyDesired(
-  pool: Pool,
-  desired: {
-    readonly groups: readonly GroupRow[];
-    readonly servers: readonly ServerRow[];
-    readonly toolSets: readonly DesiredToolSet[];
-    readonly tenants: readonly DesiredTenant[];
-  },
-  eventsOf: (before: readonly DeclaredResource[], after: readonly DeclaredResource[]) => AuditEvent[],
-): Promise<bigint> {
-  return withTransaction(pool, async (client) => {
-    const current = await lockRevision(client);
-    const next = current + 1n;
-    const before = await readDeclared(client);
-    let changes = 0;
-    const run = async (sql: string, parameters: unknown[]): Promise<void> => {
-      const { rowCount } = await client.query(sql, parameters);
-      changes += rowCount ?? 0;
-    };
-    const groups = JSON.stringify(desired.groups.map((group, position) => ({ ...group, position })));
-    const servers = JSON.stringify(desired.servers.map((server, position) => ({ ...server, position })));
-    const toolSets = JSON.stringify(desired.toolSets.map((set, position) => ({ ...set, position })));
-    const tenants = JSON.stringify(desired.tenants.map((tenant, position) => ({ ...tenant, position })));
-    await run(UPSERT_TENANTS, [tenants]);
-    await run("DELETE FROM registry.tenants WHERE id <> ALL ($1)", [desired.tenants.map(({ id }) => id)]);
-    await run(UPSERT_TOOL_SETS, [toolSets]);
-    await run("DELETE FROM registry.tool_sets WHERE id <> ALL ($1)", [desired.toolSets.map(({ id }) => id)]);
-    await run(UPSERT_GROUPS, [groups]);
-    await run(UPSERT_SERVERS, [servers]);
-    await run("DELETE FROM registry.servers WHERE id <> ALL ($1)", [desired.servers.map(({ id }) => id)]);
-    await run("DELETE FROM registry.groups WHERE id <> ALL ($1)", [desired.groups.map(({ id }) => id)]);
-    await run(DROP_OUTDATED_STATES, []);
-    await run(INSERT_STATES, [next]);
-    await run(SWITCH_STATES, []);
-    if (changes === 0) return current;
-    await setRevision(client, next);
-    await enqueueEvents(client, "registry", eventsOf(before, await readDeclared(client)));
-    return next;
-  });
+export async function writeDesired(client: Queryable, desired: DesiredRows, revision: bigint): Promise<boolean> {
+  let changes = 0;
+  const run = async (sql: string, parameters: unknown[]): Promise<void> => {
+    const { rowCount } = await client.query(sql, parameters);
+    changes += rowCount ?? 0;
+  };
+  const listed = (entries: readonly object[]): string =>
+    JSON.stringify(entries.map((entry, position) => ({ ...entry, position })));
+  const ids = (entries: readonly { readonly id: string }[]): string[] => entries.map(({ id }) => id);
+  const { groups, servers, toolSets, tenants } = desired;
+  await run(UPSERT_TENANTS, [listed(tenants)]);
+  await run("DELETE FROM registry.tenants WHERE id <> ALL ($1)", [ids(tenants)]);
+  await run(UPSERT_TOOL_SETS, [listed(toolSets)]);
+  await run("DELETE FROM registry.tool_sets WHERE id <> ALL ($1)", [ids(toolSets)]);
+  await run(UPSERT_GROUPS, [listed(groups)]);
+  await run(UPSERT_SERVERS, [listed(servers)]);
+  await run("DELETE FROM registry.servers WHERE id <> ALL ($1)", [ids(servers)]);
+  await run("DELETE FROM registry.groups WHERE id <> ALL ($1)", [ids(groups)]);
+  await run(DROP_OUTDATED_STATES, []);
+  await run(INSERT_STATES, [revision]);
+  await run(SWITCH_STATES, []);
+  return changes > 0;
 }
 
 const UPSERT_TENANTS = `

@@ -1,0 +1,256 @@
+import { randomBytes } from "node:crypto";
+import { changeEvent } from "@tollgate/contracts";
+import type { DesiredServer, DesiredState, EntryKey, LoadCovered, WrittenEntry } from "@tollgate/desired-state";
+import { AppError } from "@tollgate/errors";
+import { enqueueEvents, type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
+import { type Assignments, assignmentsOf, isSameWork } from "../domain/assignment.ts";
+import { changesBetween, type DeclaredResource } from "../domain/changes.ts";
+import type { Envelopes } from "../domain/envelope.ts";
+import {
+  type EntryValue,
+  isAppliedFile,
+  keyOf,
+  type Layers,
+  layersByApi,
+  layersByFile,
+  overlayOf,
+} from "../domain/layers.ts";
+import { readDeclared } from "../store/declared.ts";
+import { writeDesired } from "../store/desired.ts";
+import { readEntriesRevision, writeEntries } from "../store/entries.ts";
+import { lockRevision, type Queryable, setRevision } from "../store/revision.ts";
+import type { Catalogue } from "./catalogue.ts";
+import { SNAPSHOT_SPACING_MS } from "./catalogue.ts";
+import { toDesiredRows } from "./desired-rows.ts";
+import { type KnownEntry, readKnownEntries, toEntryRow } from "./known-entries.ts";
+import { createLatest, type Latest } from "./latest.ts";
+
+const NOTHING: Assignments = { revision: 0n, groups: [], assignments: [] };
+const SALT_BYTES = 12;
+
+/** Who changes what is declared. */
+export interface Author {
+  readonly principal: string;
+  readonly address?: string;
+}
+
+/** An entry as the API says it is to be; without a value it is to go. */
+export interface EntryChange extends EntryKey {
+  readonly value: EntryValue | undefined;
+}
+
+/** What is declared, as of the transaction that may change it. */
+export interface Declared {
+  /** By keyOf; those that are nowhere any more are among them. */
+  readonly known: ReadonlyMap<string, KnownEntry>;
+  /** What the file says, by keyOf. */
+  readonly file: ReadonlyMap<string, WrittenEntry>;
+  /** What is declared outside of entries, such as plans. */
+  readonly state: DesiredState;
+}
+
+export interface Changed {
+  readonly revision: bigint;
+  /** What is on the record of it. */
+  readonly before: readonly DeclaredResource[];
+  readonly after: readonly DeclaredResource[];
+}
+
+/** What is declared by the file and by the API, and in force. See domain/layers.ts. */
+export interface Entries {
+  readonly assignments: Latest<Assignments>;
+  /** With its secrets. */
+  serverOf(id: string): DesiredServer | undefined;
+  /**
+   * Takes a file that is without mistakes by itself.
+   * @throws {AppError} failed_precondition where what the API says does not go together with it
+   */
+  takeFile(state: DesiredState, load: LoadCovered): Promise<bigint>;
+  /**
+   * Changes what the API says, in one transaction: all of it, or nothing.
+   * @param plan is given what is declared, and may be called again
+   * @param options.dryRun everything is done as if, and taken back
+   * @throws {AppError} invalid_argument with `mistakes`; what `plan` throws; unavailable: another replica has a newer file
+   */
+  change(
+    plan: (declared: Declared) => Promise<readonly EntryChange[]> | readonly EntryChange[],
+    options: Author & { readonly dryRun?: boolean },
+  ): Promise<Changed>;
+  read(): Promise<Declared & { readonly revision: bigint }>;
+}
+
+interface TakenFile {
+  readonly state: DesiredState;
+  readonly load: LoadCovered;
+}
+
+interface Options {
+  readonly pool: Pool;
+  /** Without it nothing can be kept that has to be sealed. */
+  readonly envelopes: Envelopes | undefined;
+  readonly catalogue: Catalogue;
+  readonly life: Life;
+  readonly log: Log;
+}
+
+export function openEntries(options: Options): Entries {
+  const { pool, envelopes, catalogue, life, log } = options;
+  const assignments = createLatest(NOTHING, { spacingMs: SNAPSHOT_SPACING_MS, signal: life.signal });
+  let taken: TakenFile | undefined;
+  let inForce: DesiredState | undefined;
+  /** Of the entries that `inForce` was made of. */
+  let revision = 0n;
+  let servers = new Map<string, DesiredServer>();
+
+  /** What is in force, with the restarts that were asked for through any replica. */
+  const assign = (): void => {
+    if (inForce === undefined) return;
+    const { revision: at, servers: known } = catalogue.latest.value;
+    const generations = new Map(known.map(({ id, generation }) => [id, generation]));
+    const work = assignmentsOf(inForce, { revision: at, generationOf: (server) => generations.get(server) ?? 0n });
+    if (!isSameWork(work, assignments.value)) assignments.set(work);
+  };
+  const use = (state: DesiredState, of: bigint): void => {
+    inForce = state;
+    revision = of;
+    servers = new Map(state.servers.map((server) => [server.id, server]));
+  };
+  const inTurn = turns();
+  /** What another replica has changed. */
+  const follow = inTurn(async () => {
+    if (taken === undefined) return;
+    const newest = await readEntriesRevision(pool);
+    if (newest === revision) return;
+    const known = await readKnownEntries(pool, envelopes);
+    use(await cover(taken, known), newest);
+    assign();
+  });
+  catalogue.latest.listen(() => {
+    assign();
+    follow().catch((error: unknown) =>
+      log.error({ err: error }, "what another replica has declared cannot be put in force here"),
+    );
+  });
+
+  const commit = async (file: TakenFile, work: Work & { dryRun?: boolean }) => {
+    const done = await withTransaction(pool, async (client) => {
+      if (work.dryRun) await client.query("SAVEPOINT dry_run");
+      const result = await reconcile(client, file, work);
+      if (work.dryRun) await client.query("ROLLBACK TO SAVEPOINT dry_run");
+      return result;
+    });
+    if (work.dryRun) return done;
+    use(done.state, done.entriesRevision);
+    await catalogue.refresh();
+    assign();
+    return done;
+  };
+
+  return {
+    assignments,
+    serverOf: (id) => servers.get(id),
+    takeFile: inTurn(async (state: DesiredState, load: LoadCovered) => {
+      const file = { state, load };
+      const plan = async (known: ReadonlyMap<string, KnownEntry>) => layersByFile(known, state.entries, newSalt);
+      const { revision: at } = await commit(file, { envelopes, plan, author: { principal: "file" } }).catch(asConflict);
+      taken = file;
+      return at;
+    }),
+    change: inTurn(async (plan, { dryRun = false, ...author }) => {
+      if (taken === undefined) throw new AppError("unavailable", "the configuration file is not applied yet");
+      const file = taken;
+      const byApi = async (known: ReadonlyMap<string, KnownEntry>): Promise<Layers[]> => {
+        if (!isAppliedFile(known, file.state.entries))
+          throw new AppError("unavailable", "another replica has applied another configuration file; try again");
+        const declared = toDeclared(file, known);
+        return layersOf(await plan(declared), declared);
+      };
+      return commit(file, { envelopes, plan: byApi, author, dryRun }).catch(asMistakes);
+    }),
+    async read() {
+      if (taken === undefined) throw new AppError("unavailable", "the configuration file is not applied yet");
+      const known = await readKnownEntries(pool, envelopes);
+      return { ...toDeclared(taken, known), revision: catalogue.latest.value.revision };
+    },
+  };
+}
+
+/** One after the other, in this process; across replicas the database's lock sees to it. */
+function turns(): <A extends unknown[], R>(work: (...args: A) => Promise<R>) => (...args: A) => Promise<R> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) =>
+    (...args) => {
+      const next = last.then(() => work(...args));
+      last = next.catch(() => undefined);
+      return next;
+    };
+}
+
+interface Work {
+  readonly envelopes: Envelopes | undefined;
+  readonly plan: (known: ReadonlyMap<string, KnownEntry>) => Promise<readonly Layers[]>;
+  readonly author: Author;
+}
+
+/** Inside a transaction. */
+async function reconcile(client: Queryable, file: TakenFile, { envelopes, plan, author }: Work) {
+  const current = await lockRevision(client);
+  const next = current + 1n;
+  const known = await readKnownEntries(client, envelopes);
+  const changes = await plan(known);
+  const state = await cover(file, new Map([...known, ...changes.map((each) => [keyOf(each), each] as const)]));
+  const before = await readDeclared(client);
+  const isOther = await writeDesired(client, toDesiredRows(state), next);
+  const updatedBy = author.principal;
+  const rows = changes.map((each) => toEntryRow(each, known.get(keyOf(each)), { envelopes, updatedBy }));
+  await writeEntries(client, rows, next);
+  const entriesRevision = await readEntriesRevision(client);
+  if (!isOther && changes.length === 0) return { revision: current, entriesRevision, state, before, after: before };
+  await setRevision(client, next);
+  const after = await readDeclared(client);
+  const nowMs = Date.now();
+  const events = changesBetween(before, after).map((change) => changeEvent({ ...change, ...author }, nowMs));
+  await enqueueEvents(client, "registry", events);
+  return { revision: next, entriesRevision, state, before, after };
+}
+
+/** The file with the API's words over it. @throws {AppError} invalid_argument with `mistakes` */
+async function cover({ state, load }: TakenFile, layers: ReadonlyMap<string, Layers>): Promise<DesiredState> {
+  const overlay = overlayOf(layers.values());
+  return overlay.length === 0 ? state : load(overlay);
+}
+
+function toDeclared({ state }: TakenFile, known: ReadonlyMap<string, KnownEntry>): Declared {
+  return { known, file: new Map(state.entries.map((each) => [keyOf(each), each])), state };
+}
+
+function layersOf(changes: readonly EntryChange[], { known, file }: Declared): Layers[] {
+  return changes.flatMap((change) => {
+    const key = keyOf(change);
+    return layersByApi(known.get(key), change, file.get(key)?.value) ?? [];
+  });
+}
+
+/** The file is without mistakes by itself, so what does not go together with it is the API's. */
+function asConflict(error: unknown): never {
+  const mistakes = mistakesOf(error);
+  if (mistakes === undefined) throw error;
+  const what = "the configuration file does not go together with what the API has declared";
+  const message = `${what}; change one of them, or say in the file what becomes of these:\n  ${mistakes.join("\n  ")}`;
+  throw new AppError("failed_precondition", message, { cause: error });
+}
+
+function asMistakes(error: unknown): never {
+  const mistakes = mistakesOf(error);
+  if (mistakes === undefined) throw error;
+  throw new AppError("invalid_argument", mistakes.join("\n"), { cause: error, details: { mistakes } });
+}
+
+function mistakesOf(error: unknown): readonly string[] | undefined {
+  if (!(error instanceof AppError) || error.code !== "invalid_argument") return undefined;
+  return error.details["mistakes"] as readonly string[] | undefined;
+}
+
+function newSalt(): string {
+  return randomBytes(SALT_BYTES).toString("base64url");
+}
