@@ -20,11 +20,8 @@ const clients = join(root, "test", "clients");
 const [command, ...words] = process.argv.slice(2);
 
 const COMMANDS = {
-  up: (node) => run(node, ["tools/tollgate/src/main.ts", "up", ...words], { ipc: true }),
-  stop: (node) => run(node, ["tools/tollgate/src/main.ts", "stop", ...words]),
-  dead: (node) => run(node, ["tools/tollgate/src/main.ts", "dead", ...words]),
-  audit: (node) => run(node, ["tools/tollgate/src/main.ts", "audit", ...words]),
-  replay: (node) => run(node, ["tools/tollgate/src/main.ts", "replay", ...words]),
+  // A launcher is told to end by a channel.
+  tollgate: (node) => run(node, ["tools/tollgate/src/main.ts", ...words], { ipc: words[0] === "up" }),
   test: runTests,
   bench: (node) => run(node, ["tools/bench/src/main.ts", ...words]),
   soak: (node) => run(node, ["tools/soak/src/main.ts", ...words]),
@@ -41,11 +38,12 @@ async function main() {
     return 2;
   }
   // Nothing was installed, so nothing can run.
-  if (command === "stop" && !existsSync(modules)) {
+  const isStop = command === "tollgate" && words[0] === "stop";
+  if (isStop && !existsSync(modules)) {
     process.stdout.write("Tollgate does not run.\n");
     return 0;
   }
-  if (command !== "stop" && !isInstalled(root)) {
+  if (!isStop && !isInstalled(root)) {
     const code = await install(root);
     if (code !== 0) return code;
   }

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const bootstrap = join(dirname(fileURLToPath(import.meta.url)), "../../bootstrap.mjs");
-const child = spawn(process.execPath, [bootstrap, ...process.argv.slice(2)], { stdio: "inherit" });
+const child = spawn(process.execPath, [bootstrap, "tollgate", ...process.argv.slice(2)], { stdio: "inherit" });
 // A terminal sends Ctrl-C to both; the child says when it has ended.
 process.on("SIGINT", () => undefined);
 for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));

@@ -1,32 +1,21 @@
 import { createWriteStream, renameSync, rmSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "@tollgate/errors";
-import { atGateway, type Connect } from "./connect.ts";
-import { openOwnGateway } from "./own-gateway.ts";
+import type { Api, Query } from "./api.ts";
 
 /** Exports of years take their time; a gateway that says nothing for so long is gone. */
 const SILENCE_MAX_MS = 60_000;
 
 /** Writes evidence as it comes: to the file as a whole or not at all, or to the standard output. */
 export async function fetchEvidence(
-  { query, output }: { query: Readonly<Record<string, string>>; output: string | undefined },
-  { gatewayUrl: url, adminToken, certFile }: Connect,
-): Promise<number> {
+  api: Api,
+  { query, output }: { query: Query; output: string | undefined },
+): Promise<void> {
   const silence = new AbortController();
   const timer = setTimeout(() => silence.abort(), SILENCE_MAX_MS);
-  const path = `/api/v1/audit/evidence?${new URLSearchParams(query).toString()}`;
-  const { status, body } = await atGateway(url, () =>
-    openOwnGateway({ url, certFile }, path, {
-      method: "GET",
-      headers: { authorization: `Bearer ${adminToken}` },
-      signal: silence.signal,
-    }),
-  );
-  if (status !== 200) {
-    clearTimeout(timer);
-    const text = Buffer.concat((await body.toArray()) as Buffer[]).toString("utf8");
-    throw new AppError("unavailable", detailOf(text) ?? `the gateway answered ${status}`);
-  }
+  const body = await api
+    .open("/api/v1/audit/evidence", { query, signal: silence.signal })
+    .catch((error: unknown) => (clearTimeout(timer), Promise.reject(error as Error)));
   body.on("data", () => timer.refresh());
   try {
     if (output === undefined) await pipeline(body, process.stdout, { end: false });
@@ -36,9 +25,6 @@ export async function fetchEvidence(
   } finally {
     clearTimeout(timer);
   }
-  if (output !== undefined)
-    process.stderr.write(`${output} is written. npx tollgate audit verify ${output} proves it.\n`);
-  return 0;
 }
 
 async function writeWhole(file: string, body: NodeJS.ReadableStream): Promise<void> {
@@ -49,13 +35,5 @@ async function writeWhole(file: string, body: NodeJS.ReadableStream): Promise<vo
     renameSync(part, file);
   } finally {
     rmSync(part, { force: true });
-  }
-}
-
-function detailOf(text: string): string | undefined {
-  try {
-    return (JSON.parse(text) as { detail?: string } | null)?.detail;
-  } catch {
-    return undefined;
   }
 }

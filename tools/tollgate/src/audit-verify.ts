@@ -1,7 +1,7 @@
 import { createReadStream, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkInclusion, type EvidenceReport, type Finding, verifyEvidence } from "@tollgate/evidence";
-import { onOneLine } from "./dead-letters.ts";
+import { onOneLine } from "./terminal-text.ts";
 
 interface Asked {
   /** Absent: the standard input. */

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@tollgate/errors";
 import { z } from "zod";
-import { askOwnGateway, type OwnGateway } from "./own-gateway.ts";
+import { type ApiTarget, openApi } from "./api.ts";
 
 const REQUEST_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
-const DEAD_LETTERS_MAX = 100;
+const SERVERS_MAX = 1_000;
 
 const server = z.object({
   id: z.string(),
@@ -29,20 +29,6 @@ const call = z.object({
 export type CallRecord = z.infer<typeof call>;
 const calls = z.object({ items: z.array(call) });
 
-const deadLetter = z.object({
-  id: z.number(),
-  at: z.string(),
-  service: z.string(),
-  subject: z.string(),
-  reason: z.string(),
-  data: z.string(),
-  truncated: z.boolean(),
-});
-export type DeadLetter = z.infer<typeof deadLetter>;
-const deadLetters = z.object({ items: z.array(deadLetter), nextCursor: z.string().nullable() });
-export type DeadLetters = z.infer<typeof deadLetters>;
-const putBack = z.object({ id: z.number(), subject: z.string() });
-
 const usageRow = z.object({ calls: z.number(), cost: z.string() });
 const usage = z.object({
   items: z.array(usageRow.extend({ key: z.record(z.string(), z.string()) })),
@@ -52,7 +38,7 @@ export interface Usage extends z.infer<typeof usageRow> {
   readonly currency: string;
 }
 
-/** The management API, as far as the command line needs it. */
+/** What a start looks at until it is there. */
 export interface GatewayClient {
   untilReady(options: { timeoutMs: number; signal: AbortSignal }): Promise<void>;
   /** The servers, once none is being started any more or the time is over. */
@@ -64,12 +50,6 @@ export interface GatewayClient {
     timeoutMs: number;
     signal: AbortSignal;
   }): Promise<{ call: CallRecord; usage: Usage }>;
-  /** What could not be processed, oldest first. */
-  deadLetters(page: { service: string | undefined; cursor: string | undefined }): Promise<DeadLetters>;
-  deadLetter(id: number): Promise<DeadLetter>;
-  /** Gives where it is now. */
-  putBack(id: number): Promise<z.infer<typeof putBack>>;
-  drop(id: number): Promise<void>;
 }
 
 export interface Tool {
@@ -77,18 +57,10 @@ export interface Tool {
   readonly tool: string;
 }
 
-export function openGatewayClient({ adminToken, ...own }: OwnGateway & { adminToken: string }): GatewayClient {
-  async function send<T>(method: string, path: string, schema: z.ZodType<T>): Promise<T> {
-    const { status, text } = await askOwnGateway(own, path, {
-      method,
-      headers: { authorization: `Bearer ${adminToken}` },
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-    });
-    const body: unknown = text === "" ? null : JSON.parse(text);
-    if (status >= 300) throw new AppError("unavailable", problemOf(body) ?? `${path} answered ${status}`);
-    return schema.parse(body);
-  }
-  const get = <T>(path: string, schema: z.ZodType<T>) => send("GET", path, schema);
+export function openGatewayClient(target: ApiTarget): GatewayClient {
+  const api = openApi(target);
+  const get = async <T>(path: string, schema: z.ZodType<T>) =>
+    schema.parse(await api.send("GET", path, { timeoutMs: REQUEST_TIMEOUT_MS }));
 
   return {
     async untilReady(options) {
@@ -100,7 +72,7 @@ export function openGatewayClient({ adminToken, ...own }: OwnGateway & { adminTo
     async settledServers(options) {
       let last: ServerStatus[] = [];
       await poll(options, "the servers have no status", async () => {
-        last = (await get("/api/v1/servers", servers)).items;
+        last = servers.parse(await api.list("/api/v1/servers", { limit: SERVERS_MAX })).items;
         return last.every(({ status }) => status !== "pending");
       }).catch((error: unknown) => {
         if (last.length === 0) throw error;
@@ -120,15 +92,6 @@ export function openGatewayClient({ adminToken, ...own }: OwnGateway & { adminTo
       });
       return found!;
     },
-    deadLetters({ service, cursor }) {
-      const query = new URLSearchParams({ limit: String(DEAD_LETTERS_MAX) });
-      if (service !== undefined) query.set("service", service);
-      if (cursor !== undefined) query.set("cursor", cursor);
-      return get(`/api/v1/dead-letters?${query.toString()}`, deadLetters);
-    },
-    deadLetter: (id) => get(`/api/v1/dead-letters/${id}`, deadLetter),
-    putBack: (id) => send("POST", `/api/v1/dead-letters/${id}/put-back`, putBack),
-    drop: async (id) => void (await send("DELETE", `/api/v1/dead-letters/${id}`, z.null())),
   };
 }
 
@@ -149,10 +112,4 @@ async function poll(
     if (Date.now() > until) throw last;
     await delay(POLL_MS, undefined, { signal: options.signal });
   }
-}
-
-/** What the gateway says is wrong: a problem's detail, or why it is not ready. */
-function problemOf(body: unknown): string | undefined {
-  const { detail, reasons } = (body ?? {}) as { detail?: string; reasons?: Record<string, string> };
-  return detail ?? (reasons && `it is not ready: ${JSON.stringify(reasons)}`);
 }

@@ -1,9 +1,8 @@
-import type { UpCommand } from "./command-line.ts";
 import type { BackgroundMessage } from "./detach.ts";
 import { listenForEnd } from "./ending.ts";
 import { openScreen } from "./screen.ts";
 import type { StateDir } from "./state-dir.ts";
-import { AlreadyRunning, up } from "./up.ts";
+import { AlreadyRunning, up, type UpCommand } from "./up.ts";
 
 export interface LaunchOptions {
   readonly command: UpCommand;

@@ -1,10 +1,10 @@
 import { AppError } from "@tollgate/errors";
-import { askOwnGateway, type OwnGateway } from "./own-gateway.ts";
+import { askGateway, type Gateway } from "./gateway-http.ts";
 
 /** Of the revisions with sessions: a tool's arguments need no headers of their own there. */
 const PROTOCOL_VERSION = "2025-11-25";
 const CALL_TIMEOUT_MS = 300_000;
-const CLIENT = { name: "tollgate-replay", version: "1" };
+const CLIENT = { name: "tollgate", version: "1" };
 
 interface Response {
   readonly id?: unknown;
@@ -16,21 +16,18 @@ interface Response {
 export interface McpSession {
   /** @throws {AppError} unavailable with what the gateway or the server said in the place of a result */
   call(tool: string, args: unknown): Promise<unknown>;
+  request(method: string, params: object): Promise<unknown>;
   close(): Promise<void>;
 }
 
 /** Without any capabilities: the server has nobody to ask. */
-export async function openMcpSession(options: {
-  gateway: OwnGateway;
-  path: string;
-  token: string;
-}): Promise<McpSession> {
+export async function openMcpSession(options: { gateway: Gateway; path: string; token: string }): Promise<McpSession> {
   const { gateway, path, token } = options;
   let nextId = 1;
   let session: Record<string, string> = {};
 
   async function send(message: object): Promise<{ headers: Headers; response: Response | undefined }> {
-    const { status, headers, text } = await askOwnGateway(gateway, path, {
+    const { status, headers, text } = await askGateway(gateway, path, {
       method: "POST",
       headers: {
         authorization: `Bearer ${token}`,
@@ -53,17 +50,19 @@ export async function openMcpSession(options: {
   session = { "mcp-protocol-version": PROTOCOL_VERSION, ...(id === null ? {} : { "mcp-session-id": id }) };
   await send({ method: "notifications/initialized" });
 
+  async function request(method: string, params: object): Promise<unknown> {
+    const { response } = await send({ id: nextId++, method, params });
+    if (response === undefined) throw new AppError("unavailable", "the gateway gave no answer");
+    return response.result;
+  }
+
   return {
-    async call(tool, args) {
-      const params = { name: tool, ...(args === undefined ? {} : { arguments: args }) };
-      const { response } = await send({ id: nextId++, method: "tools/call", params });
-      if (response === undefined) throw new AppError("unavailable", "the gateway gave no answer");
-      return response.result;
-    },
+    request,
+    call: (tool, args) => request("tools/call", { name: tool, ...(args === undefined ? {} : { arguments: args }) }),
     async close() {
       const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
       const given = { authorization: `Bearer ${token}`, ...session };
-      await askOwnGateway(gateway, path, { method: "DELETE", headers: given, signal }).catch(() => undefined);
+      await askGateway(gateway, path, { method: "DELETE", headers: given, signal }).catch(() => undefined);
     },
   };
 }

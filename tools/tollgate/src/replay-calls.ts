@@ -1,15 +1,14 @@
 import { AppError } from "@tollgate/errors";
 import { z } from "zod";
-import { atGateway, type Connect } from "./connect.ts";
-import { onOneLine } from "./dead-letters.ts";
+import { type Api, openApi } from "./api.ts";
+import type { Target } from "./connect.ts";
 import { jsonDifferences } from "./json-difference.ts";
 import { type McpSession, openMcpSession } from "./mcp-session.ts";
-import { askOwnGateway, type OwnGateway } from "./own-gateway.ts";
-import type { ReplayCallsCommand } from "./replay-command.ts";
 import { openReplayState, type ReplayState, type Verdict } from "./replay-state.ts";
+import { onOneLine } from "./terminal-text.ts";
 
 const PAGE_MAX = 1_000;
-const TIMEOUT_MS = 30_000;
+const TOOLS_MAX = 10_000;
 const DIFFERENCES_SHOWN_MAX = 20;
 const VALUE_SHOWN_MAX_CHARS = 120;
 const PROGRESS_EVERY = 25;
@@ -36,6 +35,27 @@ type Call = z.infer<typeof call>;
 const page = z.object({ items: z.array(call), nextCursor: z.string().nullable() });
 const recording = z.object({ arguments: z.unknown(), result: z.unknown() }).partial();
 
+export interface ReplayCallsCommand {
+  readonly server: string;
+  /** Another server that is asked in its place. */
+  readonly against?: string | undefined;
+  readonly tool?: string | undefined;
+  readonly tenant?: string | undefined;
+  /** ISO 8601, or Unix milliseconds. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+  readonly limit: number;
+  /** Places in results that are expected to differ. */
+  readonly ignore: readonly string[];
+  /** Where is written down what is done, and read what was done before. */
+  readonly resumeFile: string | undefined;
+}
+
+/** How many of them gave what they gave then; those that were not run again by why. */
+export interface ReplayResult extends Readonly<Record<Verdict | "calls", number>> {
+  readonly leftOut: Readonly<Record<string, number>>;
+}
+
 interface Output {
   /** A line for whoever reads the outcome. */
   readonly line: (text: string) => void;
@@ -46,73 +66,54 @@ interface Output {
 /**
  * Runs recorded calls again, oldest first, one after the other, through the gateway and with the user's own token: what
  * they may not call is refused, and each call is recorded and billed like any other.
- * @returns how many of them did not give what they gave then
  */
 export async function replayCalls(
   command: ReplayCallsCommand,
-  { connect, output }: { connect: Connect; output: Output },
-): Promise<number> {
-  const { gatewayUrl: url, certFile, adminToken, token } = connect;
-  const gateway = { url, certFile };
-  return atGateway(url, async () => {
-    const api = openApi(gateway, adminToken);
-    const target = await api(`/api/v1/servers/${encodeURIComponent(command.against ?? command.server)}`, server);
-    const readOnly = await readOnlyTools(api, target.id);
-    if (command.tool !== undefined && !readOnly.has(command.tool))
-      throw new AppError(
-        "failed_precondition",
-        `${target.id}:${command.tool} is not declared read-only (annotations.readOnlyHint): it is not run again`,
-      );
-    const { resumeFile, limit: _limit, stateDir: _stateDir, kind: _kind, to, ...asked } = command;
-    const state = openReplayState(resumeFile, asked, to ?? new Date().toISOString());
-    const found = await listCalls(api, { ...command, to: state.to });
-    const { runnable, skipped } = sort(found, readOnly);
-    const path = `/mcp/${encodeURIComponent(target.group)}/${encodeURIComponent(target.id)}`;
-    const session = await openMcpSession({ gateway, path, token });
-    try {
-      for (const [at, each] of runnable.entries()) {
-        if (!state.done.has(each.id)) state.add(each.id, await runAgain(each, { api, session, command, output }));
-        if ((at + 1) % PROGRESS_EVERY === 0) output.progress(`${at + 1} of ${runnable.length} calls`);
-      }
-    } finally {
-      await session.close();
-    }
-    return summarize(runnable, skipped, { state, output });
-  });
-}
-
-type Api = <T>(path: string, schema: z.ZodType<T>) => Promise<T>;
-
-function openApi(gateway: OwnGateway, adminToken: string): Api {
-  return async (path, schema) => {
-    const { status, text } = await askOwnGateway(gateway, path, {
-      method: "GET",
-      headers: { authorization: `Bearer ${adminToken}`, accept: "application/json" },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    if (status >= 300) throw new AppError("unavailable", detailOf(text) ?? `${path} answered ${status}`);
-    return schema.parse(JSON.parse(text));
-  };
-}
-
-function detailOf(text: string): string | undefined {
+  { gateway, output }: { gateway: Target; output: Output },
+): Promise<ReplayResult> {
+  const api = openApi(gateway);
+  const get = readerOf(api);
+  const target = await get(`/api/v1/servers/${encodeURIComponent(command.against ?? command.server)}`, server);
+  const readOnly = await readOnlyTools(api, target.id);
+  if (command.tool !== undefined && !readOnly.has(command.tool))
+    throw new AppError(
+      "failed_precondition",
+      `${target.id}:${command.tool} is not declared read-only (annotations.readOnlyHint): it is not run again`,
+    );
+  const { resumeFile, limit: _limit, to, ...asked } = command;
+  const state = openReplayState(resumeFile, asked, to ?? new Date().toISOString());
+  const found = await listCalls(get, { ...command, to: state.to });
+  const { runnable, skipped } = sort(found, readOnly);
+  const path = `/mcp/${encodeURIComponent(target.group)}/${encodeURIComponent(target.id)}`;
+  const session = await openMcpSession({ gateway, path, token: gateway.clientToken });
   try {
-    return (JSON.parse(text) as { detail?: string }).detail;
-  } catch {
-    return undefined;
+    for (const [at, each] of runnable.entries()) {
+      if (!state.done.has(each.id)) state.add(each.id, await runAgain(each, { get, session, command, output }));
+      if ((at + 1) % PROGRESS_EVERY === 0) output.progress(`${at + 1} of ${runnable.length} calls`);
+    }
+  } finally {
+    await session.close();
   }
+  return summarize(runnable, skipped, { state, output });
+}
+
+type Get = <T>(path: string, schema: z.ZodType<T>) => Promise<T>;
+
+function readerOf(api: Api): Get {
+  return async (path, schema) => schema.parse(await api.get(path));
 }
 
 /** What a tool says of itself has to be there: whatever is not said to be harmless might do something. */
 async function readOnlyTools(api: Api, serverId: string): Promise<Set<string>> {
-  const { items } = await api(`/api/v1/servers/${encodeURIComponent(serverId)}/tools`, tools);
+  const path = `/api/v1/servers/${encodeURIComponent(serverId)}/tools`;
+  const { items } = tools.parse(await api.list(path, { limit: TOOLS_MAX }));
   const harmless = items.filter(({ definition }) => definition.annotations?.readOnlyHint === true);
   return new Set(harmless.map(({ name }) => name));
 }
 
 /** The newest ones, oldest first. */
 async function listCalls(
-  api: Api,
+  get: Get,
   asked: Pick<ReplayCallsCommand, "server" | "tool" | "tenant" | "from" | "limit"> & { to: string },
 ): Promise<Call[]> {
   const found: Call[] = [];
@@ -121,7 +122,7 @@ async function listCalls(
     for (const name of ["tool", "tenant", "from"] as const) if (asked[name] !== undefined) query.set(name, asked[name]);
     query.set("limit", String(Math.min(PAGE_MAX, asked.limit - found.length)));
     if (cursor !== "") query.set("cursor", cursor);
-    const answer: z.infer<typeof page> = await api(`/api/v1/audit/events?${query.toString()}`, page);
+    const answer: z.infer<typeof page> = await get(`/api/v1/audit/events?${query.toString()}`, page);
     found.push(...answer.items);
     cursor = answer.nextCursor;
   }
@@ -151,14 +152,14 @@ function sort(calls: readonly Call[], readOnly: ReadonlySet<string>): { runnable
 
 async function runAgain(
   { id, tool, tenant }: Call,
-  { api, session, command, output }: { api: Api; session: McpSession; command: ReplayCallsCommand; output: Output },
+  { get, session, command, output }: { get: Get; session: McpSession; command: ReplayCallsCommand; output: Output },
 ): Promise<Verdict> {
   const name = `${id} ${onOneLine(tool)}`;
   const query = new URLSearchParams({ tenant });
   let kept: z.infer<typeof recording>;
   let now: unknown;
   try {
-    kept = await api(`/api/v1/audit/events/${id}/recording?${query.toString()}`, recording);
+    kept = await get(`/api/v1/audit/events/${id}/recording?${query.toString()}`, recording);
     now = await session.call(tool, kept.arguments);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
@@ -183,10 +184,12 @@ function summarize(
   calls: readonly Call[],
   skipped: Skipped,
   { state, output }: { state: ReplayState; output: Output },
-): number {
+): ReplayResult {
   const count = (verdict: Verdict) => calls.filter(({ id }) => state.done.get(id) === verdict).length;
-  const [same, different, failed] = [count("same"), count("different"), count("failed")];
-  output.line(`${calls.length} calls run again: ${same} the same, ${different} different, ${failed} failed`);
+  const result = { calls: calls.length, same: count("same"), different: count("different"), failed: count("failed") };
+  output.line(
+    `${calls.length} calls run again: ${result.same} the same, ${result.different} different, ${result.failed} failed`,
+  );
   for (const [reason, number] of skipped) output.line(`${number} left out: they ${reason}`);
-  return different + failed;
+  return { ...result, leftOut: Object.fromEntries(skipped) };
 }

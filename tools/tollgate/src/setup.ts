@@ -92,7 +92,7 @@ export async function setup(options: {
     stopCommand: `${compose} down`,
   });
   writePrivateFile(state.welcomeFile, welcome);
-  return `Tollgate is set up in ${state.dir}.\n`;
+  return `Tollgate is set up in ${state.dir}.`;
 }
 
 function placeOf(name: ServiceName): Place {

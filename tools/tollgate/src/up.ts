@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { type DesiredControlPlane, publicUrlOf } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { bridgeBundle, buildBridge } from "./bridge.ts";
-import type { UpCommand } from "./command-line.ts";
 import { allowsOwnTokensOnly, readConfigFile } from "./desired.ts";
 import { makeFirstCall } from "./first-call.ts";
 import { type GatewayClient, openGatewayClient } from "./gateway-client.ts";
@@ -18,6 +17,14 @@ import { renderWelcome } from "./welcome.ts";
 
 const GATEWAY_TIMEOUT_MS = 15_000;
 const SERVERS_TIMEOUT_MS = 30_000;
+
+export interface UpCommand {
+  /** Started by `up --detach`: tells its progress over the IPC channel and outlives it. */
+  readonly background: boolean;
+  readonly reset: boolean;
+  /** 0 picks a free one; absent takes the configuration file's. */
+  readonly port: number | undefined;
+}
 
 export interface UpOptions {
   readonly command: UpCommand;
@@ -132,7 +139,7 @@ async function bringUp(
   // A certificate is for the name under which clients know the gateway.
   const clientsUrl = ssl === undefined ? gatewayUrl : publicUrlOf(controlPlane);
   const certFile = ssl?.certFile;
-  const gateway = openGatewayClient({ url: gatewayUrl, certFile, adminToken });
+  const gateway = openGatewayClient({ url: gatewayUrl, certFile, token: adminToken });
   await gateway.untilReady({ timeoutMs: GATEWAY_TIMEOUT_MS, signal });
   const mcpUrl = `${clientsUrl}/mcp`;
   if (ssl?.clientCertificates === "required") {

@@ -1,0 +1,129 @@
+import type { Command } from "commander";
+import { type Act, type Declare, limitOption, noteMore, said } from "../command.ts";
+import { readEntry } from "../entry-file.ts";
+import { addFilters, declareList, filtersOf, tableOf } from "../resources.ts";
+import { column, type Row, textOf } from "../table.ts";
+
+const LIMIT_DEFAULT = 100;
+const FILTERS = [
+  { name: "group", description: "of this group" },
+  { name: "risk", description: "LOW, MEDIUM, HIGH or CRITICAL" },
+  { name: "certification", description: "draft, submitted, approved or retired" },
+];
+const COLUMNS = [
+  column("server"),
+  column("name"),
+  column("risk"),
+  column("certification"),
+  { title: "hold", of: (row: Row) => holdOf(row) },
+  { title: "description", of: (row: Row) => textOf(row["description"] ?? (row["definition"] as Row)?.["description"]) },
+];
+
+/** What keeps it back, in a word. */
+function holdOf({ hold }: Row): string {
+  if (typeof hold !== "object" || hold === null) return textOf(hold);
+  return textOf((hold as Row)["state"] ?? (hold as Row)["reason"] ?? "held");
+}
+
+const serverPath = (server: string) => `/api/v1/servers/${encodeURIComponent(server)}/tools`;
+const toolPath = (server: string, tool: string) => `${serverPath(server)}/${encodeURIComponent(tool)}`;
+
+export const declare: Declare = (command, act) => {
+  declareList(command.command("list").description("A server's tools.").argument("<server>"), act, {
+    path: "/api/v1/tools",
+    pathOf: ([server]) => serverPath(server!),
+    noun: "tool",
+    columns: COLUMNS.slice(1),
+  });
+  addFilters(command.command("search").description("Tools of the whole catalogue, by words."), FILTERS)
+    .argument("[words...]", "of names, descriptions and arguments; none: all of them")
+    .option("--server <id>", "of this server")
+    .addOption(limitOption(LIMIT_DEFAULT))
+    .action(
+      act<{ limit: number; server?: string }>(async ({ args, options, terminal, api }) => {
+        const { limit, server } = options;
+        const words = args.join(" ");
+        const query = { ...filtersOf(options, FILTERS), server, ...(words === "" ? {} : { q: words }) };
+        const answer = await (await api()).list("/api/v1/tools", { query, limit });
+        noteMore(terminal, answer.nextCursor, limit);
+        return tableOf(answer, { columns: COLUMNS, noun: "such tool" }, terminal.table);
+      }),
+    );
+  declareReading(command, act);
+  declareDecisions(command, act);
+  declareRegistration(command, act);
+};
+
+const one = (command: Command, name: string, description: string) =>
+  command.command(name).description(description).argument("<server>").argument("<tool>", "as the server names it");
+
+function declareReading(command: Command, act: Act): void {
+  one(command, "show", "One tool, with its schemas.").action(
+    act(async ({ args: [server, tool], terminal, api }) => {
+      const answer = await (await api()).get(toolPath(server!, tool!));
+      return { answer, text: terminal.facts(answer) };
+    }),
+  );
+  one(command, "versions", "What its definition was, newest first, and what has changed.")
+    .addOption(limitOption(LIMIT_DEFAULT))
+    .action(
+      act<{ limit: number }>(async ({ args: [server, tool], options: { limit }, terminal, api }) => {
+        const answer = await (await api()).list(`${toolPath(server!, tool!)}/versions`, { limit });
+        noteMore(terminal, answer.nextCursor, limit);
+        const columns = ["version", "status", "risk", "at", "by", "hash"].map((name) => column(name));
+        const [newest] = answer.items;
+        const table = tableOf(answer, { columns, noun: "version" }, terminal.table);
+        const difference = newest?.["difference"];
+        const shown = typeof difference === "string" ? difference : JSON.stringify(difference, null, 2);
+        const isShown = difference !== undefined && difference !== null && shown !== "";
+        return { ...table, text: isShown ? `${table.text}\n\nThe newest:\n${shown}` : table.text };
+      }),
+    );
+}
+
+const DECISIONS = {
+  submit: "Ask for it to be certified.",
+  approve: "Let its present definition be used.",
+  reject: "Keep its new definition back.",
+  retire: "Let it be used no more.",
+} as const;
+
+function declareDecisions(command: Command, act: Act): void {
+  for (const [decision, description] of Object.entries(DECISIONS))
+    one(command, decision, description)
+      .option("--of-version <n>", "of this version (default: the newest)", Number)
+      .option("--comment <text>", "why, for people")
+      .action(
+        act<{ ofVersion?: number; comment?: string }>(async ({ args: [server, tool], options, api }) => {
+          const { ofVersion: version, comment } = options;
+          const body = { decision, version, comment };
+          const answer = await (await api()).send("POST", `${toolPath(server!, tool!)}/decisions`, { body });
+          const state = answer["certification"] ?? answer["status"];
+          return said(
+            answer,
+            `${server}:${tool}: ${decision}, done${state === undefined ? "" : `; it is ${textOf(state)}`}.`,
+          );
+        }),
+      );
+}
+
+function declareRegistration(command: Command, act: Act): void {
+  command
+    .command("register")
+    .description("Declare a tool of a server before it is there.")
+    .argument("<server>")
+    .requiredOption("-f, --file <file>", "its definition as of tools/list: YAML or JSON; - is the standard input")
+    .action(
+      act<{ file: string }>(async ({ args: [server], options, here, api }) => {
+        const body = await readEntry(options.file, here);
+        const answer = await (await api()).send("POST", serverPath(server!), { body });
+        return said(answer, `${server}:${textOf(answer["name"] ?? body["name"])} is registered.`);
+      }),
+    );
+  one(command, "remove", "Take it out of the catalogue.").action(
+    act(async ({ args: [server, tool], api }) => {
+      const answer = await (await api()).send("DELETE", toolPath(server!, tool!));
+      return said(Object.keys(answer).length === 0 ? { server, tool } : answer, `${server}:${tool} is gone.`);
+    }),
+  );
+}
