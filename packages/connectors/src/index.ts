@@ -13,3 +13,9 @@ export {
   PARAMETER_STYLES,
   type ParameterStyle,
 } from "./operation.ts";
+export { readExactly } from "./exact-json.ts";
+export { joinPages, type NextPage, type PagePlan, planPages, withQuery } from "./pages.ts";
+export { valueAt } from "./pointer.ts";
+export { type ApiRequest, buildRequest, isRepeatable } from "./request.ts";
+export { answerResult, type ApiAnswer, errorResult, joinedResult } from "./result.ts";
+export { toolsOf } from "./tool.ts";

@@ -31,7 +31,7 @@ export function toAssignment(server: DesiredServer): registryV1.Assignment {
     // How its process runs does not depend on it.
     toolRules: toToolRules(server).map((rule) => ({ ...rule, risk: "" })),
     secretNames: [...server.secretNames],
-    connector: "",
+    connector: server.connector === undefined ? "" : JSON.stringify(server.connector),
   };
   return { ...spec, secrets: [...server.secrets], specHash: hashSpec(spec), generation: 0n };
 }
