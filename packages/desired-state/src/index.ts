@@ -21,7 +21,7 @@ export { type DesiredRetention, retentionDays } from "./retention.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";
 export type { DesiredOpa } from "./opa.ts";
 export { secretFilesIn, secretsFrom } from "./secret-files.ts";
-export type { ReadServerSecret, ServerSecret } from "./placeholders.ts";
+export { isSecretName, type ReadServerSecret, type ServerSecret } from "./placeholders.ts";
 export { type DesiredSecretStores, type DesiredVault, SECRET_STORES, type SecretStoreName } from "./secret-stores.ts";
 export { ROUTE_WORDS } from "./names.ts";
 export type { DesiredLimits, DesiredPool, DesiredSandbox, DesiredToolRule } from "./server-run.ts";

@@ -13,7 +13,7 @@ import {
   valuesOf,
 } from "./document.ts";
 import { documentsRefused, type ReadDocument } from "./documents.ts";
-import { coverEntries, entriesIn, type EntryKey, findVariableMistakes, type OverlayEntry } from "./entries.ts";
+import { coverEntries, type EntryKey, findVariableMistakes, type OverlayEntry } from "./entries.ts";
 import { withInstallation } from "./installation.ts";
 import { toMetering } from "./metering.ts";
 import { toOpa } from "./opa.ts";
@@ -52,6 +52,8 @@ export interface LoadOptions {
   readonly sections?: readonly Section[];
   /** What stands over the file's entries. */
   readonly overlay?: readonly OverlayEntry[];
+  /** Whole sections that stand for the text's own. */
+  readonly instead?: Readonly<Record<string, unknown>>;
   /**
    * Entries that have no folder where relative paths could start, and that must not name the installation's own
    * variables: those of the overlay, where it is not said.
@@ -68,8 +70,8 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   const { source: read, mistakes } = parseSource(text);
   if (mistakes.length > 0) throw mistaken(mistakes, read, options.file);
 
-  const { overlay = [] } = options;
-  const covered = coverEntries(valuesOf(read) as Record<string, unknown>, overlay);
+  const { overlay = [], instead = {} } = options;
+  const covered = coverEntries({ ...(valuesOf(read) as Record<string, unknown>), ...instead }, overlay);
   const isOfApi = options.isOfApi ?? (({ kind, id }) => overlay.some((each) => each.kind === kind && each.id === id));
   const source = { ...read, covered };
   const whole = covered.values;
@@ -123,7 +125,7 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   return {
     ...rest,
     servers: [...servers, ...connectors],
-    entries: entriesIn(written),
+    sections: written,
     warnings: warnings.map((warning) => describe(warning, source, options.file)),
   };
 }
@@ -171,7 +173,7 @@ function selectSections(values: Record<string, unknown>, wanted: readonly Sectio
   );
 }
 
-function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "servers" | "entries" | "warnings"> {
+function toSections(parsed: ParsedFile, file: string): Omit<DesiredState, "servers" | "sections" | "warnings"> {
   const { host, port, public_url: publicUrl, ssl, trusted_proxies, auth, opa, limits } = parsed.control_plane;
   return {
     controlPlane: {

@@ -7,7 +7,7 @@ import { RATE_CARD_KEYS, rateCardSchema } from "./rate-cards.ts";
 import { AUTH_KEYS, authSchema } from "./auth.ts";
 import { CONNECTOR_KEYS, connectorSchema } from "./connector-schema.ts";
 import { LIMIT_KEYS, limitSchema } from "./limits.ts";
-import { name, routedName, serverName, title } from "./names.ts";
+import { groupName, name, serverName, title } from "./names.ts";
 import { publicUrlSchema } from "./oauth.ts";
 import { OPA_KEYS, opaSchema } from "./opa.ts";
 import { policySchema, policyShape } from "./policies.ts";
@@ -51,7 +51,7 @@ const controlPlane = z.strictObject({
   limits: limits.prefault({}),
 });
 const group = z.strictObject({
-  id: routedName,
+  id: groupName,
   name: title.optional(),
   connectors: z.array(connectorSchema).max(ENTRIES_MAX).default([]),
 });

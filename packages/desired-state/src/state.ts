@@ -2,7 +2,6 @@ import type { Connector } from "@tollgate/connectors";
 import type { Risk } from "@tollgate/contracts";
 import type { DesiredAudit } from "./audit.ts";
 import type { DesiredAgent, DesiredCertificate } from "./auth.ts";
-import type { WrittenEntry } from "./entries.ts";
 import type { DesiredMetering } from "./metering.ts";
 import type { DesiredRateCard } from "./rate-cards.ts";
 import type { DesiredOauth } from "./oauth.ts";
@@ -156,8 +155,8 @@ export interface DesiredState {
   readonly audit: DesiredAudit;
   readonly metering: DesiredMetering;
   readonly rateCards: readonly DesiredRateCard[];
-  /** Of the sections that were asked for: what is in force, as it is written. */
-  readonly entries: readonly WrittenEntry[];
+  /** Those that were asked for, as they are written, with the overlay's entries. Plain secrets may be in it. */
+  readonly sections: Readonly<Record<string, unknown>>;
   /** What is allowed but unwise, each with its place; for the log. */
   readonly warnings: readonly string[];
 }

@@ -22,11 +22,13 @@ import {
   watchRecorder,
 } from "@tollgate/service";
 import type { MeteringConfig } from "./config.ts";
+import { followFile } from "./handlers/desired-file.ts";
 import { createCallStore, prepareCalls } from "./handlers/events.ts";
 import { createMeteringHandlers } from "./handlers/grpc.ts";
 import { keepRating } from "./handlers/ratings.ts";
 import { keepRetention } from "./handlers/retention.ts";
 import { restoreRates } from "./handlers/restoring.ts";
+import { createStateService } from "./handlers/state.ts";
 import { readPublishedMs } from "./store/position.ts";
 
 const NAME = "metering";
@@ -85,8 +87,8 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
   });
   const readAsOf = (): Promise<number> => recordedMs(recorder, readPool);
   leadership.run("ratings", (signal) => keepRating({ pool, recordedMs: readAsOf, signal, log }));
-  const { configFile, retentionMs: intervalMs } = config;
-  await keepRetention({ pool, leadership, configFile, intervalMs, life, log });
+  const file = await followFile({ pool, configFile: config.configFile, life, log });
+  keepRetention({ pool, leadership, file, intervalMs: config.retentionMs, log });
   const events = createEventPublisher(bus, { waitingMax: EVENTS_WAITING_MAX, timeoutMs: EVENT_TIMEOUT_MS });
   keepOutbox({ pool, schema: "metering", events, metrics, life, log });
   watchRecorder({ name: NAME, lagMax, recorder, leadership, bus, pool, ops, life });
@@ -96,7 +98,10 @@ async function open(config: MeteringConfig, log: Log, life: Life): Promise<Meter
     host,
     port: config.grpcPort,
     serviceKey,
-    services: [{ definition: meteringV1.MeteringServiceService, implementation }],
+    services: [
+      { definition: meteringV1.MeteringServiceService, implementation },
+      createStateService({ pool: readPool, log }),
+    ],
     life,
   });
   const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });

@@ -28,38 +28,47 @@ export async function putRateCard(
   const given = parseNewRateCard(request.card);
   return withTransaction(pool, async (client) => {
     await lockRateCards(client);
-    const cards = await readRateCards(client);
-    if (cards.length >= VERSIONS_MAX) throw new AppError("failed_precondition", `more than ${VERSIONS_MAX} rate cards`);
-    await agreeOnCurrency(client, cards, given.currency);
-    const before = cards.findLast((card) => card.id === given.id);
-    // A version ends the one before it: for other calls, it would leave those of the one before without a price.
-    if (before !== undefined && !isSameSelector(before, given)) {
-      throw new AppError(
-        "failed_precondition",
-        `rate card ${given.id} is for other calls: a card for these needs an id of its own`,
-      );
-    }
-    const nowMs = Date.now();
-    // Now is after what is recorded, also where a gateway's clock is a little ahead.
-    const validFromMs = given.validFromMs ?? (await firstFreeMs(client, given, nowMs));
-    const newestMs = await newestRecorded(client, { ...given, validFromMs });
-    if (newestMs !== undefined && !request.rerate) throw alreadyRecorded(validFromMs);
-    const card = {
-      ...given,
-      version: (before?.version ?? 0) + 1,
-      validFromMs,
-      recordsFromMs: newestMs === undefined ? validFromMs : Math.max(nowMs, newestMs + 1),
-      createdBy: request.card!.createdBy,
-      createdAtMs: nowMs,
-    };
-    await insertRateCard(client, card);
-    await announce(client, card, before);
-    if (newestMs === undefined) return { card: toCard(card), rating: undefined };
-    const reason = `rate card ${card.id}@${card.version}`;
-    const calls = { tenant: card.tenant, fromMs: validFromMs, toMs: card.recordsFromMs };
-    const rating = await beginRating(client, { ...calls, reason, by: card.createdBy, startedAtMs: nowMs });
-    return { card: toCard(card), rating: toRating(rating) };
+    return addVersion(client, given, { by: request.card!.createdBy, rerate: request.rerate });
   });
+}
+
+/** The same within a transaction that holds the lock of cards. */
+export async function addVersion(
+  client: PoolClient,
+  given: NewRateCard,
+  { by, rerate }: { by: string; rerate: boolean },
+): Promise<meteringV1.PutRateCardResponse> {
+  const cards = await readRateCards(client);
+  if (cards.length >= VERSIONS_MAX) throw new AppError("failed_precondition", `more than ${VERSIONS_MAX} rate cards`);
+  await agreeOnCurrency(client, cards, given.currency);
+  const before = cards.findLast((card) => card.id === given.id);
+  // A version ends the one before it: for other calls, it would leave those of the one before without a price.
+  if (before !== undefined && !isSameSelector(before, given)) {
+    throw new AppError(
+      "failed_precondition",
+      `rate card ${given.id} is for other calls: a card for these needs an id of its own`,
+    );
+  }
+  const nowMs = Date.now();
+  // Now is after what is recorded, also where a gateway's clock is a little ahead.
+  const validFromMs = given.validFromMs ?? (await firstFreeMs(client, given, nowMs));
+  const newestMs = await newestRecorded(client, { ...given, validFromMs });
+  if (newestMs !== undefined && !rerate) throw alreadyRecorded(validFromMs);
+  const card = {
+    ...given,
+    version: (before?.version ?? 0) + 1,
+    validFromMs,
+    recordsFromMs: newestMs === undefined ? validFromMs : Math.max(nowMs, newestMs + 1),
+    createdBy: by,
+    createdAtMs: nowMs,
+  };
+  await insertRateCard(client, card);
+  await announce(client, card, before);
+  if (newestMs === undefined) return { card: toCard(card), rating: undefined };
+  const reason = `rate card ${card.id}@${card.version}`;
+  const calls = { tenant: card.tenant, fromMs: validFromMs, toMs: card.recordsFromMs };
+  const rating = await beginRating(client, { ...calls, reason, by: card.createdBy, startedAtMs: nowMs });
+  return { card: toCard(card), rating: toRating(rating) };
 }
 
 export async function listRateCards(pool: Pool): Promise<meteringV1.ListRateCardsResponse> {
