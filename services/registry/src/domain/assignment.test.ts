@@ -42,6 +42,7 @@ const SERVER: DesiredServer = {
   pool: POOL,
   limits: LIMITS,
   sandbox: { mode: "auto", network: true, read: [], write: [] },
+  toolPolicy: { changes: "serve_old", certification: "optional", fourEyes: false },
   toolRules: [],
   clientCapabilities: ["sampling", "roots"],
   sessionContext: false,

@@ -12,6 +12,7 @@ const PURE_PACKAGES = new Set([
   "@tollgate/evidence",
   "@tollgate/mcp",
   "@cedar-policy/cedar-wasm",
+  "canonicalize",
   "ipaddr.js",
   "zod",
   "yaml",
