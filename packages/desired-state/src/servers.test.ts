@@ -271,4 +271,11 @@ describe("ids that routes need themselves", () => {
     expect(taken).toThrow(`groups[0].id ${reason}`);
     expect(taken).toThrow(`mcp_servers[0].id ${reason}`);
   });
+
+  test("sets, of a group only", () => {
+    const text = "groups: [{ id: sets }]\nmcp_servers: [{ id: sets, group: sets, type: npx, command: p@1.0.0 }]";
+    const taken = () => loadDesiredState(text, { file: "/f.yaml", env: {} });
+    expect(taken).toThrow('groups[0].id must not be "sets": tool sets are behind that word');
+    expect(taken).not.toThrow("mcp_servers[0].id");
+  });
 });

@@ -14,6 +14,8 @@ export interface Surroundings {
   onRestart: (request: registryV1.RestartServerRequest) => registryV1.RestartServerResponse;
   /** A new snapshot of the registry, to every gateway. */
   setServers(servers: readonly registryV1.Server[]): void;
+  /** Likewise, with other tool sets. */
+  setToolSets(sets: readonly Partial<registryV1.ToolSet>[]): void;
   /** Likewise, with other plans. */
   setTenants(tenants: readonly registryV1.Tenant[]): void;
   startGateway(
@@ -56,6 +58,7 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
     policy,
     onRestart: () => ({ generation: 1n, revision: snapshot.revision }),
     setServers: (servers) => announce({ servers: [...servers] }),
+    setToolSets: (sets) => announce({ toolSets: sets.map((each) => registryV1.ToolSet.fromPartial(each)) }),
     setTenants: (tenants) => announce({ tenants: [...tenants] }),
     async startGateway(settings = {}) {
       const config = configSchema.parse({

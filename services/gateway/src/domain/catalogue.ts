@@ -9,6 +9,7 @@ import {
   prefixedUri,
   splice,
 } from "@tollgate/mcp";
+import { type ToolSet, type ToolSets, toToolSets } from "./tool-sets.ts";
 
 export type Kind = "tool" | "prompt" | "resource" | "template";
 
@@ -44,10 +45,12 @@ export interface Server {
   readonly items: Readonly<Record<Kind, ReadonlyMap<string, Item>>>;
 }
 
-/** What a route reaches: everything, one group, or one server. */
+/** What a route reaches: everything, one group, one server, or a tool set. */
 export interface Scope {
   readonly group: string | undefined;
   readonly server: string | undefined;
+  /** A set's id, or `~` and a repository. Which set that is, and what is in it, is looked up at each use. */
+  readonly set?: string;
 }
 
 /**
@@ -58,9 +61,10 @@ export interface Catalogue {
   readonly revision: bigint;
   readonly groups: readonly registryV1.Group[];
   readonly servers: ReadonlyMap<string, Server>;
+  readonly toolSets: ToolSets;
 }
 
-export const EMPTY_CATALOGUE: Catalogue = { revision: -1n, groups: [], servers: new Map() };
+export const EMPTY_CATALOGUE: Catalogue = { revision: -1n, groups: [], servers: new Map(), toolSets: toToolSets([]) };
 
 /**
  * @param before what a message with changes only is about
@@ -75,7 +79,7 @@ export function toCatalogue(message: registryV1.WatchCatalogueResponse, before =
     if (server === undefined) throw new Error(`the registry's change of the catalogue leaves out server "${id}"`);
     servers.set(id, server);
   }
-  return { revision, groups, servers };
+  return { revision, groups, servers, toolSets: toToolSets(message.toolSets) };
 }
 
 const SANDBOXES: ReadonlySet<string> = new Set(["bubblewrap", "container"]);
@@ -150,6 +154,10 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
 
 /** Why a route leads nowhere, naming what is not there; undefined when it leads somewhere. */
 export function checkScope(catalogue: Catalogue, scope: Scope): string | undefined {
+  if (scope.set !== undefined && catalogue.toolSets.find(scope.set) === "unknown") {
+    const known = catalogue.toolSets.ids.join(", ") || "none";
+    return `there is no tool set "${scope.set}"; there are: ${known}`;
+  }
   if (scope.group === undefined) return undefined;
   if (!catalogue.groups.some((group) => group.id === scope.group)) return `there is no group "${scope.group}"`;
   if (scope.server === undefined) return undefined;
@@ -157,19 +165,63 @@ export function checkScope(catalogue: Catalogue, scope: Scope): string | undefin
   return `there is no server "${scope.server}" in group "${scope.group}"`;
 }
 
+/** Those of which the route reaches anything. */
 export function serversIn(catalogue: Catalogue, scope: Scope): Server[] {
-  const servers: Server[] = [];
-  for (const server of catalogue.servers.values()) if (isInScope(server, scope)) servers.push(server);
-  return servers;
+  const isInScope = reachOf(catalogue, scope);
+  return [...catalogue.servers.values()].filter((server) => isInScope(server));
 }
 
-/** The server of this id, where it is enabled and the route reaches it. */
+/** The server of this id, where it is enabled and the route reaches anything of it. */
 export function serverIn(catalogue: Catalogue, scope: Scope, id: string): Server | undefined {
   const server = catalogue.servers.get(id);
-  return server && isInScope(server, scope) ? server : undefined;
+  return server && reachOf(catalogue, scope)(server) ? server : undefined;
 }
 
-function isInScope({ info }: Server, scope: Scope): boolean {
-  if (!info.enabled || (scope.group !== undefined && info.group !== scope.group)) return false;
-  return scope.server === undefined || info.id === scope.server;
+function reachOf(catalogue: Catalogue, scope: Scope): (server: Server) => boolean {
+  const set = setOf(catalogue, scope);
+  return ({ info }) => {
+    if (!info.enabled || (scope.group !== undefined && info.group !== scope.group)) return false;
+    if (scope.server !== undefined && info.id !== scope.server) return false;
+    return set === undefined || set.hasSome({ group: info.group, server: info.id });
+  };
+}
+
+/** Undefined: the route is of no set, and everything else says what it reaches. */
+function setOf({ toolSets }: Catalogue, scope: Scope): ToolSet | undefined {
+  if (scope.set === undefined) return undefined;
+  const found = toolSets.find(scope.set);
+  if (found === "everything") return undefined;
+  // A set may have gone since its client came.
+  return found === "unknown" ? NOTHING : found.set;
+}
+
+const NOTHING: ToolSet = { id: "", hasSome: () => false, hasWhole: () => false, hasTool: () => false };
+
+/** Whether the route reaches what a server, which it reaches, has under this name. */
+export function isReached(
+  catalogue: Catalogue,
+  scope: Scope,
+  of: { kind: Kind; server: Server; name: string },
+): boolean {
+  const { kind, server, name } = of;
+  const set = setOf(catalogue, scope);
+  const owner = { group: server.info.group, server: server.info.id };
+  return set === undefined || (kind === "tool" ? set.hasTool(owner, name) : set.hasWhole(owner));
+}
+
+/** All of a kind that the route reaches, of the servers given, in their order. */
+export function itemsIn(catalogue: Catalogue, scope: Scope, of: { kind: Kind; servers: readonly Server[] }): Item[] {
+  const { kind, servers } = of;
+  const set = setOf(catalogue, scope);
+  return servers.flatMap((server) => {
+    const items = [...server.items[kind].values()];
+    const owner = { group: server.info.group, server: server.info.id };
+    if (set === undefined || set.hasWhole(owner)) return items;
+    return kind === "tool" ? items.filter(({ name }) => set.hasTool(owner, name)) : [];
+  });
+}
+
+/** Whether the route reaches all of a server. */
+export function isWhole(catalogue: Catalogue, scope: Scope, { info }: Server): boolean {
+  return setOf(catalogue, scope)?.hasWhole({ group: info.group, server: info.id }) ?? true;
 }

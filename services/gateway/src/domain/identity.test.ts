@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { registryServer, snapshotOf } from "../../test/sample-catalogue.ts";
-import { type Scope, serversIn, toCatalogue } from "./catalogue.ts";
+import { type Scope, toCatalogue } from "./catalogue.ts";
 import { discoverResult, identityOf, initializeResult } from "./identity.ts";
 
 const TASKS = "io.modelcontextprotocol/tasks";
@@ -33,7 +33,7 @@ const catalogue = toCatalogue(
   ]),
 );
 const ALL: Scope = { group: undefined, server: undefined };
-const of = (scope: Scope, era: "legacy" | "modern") => identityOf(serversIn(catalogue, scope), scope, era);
+const of = (scope: Scope, era: "legacy" | "modern") => identityOf(catalogue, scope, era);
 
 test("one server's route is that server", () => {
   expect(of({ group: "demo", server: "old" }, "legacy")).toEqual({

@@ -1,5 +1,5 @@
 import { type Era, MODERN_REVISION, parseJson, SERVER_INFO_KEY } from "@tollgate/mcp";
-import type { Scope, Server } from "./catalogue.ts";
+import { type Catalogue, isWhole, type Scope, type Server, serversIn } from "./catalogue.ts";
 
 const GATEWAY_INFO = { name: "tollgate", title: "Tollgate", version: "0.1.0" };
 const INSTRUCTIONS_MAX_CHARS = 32_768;
@@ -15,8 +15,12 @@ export interface Identity {
 }
 
 /** One server's route is that server; a route of several is the gateway, which can what any of them can. */
-export function identityOf(servers: readonly Server[], scope: Scope, era: Era): Identity {
-  const capabilities = servers.reduce((all, server) => merge(all, capabilitiesFor(server, era)), OWN);
+export function identityOf(catalogue: Catalogue, scope: Scope, era: Era): Identity {
+  const servers = serversIn(catalogue, scope);
+  const capabilities = servers.reduce((all, server) => {
+    const own = capabilitiesFor(server, era);
+    return merge(all, isWhole(catalogue, scope, server) ? own : ofToolsOnly(own));
+  }, OWN);
   const only = scope.server === undefined ? undefined : servers[0];
   if (only) {
     const info = parseInfo(only.info.serverInfo);
@@ -25,6 +29,11 @@ export function identityOf(servers: readonly Server[], scope: Scope, era: Era): 
   const parts = servers.flatMap(({ info }) => (info.instructions === "" ? [] : [`# ${info.id}\n${info.instructions}`]));
   const instructions = parts.join("\n\n").slice(0, INSTRUCTIONS_MAX_CHARS);
   return { capabilities, serverInfo: GATEWAY_INFO, instructions: instructions || undefined };
+}
+
+/** Of a server of which nothing but some tools is reached. */
+function ofToolsOnly({ prompts: _prompts, resources: _resources, ...rest }: Capabilities): Capabilities {
+  return rest;
 }
 
 /** The gateway says itself when a list has changed: it watches the catalogue. */

@@ -36,10 +36,20 @@ describe("metadata", () => {
     (path) => expect(resourceMetadata(RESOURCE, path)?.["resource"]).toBe(`https://mcp.example.com${path}`),
   );
 
-  test.each(["", "/", "/api", "/mcpx", "/mcp/", "/mcp/a/b/c", "/mcp/A", "/mcp/a%2f", "/mcp/../api", "/mcp\n"])(
-    "of %j there is none",
-    (path) => expect(resourceMetadata(RESOURCE, path)).toBeUndefined(),
-  );
+  test.each([
+    "",
+    "/",
+    "/api",
+    "/mcpx",
+    "/mcp/",
+    "/mcp/a/b/c",
+    "/mcp/A",
+    "/mcp/a%2f",
+    "/mcp/sets/shop",
+    "/mcp/sets/shop/ws",
+    "/mcp/../api",
+    "/mcp\n",
+  ])("of %j there is none", (path) => expect(resourceMetadata(RESOURCE, path)).toBeUndefined());
 
   test("there is none without an issuer", () => expect(resourceMetadata(BY_HAND, "/mcp")).toBeUndefined());
 });

@@ -11,8 +11,11 @@ export interface ProtectedResource {
   readonly scopes: readonly string[];
 }
 
-/** Groups and servers are behind routes of their own, and each transport may have a word at the route's end. */
-const MCP_PATH = /^\/mcp(?:\/[a-z0-9-]{1,63}){0,2}(?:\/(?:sse|messages|ws))?$/;
+/**
+ * Groups and servers are behind routes of their own, and each transport may have a word at the route's end. A tool set is
+ * no resource of its own: what is in it changes, and tokens are meant for places.
+ */
+const MCP_PATH = /^\/mcp(?!\/sets\/)(?:\/[a-z0-9-]{1,63}){0,2}(?:\/(?:sse|messages|ws))?$/;
 export const WELL_KNOWN = "/.well-known/oauth-protected-resource";
 const DESCRIPTION_MAX_CHARS = 300;
 

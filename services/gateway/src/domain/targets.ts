@@ -1,6 +1,6 @@
 import type { Risk } from "@tollgate/contracts";
 import { type Path, type RequestFrame, type Sealers, splitName, splitUri } from "@tollgate/mcp";
-import { type Catalogue, type Item, type Scope, type Server, serverIn } from "./catalogue.ts";
+import { type Catalogue, isReached, type Item, type Scope, type Server, serverIn } from "./catalogue.ts";
 import type { Action } from "./lists.ts";
 
 /** Names and uris become parts of events, which are bounded. */
@@ -95,7 +95,8 @@ function findNamed(lookup: Lookup, options: { path: Path; what: string; action: 
   if (typeof name !== "string") return no(name.reason);
   const split = scope.server === undefined ? splitName(name) : { server: scope.server, own: name };
   const server = split && serverIn(catalogue, scope, split.server);
-  if (!server) return no(`unknown ${what}: ${name}`);
+  const kind = action === "tools/call" ? "tool" : "prompt";
+  if (!server || !isReached(catalogue, scope, { kind, server, name: split.own })) return no(`unknown ${what}: ${name}`);
   return targetOf(server, { action, path, own: split.own, named: name });
 }
 
@@ -105,7 +106,8 @@ function findResource(lookup: Lookup, path: Path): Found {
   if (typeof uri !== "string") return no(uri.reason);
   const split = scope.server === undefined ? splitUri(uri) : { server: scope.server, own: uri };
   const server = split && serverIn(catalogue, scope, split.server);
-  if (!server) return no(`unknown resource: ${uri}`);
+  if (!server || !isReached(catalogue, scope, { kind: "resource", server, name: split.own }))
+    return no(`unknown resource: ${uri}`);
   return targetOf(server, { action: "resources/read", path, own: split.own, named: uri });
 }
 
@@ -123,7 +125,8 @@ function findTask({ catalogue, scope, frame, sealers, principal }: Lookup): Foun
   const taskId = frame.params?.["taskId"];
   const task = sealers.task.open(taskId);
   const server = task && serverIn(catalogue, scope, task.server);
-  if (!server || task.tenant !== principal.tenant || task.principal !== principal.id)
+  const isOwn = task?.tenant === principal.tenant && task.principal === principal.id;
+  if (!server || !isOwn || !isReached(catalogue, scope, { kind: "tool", server, name: task.tool }))
     return no(`unknown task: ${JSON.stringify(taskId)?.slice(0, NAME_MAX_CHARS)}`);
   const retrySafe = frame.method === "tasks/get" || frame.method === "tasks/result";
   const found = targetOf(server, { action: "tools/call", path: ["taskId"], own: task.task, named: task.tool });

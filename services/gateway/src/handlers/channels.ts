@@ -14,7 +14,7 @@ import {
 import type { Life, Log } from "@tollgate/service";
 import type { Policy } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
-import { serverIn } from "../domain/catalogue.ts";
+import { isWhole, serverIn } from "../domain/catalogue.ts";
 import { LISTS } from "../domain/lists.ts";
 import { subjectOf } from "../domain/targets.ts";
 import { decide } from "./decisions.ts";
@@ -132,8 +132,9 @@ export function createChannels(options: {
     const allowed = new Map<string, Map<string, string>>();
     let until = 0;
     for (const [server, own] of urisOf(context, wants)) {
-      const found = registry.catalogue.servers.get(server);
-      if (found === undefined) continue;
+      const { catalogue } = registry;
+      const found = serverIn(catalogue, context.scope, server);
+      if (found === undefined || !isWhole(catalogue, context.scope, found)) continue;
       const names = [...own.keys()];
       const subjects = names.map((name) => subjectOf(found, name));
       const { rulings } = await decide(policy, context, "resources/read", { subjects });

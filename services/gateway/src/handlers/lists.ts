@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Era, RequestFrame } from "@tollgate/mcp";
 import { type Policy, type Principal, principalKey } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
-import { type Catalogue, EMPTY_CATALOGUE, type Item, type Scope, type Server, serversIn } from "../domain/catalogue.ts";
+import { type Catalogue, EMPTY_CATALOGUE, type Item, itemsIn, type Scope, type Server, serversIn } from "../domain/catalogue.ts";
 import {
   inPageOrder,
   type Key,
@@ -93,7 +93,7 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     takeCatalogue();
     const of = catalogue;
     const servers = serversIn(of, scope);
-    const items = servers.flatMap((server) => (isReady(server) ? [...server.items[list.kind].values()] : []));
+    const items = itemsIn(of, scope, { kind: list.kind, servers: servers.filter(isReady) });
     const { principal, rulings, revision } = await decide(policy, context, list.action, { subjects: items });
     const allowed = rulings.map(({ decision }) => (decision.allow ? "1" : "0")).join("");
     const key = [list.member, scopeKey(scope), principal.tenant, allowed].join("\n");
@@ -154,8 +154,8 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
   };
 }
 
-function scopeKey({ group, server }: Scope): string {
-  return `${group ?? ""}\n${server ?? ""}`;
+function scopeKey({ group, server, set }: Scope): string {
+  return `${group ?? ""}\n${server ?? ""}\n${set ?? ""}`;
 }
 
 function digestOf({ items, unavailable }: Listing): string {

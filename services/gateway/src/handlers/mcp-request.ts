@@ -49,7 +49,11 @@ export function contextOf(request: FastifyRequest, text: string): McpContext {
   };
 }
 
+const SETS = "sets";
+
+/** What a route says behind `/mcp`: `GROUP`, `GROUP/SERVER`, or `sets/SET`, which is why no group has that id. */
 export function scopeOf({ group, server }: Partial<Scope>): Scope {
+  if (group === SETS && server !== undefined) return { group: undefined, server: undefined, set: server };
   return { group, server };
 }
 

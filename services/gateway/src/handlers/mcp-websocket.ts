@@ -10,7 +10,7 @@ import type { CallSink } from "./calls.ts";
 import type { Caller } from "./callers.ts";
 import { challengeFor, resolveCaller } from "./mcp-caller.ts";
 import { type McpContext, type Outlet, toRefusal } from "./mcp-exchange.ts";
-import type { McpTransportOptions } from "./mcp-request.ts";
+import { type McpTransportOptions, scopeOf } from "./mcp-request.ts";
 import { answerOn } from "./mcp-sse.ts";
 
 const SUBPROTOCOL = "mcp";
@@ -53,11 +53,20 @@ async function admit(
   const offered = request.headers["sec-websocket-protocol"];
   if (offered !== undefined && !offered.split(",").some((each) => each.trim() === SUBPROTOCOL))
     throw new AppError("invalid_argument", `the subprotocol has to be "${SUBPROTOCOL}"`);
-  const scope = { group: path[1], server: path[2] };
+  const scope = scopeOf({ group: path[1], server: path[2] === undefined ? undefined : decoded(path[2]) });
   const caller = await resolveCaller(request, { scope, transport: "websocket" }, options);
   const astray = checkScope(options.registry.catalogue, scope);
   if (astray !== undefined) throw new AppError("not_found", astray);
   return { caller, scope };
+}
+
+/** As Fastify does with the other transports' routes. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function refuseUpgrade(

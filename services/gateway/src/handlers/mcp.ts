@@ -15,7 +15,6 @@ import {
 import type { Log } from "@tollgate/service";
 import type { Policy, Principal } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
-import { serversIn } from "../domain/catalogue.ts";
 import { checkLegacyVersion, checkModern } from "../domain/http-checks.ts";
 import { discoverResult, identityOf, initializeResult } from "../domain/identity.ts";
 import { LISTS } from "../domain/lists.ts";
@@ -76,8 +75,7 @@ export function createMcp(options: {
   const legacy = createLegacySessions({ ...options, callServer });
   type SinkFor = (frame: RequestFrame) => CallSink;
 
-  const identity = ({ scope }: McpContext, era: "legacy" | "modern") =>
-    identityOf(serversIn(registry.catalogue, scope), scope, era);
+  const identity = ({ scope }: McpContext, era: "legacy" | "modern") => identityOf(registry.catalogue, scope, era);
 
   async function handleModern(
     frame: RequestFrame | NotificationFrame,
