@@ -1,5 +1,6 @@
 export type { DesiredAudit } from "./audit.ts";
 export { type DesiredAgent, type DesiredCertificate, PERMISSION_PATTERN } from "./auth.ts";
+export { documentsBeside } from "./documents.ts";
 export {
   ENTRY_KINDS,
   type EntryKey,
@@ -15,7 +16,7 @@ export { type DesiredBudget, type DesiredWebhook, fillSecrets, thresholdsOf } fr
 export { followDesiredState, type LoadCovered, type ServerSecrets } from "./follow.ts";
 export { DEFAULT_ALLOW_POLICY, publicUrlOf } from "./installation.ts";
 export { type DesiredLimit, LIMIT_SCOPES, type LimitMatch, type LimitScope, limitSchema } from "./limits.ts";
-export { loadDesiredState } from "./load.ts";
+export { loadDesiredState, readSections } from "./load.ts";
 export { type DesiredOauth, SUBJECT_PATTERN } from "./oauth.ts";
 export { type DesiredRetention, retentionDays } from "./retention.ts";
 export { DEFAULT_RISK_LEVELS, type DesiredRiskLevel, type DesiredRiskLevels } from "./risk.ts";

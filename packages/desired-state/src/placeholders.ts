@@ -79,6 +79,10 @@ export function fillPlaceholders(
   });
 }
 
+export function isSecretName(name: string): boolean {
+  return SECRET_NAME.test(name);
+}
+
 /** The names of the secrets that a text asks for, each once. */
 export function secretsNamed(text: string): string[] {
   const names = [...text.matchAll(PLACEHOLDER)].flatMap(([, secret]) => secret ?? []);

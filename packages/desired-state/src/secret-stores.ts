@@ -33,7 +33,11 @@ const vaultShape = z.strictObject({
   secret_id: credential.optional(),
   namespace: path.optional(),
   mount: path.default("secret"),
-  prefix: z.union([z.literal(""), text.regex(/^[A-Za-z0-9_./-]+$/, "has to be the beginning of a path")]).default(""),
+  prefix: z
+    .string()
+    .max(TEXT_MAX_CHARS)
+    .refine((prefix) => VAULT_PATH.test(`${prefix}x`), "has to be the beginning of a path")
+    .default(""),
   paths: z
     .record(z.string(), text.regex(/^[^#]+#[^#]+$/, 'has to be "path#field"'))
     .refine((paths) => Object.keys(paths).length <= PATHS_MAX, `has more than ${PATHS_MAX} entries`)
