@@ -85,6 +85,34 @@ describe("ETags", () => {
   );
 });
 
+describe("the reference page", () => {
+  const page = async (path: string) => {
+    const response = await fetch(`${system.gatewayUrl}${path}`);
+    return { response, text: await response.text() };
+  };
+
+  test("shows the document, with nothing from elsewhere", async () => {
+    const { response, text } = await page("/api/docs");
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-security-policy")).toMatch(/default-src 'none'; script-src 'self';/);
+    const asked = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path!);
+    expect(asked.length).toBeGreaterThan(4);
+    for (const path of asked) {
+      expect(path).toMatch(/^\/api\/docs\/static\//);
+      expect([path, (await page(path)).response.status]).toEqual([path, 200]);
+    }
+    // Scripts that stand in the page itself are not run.
+    expect(text).not.toMatch(/<script(?![^>]*src=)/);
+    const { openapi, paths } = JSON.parse((await page("/api/docs/json")).text);
+    expect([openapi, paths["/api/v1/policies"].get.operationId]).toEqual(["3.1.0", "listPolicies"]);
+  });
+
+  test("leads nowhere else", async () => {
+    for (const path of ["/api/docs/../../main.ts", "/api/docs/static/..%2f..%2fpackage.json", "/api/docs/nothing"])
+      expect((await page(path)).response.status).toBe(404);
+  });
+});
+
 describe("what is not there", () => {
   test.each([
     ["GET", "/nothing", 404, "not_found", null],

@@ -34,6 +34,7 @@ import { createAccessEvents } from "./handlers/access-events.ts";
 import { type Admission, createAdmission } from "./handlers/admission.ts";
 import { openAffinities } from "./handlers/affinities.ts";
 import { registerApi } from "./handlers/api.ts";
+import { answerBadUrl } from "./handlers/api-errors.ts";
 import { createSecretEvents } from "./handlers/api-recordings.ts";
 import { createAuthenticationFailures } from "./handlers/authentication-failures.ts";
 import { type Callers, createCallers } from "./handlers/callers.ts";
@@ -194,6 +195,7 @@ async function openHttp(config: GatewayConfig, life: Life, log: Log): Promise<Fa
     logger: false,
     bodyLimit: bodyMaxBytes,
     routerOptions: { maxParamLength: PARAM_MAX_CHARS },
+    frameworkErrors: answerBadUrl,
     requestTimeout: receiveTimeoutMs,
     connectionTimeout: admissionWaitMs + requestTimeoutMs + SILENCE_GRACE_MS,
     forceCloseConnections: "idle",

@@ -8,6 +8,7 @@ const CURSOR_MAX_CHARS = 512;
 const TIME_MAX_MS = 253_402_300_799_999;
 
 const filter = (description: string) => z.string().max(FILTER_MAX_CHARS).default("").meta({ description });
+const milliseconds = z.number().int().nonnegative().max(TIME_MAX_MS);
 export const time = (description: string) =>
   z
     .union([
@@ -16,7 +17,12 @@ export const time = (description: string) =>
         .transform((text) => Date.parse(text))
         // An offset leads out of these years.
         .refine((ms) => ms >= 0 && ms <= TIME_MAX_MS, "has to be of the years 1970 to 9999"),
-      z.coerce.number().int().nonnegative().max(TIME_MAX_MS),
+      milliseconds,
+      z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .transform(Number)
+        .pipe(milliseconds),
     ])
     .optional()
     .meta({ description: `${description}: ISO 8601 with an offset, or Unix milliseconds` });

@@ -1,6 +1,12 @@
 import { AppError, type Problem, toAppError, toProblem } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
-import type { FastifyError, FastifyInstance, FastifyReply, FastifySchemaValidationError } from "fastify";
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchemaValidationError,
+} from "fastify";
 import { stepUpChallenge, stepUpOf } from "../domain/protected-resource.ts";
 import { problemFor } from "./api-etags.ts";
 
@@ -30,6 +36,13 @@ export function setErrors(api: FastifyInstance, log: Log): void {
     // RFC 9110 section 15.5.6.
     return sendProblem(reply.header("allow", allow), { ...problem, status: 405, title: "Method not allowed" });
   });
+}
+
+/** What cannot be given to any route: escapes that are none, an id that is too long. */
+export function answerBadUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  const isLong = error.code === "FST_ERR_MAX_PARAM_LENGTH";
+  const reason = isLong ? "a part of the path is too long" : "the path is not a valid URL's";
+  void sendProblem(reply, toProblem(new AppError("invalid_argument", reason)));
 }
 
 function toKnown(error: ApiError): AppError {

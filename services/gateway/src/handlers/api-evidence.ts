@@ -9,6 +9,7 @@ import { createPlaces, type Places } from "../domain/places.ts";
 import { tenantShown } from "./api-access.ts";
 import { provenEvent, time } from "./api-audit-schemas.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
+import { pageOf, pageQuery } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
 const tags = ["audit"];
@@ -42,6 +43,12 @@ const chains = z.object({
       checkpointAt: z.string().nullable(),
     }),
   ),
+  nextCursor: z.string().nullable(),
+});
+const chainQuery = z.strictObject({
+  tenant,
+  kind,
+  ...pageQuery(["tenant", "kind", "firstNumber", "lastNumber", "checkpointNumber", "checkpointAt"], "tenant,kind"),
 });
 const key = z.object({
   id: z.string(),
@@ -49,7 +56,11 @@ const key = z.object({
   createdAt: z.string().nullable(),
   retiredAt: z.string().nullable(),
 });
-const keys = z.object({ items: z.array(key).meta({ description: "Oldest first; the last one signs" }) });
+const keys = z.object({
+  items: z.array(key).meta({ description: "Oldest first; the last one signs" }),
+  nextCursor: z.string().nullable(),
+});
+const keyQuery = z.object(pageQuery(["id", "createdAt", "retiredAt"], "createdAt"));
 
 /** Proofs that the record is what was recorded: docs/evidence.md. */
 export function registerEvidence(app: FastifyInstance, options: ApiOptions): void {
@@ -90,22 +101,32 @@ export function registerEvidence(app: FastifyInstance, options: ApiOptions): voi
       schema: {
         tags,
         summary: "How far each tenant's and kind's chain is recorded and signed",
-        querystring: z.strictObject({ tenant }),
+        querystring: chainQuery,
         response: { 200: chains },
       },
     },
     async (request) => {
       const asked = { tenant: tenantShown(request, request.query.tenant) };
       const answer = await callUnary(clients.audit.listChains.bind(clients.audit), asked, unary);
-      return { items: answer.chains.map(toChain) };
+      const { kind: ofKind } = request.query;
+      const shown = answer.chains.filter((each) => ofKind === "" || each.kind === ofKind).map(toChain);
+      return pageOf(shown, { ...request.query, keyOf: (each) => `${each.tenant} ${each.kind}` });
     },
   );
   api.get(
     "/api/v1/audit/signing-keys",
-    { config: read, schema: { tags, summary: "Public keys that sign the record", response: { 200: keys } } },
-    async () => {
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "Public keys that sign the record",
+        querystring: keyQuery,
+        response: { 200: keys },
+      },
+    },
+    async ({ query }) => {
       const answer = await callUnary(clients.audit.listSigningKeys.bind(clients.audit), {}, unary);
-      return { items: answer.keys.map(toKey) };
+      return pageOf(answer.keys.map(toKey), { ...query, keyOf: ({ id }) => id });
     },
   );
   api.post(

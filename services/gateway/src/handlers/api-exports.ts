@@ -8,6 +8,7 @@ import { z } from "zod";
 import { tenantShown } from "./api-access.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
 import { recordedFilter, toFilter } from "./api-audit-schemas.ts";
+import { pageOf, pageQuery } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
 const count = z.number().int().nonnegative();
@@ -23,7 +24,9 @@ const exports = z.object({
       lastSentAt: z.string().nullable(),
     }),
   ),
+  nextCursor: z.string().nullable(),
 });
+const exportQuery = z.object(pageQuery(["id", "type", "lag", "sent", "lastSentAt"], "id"));
 
 const body = z
   .strictObject({
@@ -44,7 +47,11 @@ const replay = z.object({
   startedAt: z.string().nullable(),
   endedAt: z.string().nullable(),
 });
-const replays = z.object({ items: z.array(replay).meta({ description: "Newest first" }) });
+const replays = z.object({ items: z.array(replay), nextCursor: z.string().nullable() });
+const replayQuery = z.object({
+  status: replay.shape.status.optional(),
+  ...pageQuery(["id", "export", "status", "sent", "by", "startedAt", "endedAt"], "-startedAt"),
+});
 
 /** How far exports to SIEMs are, and what they are sent once more: docs/audit-exports.md. */
 export function registerExports(app: FastifyInstance, { clients: { audit }, metadata }: ApiOptions): void {
@@ -63,19 +70,39 @@ export function registerExports(app: FastifyInstance, { clients: { audit }, meta
 
   api.get(
     "/api/v1/audit/exports",
-    { config: read, schema: { tags, summary: "How far each export to a SIEM is", response: { 200: exports } } },
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "How far each export to a SIEM is",
+        querystring: exportQuery,
+        response: { 200: exports },
+      },
+    },
     async (request) => {
       const tenant = tenantShown(request, "");
       const { exports: all } = await callUnary(audit.listExports.bind(audit), {}, unary);
       // What others' events make of an export is nobody else's to see.
       const shown = all.filter(({ tenants }) => tenant === "" || isDeepStrictEqual(tenants, [tenant]));
-      return { items: shown.map(toExport) };
+      return pageOf(shown.map(toExport), { ...request.query, keyOf: ({ id }) => id });
     },
   );
   api.get(
     "/api/v1/audit/replays",
-    { config: read, schema: { tags, summary: "What was sent to exports once more", response: { 200: replays } } },
-    async (request) => ({ items: (await listShown(request)).map(toReplay) }),
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "What was sent to exports once more",
+        querystring: replayQuery,
+        response: { 200: replays },
+      },
+    },
+    async (request) => {
+      const { status, ...asked } = request.query;
+      const shown = (await listShown(request)).filter((each) => status === undefined || each.status === status);
+      return pageOf(shown.map(toReplay), { ...asked, keyOf: ({ id }) => id });
+    },
   );
   api.post(
     "/api/v1/audit/replays",

@@ -15,11 +15,17 @@ const GROUP_KEYS = "tenant, team, principal, user, agent, group, server, tool";
 
 const count = z.number().int().nonnegative();
 const decimal = z.string().max(32);
+const milliseconds = z.number().int().nonnegative().max(TIME_MAX_MS);
 const time = (description: string) =>
   z
     .union([
       z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
-      z.coerce.number().int().nonnegative().max(TIME_MAX_MS),
+      milliseconds,
+      z
+        .string()
+        .regex(/^\d{1,16}$/)
+        .transform(Number)
+        .pipe(milliseconds),
     ])
     .optional()
     .meta({ description: `${description}: ISO 8601 with an offset, or Unix milliseconds` });

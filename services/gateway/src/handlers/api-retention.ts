@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { tenantShown } from "./api-access.ts";
 import { actorOf, type ApiOptions, TIMEOUT_MS } from "./api-options.ts";
+import { pageOf, pageQuery } from "./api-pages.ts";
 import { isoOrNull } from "./api-schemas.ts";
 
 const REASON_MAX_CHARS = 500;
@@ -42,7 +43,7 @@ const hold = z.object({
   releasedBy: z.string().nullable(),
   releasedAt: z.string().nullable(),
 });
-const holds = z.object({ items: z.array(hold).meta({ description: "Newest first" }) });
+const holds = z.object({ items: z.array(hold), nextCursor: z.string().nullable() });
 const retention = z.object({
   items: z.array(
     z.object({
@@ -53,6 +54,16 @@ const retention = z.object({
       heldBy: z.string().nullable().meta({ description: "The hold without which the oldest would be gone" }),
     }),
   ),
+  nextCursor: z.string().nullable(),
+});
+const retentionQuery = z.object({
+  tenant,
+  kind,
+  ...pageQuery(["tenant", "kind", "days", "oldestKept", "heldBy"], "tenant,kind"),
+});
+const holdQuery = z.object({
+  tenant,
+  ...pageQuery(["id", "tenant", "kind", "from", "to", "createdBy", "createdAt", "releasedAt"], "-createdAt"),
 });
 
 /** How long the record is kept, and what of it for longer: docs/retention.md. */
@@ -62,7 +73,6 @@ export function registerRetention(app: FastifyInstance, { clients: { audit }, me
   const tags = ["audit"];
   const read = { action: "admin/audit/retention/read" } as const;
   const write = { action: "admin/audit/retention/write" } as const;
-  const querystring = z.object({ tenant });
   api.get(
     "/api/v1/audit/retention",
     {
@@ -70,27 +80,31 @@ export function registerRetention(app: FastifyInstance, { clients: { audit }, me
       schema: {
         tags,
         summary: "How long each tenant's events of each kind are kept",
-        querystring,
+        querystring: retentionQuery,
         response: { 200: retention },
       },
     },
     async (request) => {
       const asked = { tenant: tenantShown(request, request.query.tenant ?? "") };
       const answer = await callUnary(audit.listRetention.bind(audit), asked, unary);
-      const items = answer.retention.map(({ oldestKeptMs, heldBy, ...rest }) => ({
-        ...rest,
-        oldestKept: isoOrNull(oldestKeptMs),
-        heldBy: heldBy || null,
-      }));
-      return { items };
+      const { kind: ofKind } = request.query;
+      const shown = answer.retention
+        .filter((each) => ofKind === undefined || each.kind === ofKind)
+        .map(({ oldestKeptMs, heldBy, ...rest }) => ({
+          ...rest,
+          oldestKept: isoOrNull(oldestKeptMs),
+          heldBy: heldBy || null,
+        }));
+      return pageOf(shown, { ...request.query, keyOf: (each) => `${each.tenant} ${each.kind}` });
     },
   );
   api.get(
     "/api/v1/audit/holds",
-    { config: read, schema: { tags, summary: "Legal holds", querystring, response: { 200: holds } } },
+    { config: read, schema: { tags, summary: "Legal holds", querystring: holdQuery, response: { 200: holds } } },
     async (request) => {
       const asked = { tenant: tenantShown(request, request.query.tenant ?? "") };
-      return { items: (await callUnary(audit.listHolds.bind(audit), asked, unary)).holds.map(toHold) };
+      const shown = (await callUnary(audit.listHolds.bind(audit), asked, unary)).holds.map(toHold);
+      return pageOf(shown, { ...request.query, keyOf: ({ id }) => id });
     },
   );
   api.post(

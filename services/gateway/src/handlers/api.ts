@@ -7,6 +7,7 @@ import { registerAuditTail } from "./api-audit-tail.ts";
 import { readBodies } from "./api-bodies.ts";
 import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
+import { registerDocs } from "./api-docs.ts";
 import { setErrors } from "./api-errors.ts";
 import { answerUnchanged } from "./api-etags.ts";
 import { registerEvidence } from "./api-evidence.ts";
@@ -24,7 +25,7 @@ import { registerSessions } from "./api-sessions.ts";
 import { registerSystem } from "./api-system.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
-/** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`. Each route says what it does: api-access.ts. */
+/** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`, for people at `/api/docs`. Each route says what it does: api-access.ts. */
 export async function registerApi(app: FastifyInstance, options: ApiOptions): Promise<void> {
   await app.register(async (plain) => {
     const api = plain.withTypeProvider<ZodTypeProvider>();
@@ -33,6 +34,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     setErrors(api, options.log);
     readBodies(plain);
     await registerOpenApi(api);
+    registerDocs(api);
     await api.register((guarded, _options, done) => {
       guardApi(guarded, options);
       answerUnchanged(guarded);
