@@ -1,5 +1,5 @@
 import type { AuthEntry } from "./entry.ts";
-import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, textAt } from "./openapi-document.ts";
+import { type Fields, fieldsAt, type OpenApi, resolve, textAt } from "./openapi-document.ts";
 import { baseUrlOf } from "./openapi.ts";
 import type { ConnectorOperation } from "./operation.ts";
 
@@ -12,6 +12,7 @@ export interface Security {
 }
 
 const SCOPES_MAX = 100;
+const SCOPE_MAX_CHARS = 256;
 
 /**
  * How the API wants to be called, by its security schemes: the one that most of the operations ask for.
@@ -83,18 +84,20 @@ function oauthOf(
 ): Scheme {
   const flow = fieldsAt(scheme["flows"], "clientCredentials");
   const url = URL.parse(textAt(flow, "tokenUrl") ?? "", base);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
+  if (url === null || !/^https?:\/\/[^@?#]+$/.test(url.href)) {
     const warning = `${name}: only client credentials are done here; the secret has to be an access token`;
     return { auth: { type: "bearer", token: secret("token") }, warning };
   }
-  const scopes = isFields(flow["scopes"]) ? Object.keys(flow["scopes"]).slice(0, SCOPES_MAX) : listAt(flow, "scopes");
+  const scopes = Object.keys(fieldsAt(flow, "scopes"))
+    .filter((scope) => scope !== "" && scope.length <= SCOPE_MAX_CHARS)
+    .slice(0, SCOPES_MAX);
   return {
     auth: {
       type: "oauth_client_credentials",
       token_url: url.href,
       client_id: secret("client_id"),
       client_secret: secret("client_secret"),
-      ...(scopes.length === 0 ? {} : { scopes: scopes.map(String) }),
+      ...(scopes.length === 0 ? {} : { scopes }),
     },
     ...(scopes.length > 1
       ? { warning: `${name}: all its scopes are asked for; leave only those that are needed` }
