@@ -12,3 +12,6 @@ CREATE TABLE registry.secrets (
   updated_at timestamptz NOT NULL DEFAULT now(),
   updated_by text NOT NULL
 );
+
+-- It is unavailable since a secret that it names is not to be had.
+ALTER TABLE registry.server_states ADD COLUMN withheld boolean NOT NULL DEFAULT false;

@@ -18,8 +18,12 @@ import type { RegistryConfig } from "./config.ts";
 import { createEnvelopes } from "./domain/envelope.ts";
 import { openCatalogue } from "./handlers/catalogue.ts";
 import { followDesiredFile } from "./handlers/desired-file.ts";
+import { createEntryService } from "./handlers/entries-grpc.ts";
 import { openEntries } from "./handlers/entries.ts";
 import { createGrpcService } from "./handlers/grpc.ts";
+import { createStateService } from "./handlers/state-grpc.ts";
+import { openSecretStores } from "./handlers/secret-stores.ts";
+import { createSecretsGrpc } from "./handlers/secrets-grpc.ts";
 import { createWatches } from "./handlers/watch.ts";
 import { createRegistryMetrics } from "./metrics.ts";
 
@@ -57,11 +61,17 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
     const catalogue = await openCatalogue({ pool, bus, metrics, life, log });
     ops.checks.set("database", catalogue.problem);
     const envelopes = config.secretKeys && createEnvelopes(config.secretKeys, randomBytes);
-    const entries = openEntries({ pool, envelopes, catalogue, life, log });
-    await followDesiredFile({ path, env, entries, metrics, life, log });
+    const secrets = openSecretStores({ path, env, pool, envelopes, catalogue, life, log });
+    const entries = openEntries({ pool, envelopes, secrets, catalogue, life, log });
+    await followDesiredFile({ path, env, entries, secrets, metrics, life, log });
     const watches = createWatches({ signal: life.signal, onCount: metrics.setWatchers });
 
-    const services = [createGrpcService({ pool, catalogue, entries, watches, metrics, log })];
+    const services = [
+      createGrpcService({ pool, catalogue, entries, watches, metrics, log }),
+      createEntryService({ entries, log }),
+      createSecretsGrpc({ pool, envelopes, stores: secrets, catalogue, log }),
+      createStateService({ entries, catalogue, env, configFile: path, log }),
+    ];
     const grpc = await startGrpcServer({ host, port: config.grpcPort, serviceKey, services, life });
     const httpPort = await startOpsServer({ host, port: config.httpPort, ops, life });
     log.info({ grpcPort: grpc.port, httpPort }, "listening");

@@ -71,8 +71,9 @@ export function openVault(settings: DesiredVault): Vault {
     try {
       const current = await entering;
       if (performance.now() < current.renewAtMs) return current;
-      if (session !== entering) return await session!;
-      return await (session = renew(current, signal));
+      // Whoever comes first renews it for all.
+      if (session === entering) session = renew(current, signal);
+      return await session;
     } catch (error) {
       session = undefined;
       throw error;

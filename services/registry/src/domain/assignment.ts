@@ -74,7 +74,7 @@ function sortedEntries(map: Readonly<Record<string, string>>): [string, string][
   return Object.entries(map).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** What all runners together are to run: every enabled server. */
+/** What all runners together are to run: every enabled server whose secrets are there. */
 export interface Assignments {
   readonly revision: bigint;
   readonly groups: readonly string[];
@@ -85,7 +85,7 @@ export function assignmentsOf(
   desired: Pick<DesiredState, "groups" | "servers">,
   { revision, generationOf }: { revision: bigint; generationOf: (server: string) => bigint },
 ): Assignments {
-  const enabled = desired.servers.filter((server) => server.enabled);
+  const enabled = desired.servers.filter((server) => server.enabled && server.withheld === undefined);
   return {
     revision,
     groups: desired.groups.map(({ id }) => id),

@@ -1,8 +1,19 @@
-import { type DesiredState, followDesiredState, type LoadCovered } from "@tollgate/desired-state";
+import { type DesiredState, followDesiredState, type LoadCovered, type Section } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Life, Log } from "@tollgate/service";
 import type { RegistryMetrics } from "../metrics.ts";
 import type { Entries } from "./entries.ts";
+import type { SecretStores } from "./secret-stores.ts";
+
+export const REGISTRY_SECTIONS: readonly Section[] = [
+  "plans",
+  "tenants",
+  "groups",
+  "mcp_servers",
+  "tools",
+  "tool_sets",
+  "secrets",
+];
 
 /**
  * Applies the file and follows its changes. A file with mistakes is logged with their places, and what was applied
@@ -13,11 +24,12 @@ export async function followDesiredFile(options: {
   path: string;
   env: Readonly<Record<string, string | undefined>>;
   entries: Entries;
+  secrets: Pick<SecretStores, "read">;
   metrics: RegistryMetrics;
   life: Life;
   log: Log;
 }): Promise<void> {
-  const { path, env, entries, metrics, life, log } = options;
+  const { path, env, entries, secrets, metrics, life, log } = options;
   let lastProblem = "";
 
   const apply = async (state: DesiredState, load: LoadCovered): Promise<void> => {
@@ -40,7 +52,8 @@ export async function followDesiredFile(options: {
   await followDesiredState({
     file: path,
     env,
-    sections: ["plans", "tenants", "groups", "mcp_servers", "tool_sets"],
+    sections: REGISTRY_SECTIONS,
+    readSecrets: secrets.read,
     signal: life.signal,
     apply,
     onProblem,

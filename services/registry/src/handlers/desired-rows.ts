@@ -16,6 +16,7 @@ export function toDesiredRows({ groups, servers, toolSets, tenants }: DesiredSta
       enabled: server.enabled,
       spec: server.written,
       specHash: toAssignment(server).specHash,
+      withheld: server.withheld ?? "",
       clientCapabilities: server.clientCapabilities,
       sessionContext: server.sessionContext,
       toolRules: toToolRules(server),

@@ -1,6 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { changeEvent } from "@tollgate/contracts";
-import type { DesiredServer, DesiredState, EntryKey, LoadCovered, WrittenEntry } from "@tollgate/desired-state";
+import {
+  type DesiredServer,
+  type DesiredState,
+  entriesIn,
+  type EntryKey,
+  type LoadCovered,
+  type WrittenEntry,
+} from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { enqueueEvents, type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
 import { type Assignments, assignmentsOf, isSameWork } from "../domain/assignment.ts";
@@ -24,6 +31,7 @@ import { SNAPSHOT_SPACING_MS } from "./catalogue.ts";
 import { toDesiredRows } from "./desired-rows.ts";
 import { type KnownEntry, readKnownEntries, toEntryRow } from "./known-entries.ts";
 import { createLatest, type Latest } from "./latest.ts";
+import type { SecretStores } from "./secret-stores.ts";
 
 const NOTHING: Assignments = { revision: 0n, groups: [], assignments: [] };
 const SALT_BYTES = 12;
@@ -45,8 +53,8 @@ export interface Declared {
   readonly known: ReadonlyMap<string, KnownEntry>;
   /** What the file says, by keyOf. */
   readonly file: ReadonlyMap<string, WrittenEntry>;
-  /** What is declared outside of entries, such as plans. */
-  readonly state: DesiredState;
+  /** Of the file, as it is written. */
+  readonly sections: Readonly<Record<string, unknown>>;
 }
 
 export interface Changed {
@@ -54,6 +62,8 @@ export interface Changed {
   /** What is on the record of it. */
   readonly before: readonly DeclaredResource[];
   readonly after: readonly DeclaredResource[];
+  /** What is allowed but unwise in what is in force then. */
+  readonly warnings: readonly string[];
 }
 
 /** What is declared by the file and by the API, and in force. See domain/layers.ts. */
@@ -88,13 +98,14 @@ interface Options {
   readonly pool: Pool;
   /** Without it nothing can be kept that has to be sealed. */
   readonly envelopes: Envelopes | undefined;
+  readonly secrets: Pick<SecretStores, "use">;
   readonly catalogue: Catalogue;
   readonly life: Life;
   readonly log: Log;
 }
 
 export function openEntries(options: Options): Entries {
-  const { pool, envelopes, catalogue, life, log } = options;
+  const { pool, envelopes, secrets, catalogue, life, log } = options;
   const assignments = createLatest(NOTHING, { spacingMs: SNAPSHOT_SPACING_MS, signal: life.signal });
   let taken: TakenFile | undefined;
   let inForce: DesiredState | undefined;
@@ -110,7 +121,8 @@ export function openEntries(options: Options): Entries {
     const work = assignmentsOf(inForce, { revision: at, generationOf: (server) => generations.get(server) ?? 0n });
     if (!isSameWork(work, assignments.value)) assignments.set(work);
   };
-  const use = (state: DesiredState, of: bigint): void => {
+  const use = async (state: DesiredState, of: bigint): Promise<void> => {
+    await secrets.use(state.servers);
     inForce = state;
     revision = of;
     servers = new Map(state.servers.map((server) => [server.id, server]));
@@ -122,7 +134,7 @@ export function openEntries(options: Options): Entries {
     const newest = await readEntriesRevision(pool);
     if (newest === revision) return;
     const known = await readKnownEntries(pool, envelopes);
-    use(await cover(taken, known), newest);
+    await use(await cover(taken, known), newest);
     assign();
   });
   catalogue.latest.listen(() => {
@@ -140,7 +152,7 @@ export function openEntries(options: Options): Entries {
       return result;
     });
     if (work.dryRun) return done;
-    use(done.state, done.entriesRevision);
+    await use(done.state, done.entriesRevision);
     await catalogue.refresh();
     assign();
     return done;
@@ -151,7 +163,8 @@ export function openEntries(options: Options): Entries {
     serverOf: (id) => servers.get(id),
     takeFile: inTurn(async (state: DesiredState, load: LoadCovered) => {
       const file = { state, load };
-      const plan = async (known: ReadonlyMap<string, KnownEntry>) => layersByFile(known, state.entries, newSalt);
+      const plan = async (known: ReadonlyMap<string, KnownEntry>) =>
+        layersByFile(known, entriesIn(state.sections), newSalt);
       const { revision: at } = await commit(file, { envelopes, plan, author: { principal: "file" } }).catch(asConflict);
       taken = file;
       return at;
@@ -160,7 +173,7 @@ export function openEntries(options: Options): Entries {
       if (taken === undefined) throw new AppError("unavailable", "the configuration file is not applied yet");
       const file = taken;
       const byApi = async (known: ReadonlyMap<string, KnownEntry>): Promise<Layers[]> => {
-        if (!isAppliedFile(known, file.state.entries))
+        if (!isAppliedFile(known, entriesIn(file.state.sections)))
           throw new AppError("unavailable", "another replica has applied another configuration file; try again");
         const declared = toDeclared(file, known);
         return layersOf(await plan(declared), declared);
@@ -205,13 +218,15 @@ async function reconcile(client: Queryable, file: TakenFile, { envelopes, plan, 
   const rows = changes.map((each) => toEntryRow(each, known.get(keyOf(each)), { envelopes, updatedBy }));
   await writeEntries(client, rows, next);
   const entriesRevision = await readEntriesRevision(client);
-  if (!isOther && changes.length === 0) return { revision: current, entriesRevision, state, before, after: before };
+  const { warnings } = state;
+  if (!isOther && changes.length === 0)
+    return { revision: current, entriesRevision, state, warnings, before, after: before };
   await setRevision(client, next);
   const after = await readDeclared(client);
   const nowMs = Date.now();
   const events = changesBetween(before, after).map((change) => changeEvent({ ...change, ...author }, nowMs));
   await enqueueEvents(client, "registry", events);
-  return { revision: next, entriesRevision, state, before, after };
+  return { revision: next, entriesRevision, state, warnings, before, after };
 }
 
 /** The file with the API's words over it. @throws {AppError} invalid_argument with `mistakes` */
@@ -221,7 +236,8 @@ async function cover({ state, load }: TakenFile, layers: ReadonlyMap<string, Lay
 }
 
 function toDeclared({ state }: TakenFile, known: ReadonlyMap<string, KnownEntry>): Declared {
-  return { known, file: new Map(state.entries.map((each) => [keyOf(each), each])), state };
+  const { sections } = state;
+  return { known, file: new Map(entriesIn(sections).map((each) => [keyOf(each), each])), sections };
 }
 
 function layersOf(changes: readonly EntryChange[], { known, file }: Declared): Layers[] {

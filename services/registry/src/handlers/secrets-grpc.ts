@@ -118,7 +118,8 @@ async function rotateKeys(
   options: Options,
 ): Promise<secretsV1.RotateKeysResponse> {
   const envelopes = envelopesOf(options);
-  const { keyId, rewrap } = envelopes;
+  const { keyId } = envelopes;
+  const rewrap = (sealed: string): string => envelopes.rewrap(sealed);
   const eventOf = ({ count, failed }: Rewrapped) =>
     changeEvent(
       {

@@ -15,6 +15,8 @@ export interface ServerRow {
   /** As written, nothing resolved. */
   readonly spec: unknown;
   readonly specHash: string;
+  /** Why it cannot run now: a secret is not to be had. Empty where it can. */
+  readonly withheld: string;
   readonly clientCapabilities: readonly string[];
   readonly sessionContext: boolean;
   readonly toolRules: unknown;
@@ -57,6 +59,10 @@ export async function writeDesired(client: Queryable, desired: DesiredRows, revi
   await run(DROP_OUTDATED_STATES, []);
   await run(INSERT_STATES, [revision]);
   await run(SWITCH_STATES, []);
+  const withheld = servers.filter((server) => server.enabled && server.withheld !== "");
+  await run(WITHHOLD_STATES, [JSON.stringify(withheld.map(({ id, withheld: reason }) => ({ id, reason })))]);
+  const released = await client.query(RELEASE_STATES, [ids(withheld)]);
+  await run(RESTART_RELEASED, [released.rows.map(({ server_id: id }: { server_id: string }) => id)]);
   return changes > 0;
 }
 
@@ -90,10 +96,13 @@ const UPSERT_SERVERS = `
   INSERT INTO registry.servers AS old
     (id, name, group_id, type, enabled, position, spec, spec_hash, client_capabilities, session_context, tool_rules,
     pool_mode, environment, risk, source)
-  SELECT id, name, "group", type, enabled, position, spec, "specHash", "clientCapabilities", "sessionContext",
+  SELECT id, name, "group", type, enabled, position, spec,
+    -- Of a secret that is away the hash says nothing: another replica may have it.
+    coalesce((SELECT spec_hash FROM registry.servers AS known
+      WHERE known.id = new.id AND known.spec = new.spec AND new.withheld <> ''), "specHash"), "clientCapabilities", "sessionContext",
     "toolRules", "poolMode", environment, risk, 'file'
   FROM jsonb_to_recordset($1) AS new (id text, name text, "group" text, type text, enabled boolean,
-    position integer, spec jsonb, "specHash" text, "clientCapabilities" text[], "sessionContext" boolean, "toolRules" jsonb, "poolMode" text,
+    position integer, spec jsonb, "specHash" text, withheld text, "clientCapabilities" text[], "sessionContext" boolean, "toolRules" jsonb, "poolMode" text,
     environment text, risk text)
   ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_id = excluded.group_id, type = excluded.type,
     enabled = excluded.enabled, position = excluded.position, spec = excluded.spec, spec_hash = excluded.spec_hash,
@@ -120,3 +129,18 @@ const SWITCH_STATES = `
   SET status = CASE WHEN server.enabled THEN 'pending' ELSE 'disabled' END, reason = ''
   FROM registry.servers AS server
   WHERE server.id = state.server_id AND server.enabled = (state.status = 'disabled')`;
+
+const WITHHOLD_STATES = `
+  UPDATE registry.server_states AS state SET status = 'unavailable', reason = given.reason, withheld = true
+  FROM jsonb_to_recordset($1) AS given (id text, reason text)
+  WHERE state.server_id = given.id
+    AND (state.status, state.reason, state.withheld) IS DISTINCT FROM ('unavailable', given.reason, true)`;
+
+const RELEASE_STATES = `
+  UPDATE registry.server_states
+  SET withheld = false, reason = CASE status WHEN 'unavailable' THEN '' ELSE reason END,
+    status = CASE status WHEN 'unavailable' THEN 'pending' ELSE status END
+  WHERE withheld AND server_id <> ALL ($1) RETURNING server_id`;
+
+/** A runner of another replica may have had it all the time, and tells of it once more when it starts it anew. */
+const RESTART_RELEASED = "UPDATE registry.servers SET generation = generation + 1 WHERE id = ANY ($1)";
