@@ -36,7 +36,7 @@ export interface Tool {
   name: string;
   /** The server's own JSON of the tool, unchanged. */
   definition: string;
-  /** SHA-256 of the definition, hex. */
+  /** SHA-256 of the canonical JSON (RFC 8785), hex. */
   hash: string;
   /** Declared read-only or idempotent: may be run again when a process dies. */
   retrySafe: boolean;

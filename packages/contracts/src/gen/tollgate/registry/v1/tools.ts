@@ -76,21 +76,7 @@ export interface ToolState {
   reason: string;
   findings: Finding[];
   risk: string;
-  /** The newest that the server has said. */
-  newestVersion: number;
   definition: string;
-}
-
-export interface ListToolsRequest {
-  /** Empty means all. */
-  serverId: string;
-  /** Empty means all. */
-  tool: string;
-}
-
-export interface ListToolsResponse {
-  tools: ToolState[];
-  revision: bigint;
 }
 
 export interface ListToolVersionsRequest {
@@ -507,7 +493,6 @@ function createBaseToolState(): ToolState {
     reason: "",
     findings: [],
     risk: "",
-    newestVersion: 0,
     definition: "",
   };
 }
@@ -541,11 +526,8 @@ export const ToolState: MessageFns<ToolState> = {
     if (message.risk !== "") {
       writer.uint32(74).string(message.risk);
     }
-    if (message.newestVersion !== 0) {
-      writer.uint32(80).uint32(message.newestVersion);
-    }
     if (message.definition !== "") {
-      writer.uint32(90).string(message.definition);
+      writer.uint32(82).string(message.definition);
     }
     return writer;
   },
@@ -636,15 +618,7 @@ export const ToolState: MessageFns<ToolState> = {
             continue;
           }
           case 10: {
-            if (tag !== 80) {
-              break;
-            }
-
-            message.newestVersion = reader.uint32();
-            continue;
-          }
-          case 11: {
-            if (tag !== 90) {
+            if (tag !== 82) {
               break;
             }
 
@@ -677,145 +651,7 @@ export const ToolState: MessageFns<ToolState> = {
     message.reason = object.reason ?? "";
     message.findings = object.findings?.map((e) => Finding.fromPartial(e)) || [];
     message.risk = object.risk ?? "";
-    message.newestVersion = object.newestVersion ?? 0;
     message.definition = object.definition ?? "";
-    return message;
-  },
-};
-
-function createBaseListToolsRequest(): ListToolsRequest {
-  return { serverId: "", tool: "" };
-}
-
-export const ListToolsRequest: MessageFns<ListToolsRequest> = {
-  encode(message: ListToolsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.serverId !== "") {
-      writer.uint32(10).string(message.serverId);
-    }
-    if (message.tool !== "") {
-      writer.uint32(18).string(message.tool);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): ListToolsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListToolsRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.serverId = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.tool = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create<I extends Exact<DeepPartial<ListToolsRequest>, I>>(base?: I): ListToolsRequest {
-    return ListToolsRequest.fromPartial(base ?? ({} as any));
-  },
-  fromPartial<I extends Exact<DeepPartial<ListToolsRequest>, I>>(object: I): ListToolsRequest {
-    const message = createBaseListToolsRequest();
-    message.serverId = object.serverId ?? "";
-    message.tool = object.tool ?? "";
-    return message;
-  },
-};
-
-function createBaseListToolsResponse(): ListToolsResponse {
-  return { tools: [], revision: 0n };
-}
-
-export const ListToolsResponse: MessageFns<ListToolsResponse> = {
-  encode(message: ListToolsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.tools) {
-      ToolState.encode(v!, writer.uint32(10).fork()).join();
-    }
-    if (message.revision !== 0n) {
-      if (BigInt.asUintN(64, message.revision) !== message.revision) {
-        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
-      }
-      writer.uint32(16).uint64(message.revision);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): ListToolsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListToolsResponse();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.tools.push(ToolState.decode(reader, reader.uint32()));
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.revision = reader.uint64() as bigint;
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create<I extends Exact<DeepPartial<ListToolsResponse>, I>>(base?: I): ListToolsResponse {
-    return ListToolsResponse.fromPartial(base ?? ({} as any));
-  },
-  fromPartial<I extends Exact<DeepPartial<ListToolsResponse>, I>>(object: I): ListToolsResponse {
-    const message = createBaseListToolsResponse();
-    message.tools = object.tools?.map((e) => ToolState.fromPartial(e)) || [];
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     return message;
   },
 };
@@ -1454,15 +1290,6 @@ export const RemoveToolResponse: MessageFns<RemoveToolResponse> = {
 /** The versions of tools' definitions, and what people have decided on them. */
 export type ToolServiceService = typeof ToolServiceService;
 export const ToolServiceService = {
-  listTools: {
-    path: "/tollgate.registry.v1.ToolService/ListTools" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ListToolsRequest): Buffer => Buffer.from(ListToolsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ListToolsRequest => ListToolsRequest.decode(value),
-    responseSerialize: (value: ListToolsResponse): Buffer => Buffer.from(ListToolsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ListToolsResponse => ListToolsResponse.decode(value),
-  },
   /** Newest first, at most 100. */
   listToolVersions: {
     path: "/tollgate.registry.v1.ToolService/ListToolVersions" as const,
@@ -1512,7 +1339,6 @@ export const ToolServiceService = {
 } as const;
 
 export interface ToolServiceServer extends UntypedServiceImplementation {
-  listTools: handleUnaryCall<ListToolsRequest, ListToolsResponse>;
   /** Newest first, at most 100. */
   listToolVersions: handleUnaryCall<ListToolVersionsRequest, ListToolVersionsResponse>;
   /**
@@ -1527,21 +1353,6 @@ export interface ToolServiceServer extends UntypedServiceImplementation {
 }
 
 export interface ToolServiceClient extends Client {
-  listTools(
-    request: ListToolsRequest,
-    callback: (error: ServiceError | null, response: ListToolsResponse) => void,
-  ): ClientUnaryCall;
-  listTools(
-    request: ListToolsRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ListToolsResponse) => void,
-  ): ClientUnaryCall;
-  listTools(
-    request: ListToolsRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ListToolsResponse) => void,
-  ): ClientUnaryCall;
   /** Newest first, at most 100. */
   listToolVersions(
     request: ListToolVersionsRequest,
