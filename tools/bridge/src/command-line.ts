@@ -5,6 +5,7 @@ interface Flags {
   readonly url: string | undefined;
   readonly token: string | undefined;
   readonly config: string | undefined;
+  readonly toolSet: string | undefined;
 }
 
 export type Command =
@@ -21,7 +22,7 @@ export type Command =
 
 export const USAGE = `tollgate-bridge - connects an AI client on stdio with a Tollgate gateway
 
-  tollgate-bridge [--url URL] [--token TOKEN] [--config FILE]
+  tollgate-bridge [--url URL] [--token TOKEN] [--tool-set SET] [--config FILE]
       Relays MCP between standard input/output and the gateway. This is what an AI client starts.
   tollgate-bridge install --client ${CLIENT_NAMES.join("|")} [--name NAME] [--print]
       Writes the client's configuration; --print only shows it.
@@ -31,9 +32,10 @@ export const USAGE = `tollgate-bridge - connects an AI client on stdio with a To
   --url URL       the gateway's MCP endpoint: http://127.0.0.1:8080/mcp, or ws://127.0.0.1:8080/mcp/ws by WebSocket
   --token TOKEN   the access token; the environment hides it better from process lists
   --config FILE   another file than ~/.mcp-bridge/config.yaml
+  --tool-set SET  a tool set's name, auto (what goes with the repository that the client works in), or off
   --help, --version
 
-Flags come before the environment (TOLLGATE_URL, TOLLGATE_TOKEN), and that before the file.
+Flags come before the environment (TOLLGATE_URL, TOLLGATE_TOKEN, TOLLGATE_TOOL_SET), and that before the file.
 `;
 
 export function parseCommandLine(args: readonly string[]): Command {
@@ -46,6 +48,7 @@ export function parseCommandLine(args: readonly string[]): Command {
         url: { type: "string" },
         token: { type: "string" },
         config: { type: "string" },
+        "tool-set": { type: "string" },
         client: { type: "string" },
         name: { type: "string" },
         print: { type: "boolean" },
@@ -61,7 +64,7 @@ export function parseCommandLine(args: readonly string[]): Command {
   if (values.version) return { kind: "version" };
   const [kind = "run", ...extra] = positionals;
   if (extra.length > 0) return { kind: "wrong", problem: `unexpected argument ${extra[0]}` };
-  const flags: Flags = { url: values.url, token: values.token, config: values.config };
+  const flags: Flags = { url: values.url, token: values.token, config: values.config, toolSet: values["tool-set"] };
   if (kind === "install") {
     const client = CLIENT_NAMES.find((name) => name === values.client);
     if (!client)

@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Place } from "./client-files.ts";
 import { type Command, USAGE } from "./command-line.ts";
 import { ConfigError, loadConfig } from "./config.ts";
+import { chooseTools } from "./tool-set.ts";
 
 /** What a command may use of the process that it runs in. */
 export interface Surroundings {
@@ -48,8 +49,9 @@ async function dispatch(command: Command, around: Surroundings): Promise<number>
       return 2;
     case "run": {
       const config = await loadConfig({ ...sources, flags: command.flags });
+      const chosen = await chooseTools(config);
       const { runBridge } = await import("./service.ts");
-      await runBridge({ ...around, config });
+      await runBridge({ ...around, config: { ...config, url: chosen.url }, chosen: chosen.why });
       return 0;
     }
     case "doctor": {

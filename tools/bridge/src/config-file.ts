@@ -18,6 +18,7 @@ const RULES = {
   "bridge.control_plane_url": text,
   "bridge.auth_token": text,
   "bridge.workspace": aSwitch,
+  "bridge.tool_set": text,
   "bridge.connection.timeout_seconds": number(1, 86_400),
   "bridge.connection.retry_attempts": number(0, 10),
   "bridge.connection.retry_backoff_base": number(1, 10),

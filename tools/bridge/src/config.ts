@@ -12,6 +12,8 @@ export interface Config {
   /** The factor by which the wait between two attempts grows. */
   readonly retryBase: number;
   readonly keepaliveMs: number;
+  /** A tool set's name; "auto": what goes with the workspace; "off": all tools. */
+  readonly toolSet: string;
   /** The folder that the client works in; absent when the gateway is not to know it. */
   readonly workspace: string | undefined;
   readonly proxyEnv: Readonly<Record<string, string | undefined>>;
@@ -31,6 +33,7 @@ export interface ConfigSources {
     readonly url?: string | undefined;
     readonly token?: string | undefined;
     readonly config?: string | undefined;
+    readonly toolSet?: string | undefined;
   };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly home: string;
@@ -59,6 +62,7 @@ export async function loadConfig({ flags, env, home, workspace }: ConfigSources)
   const overridden = new Set<FileKey>();
   if (givenUrl !== undefined) overridden.add("bridge.control_plane_url");
   if (givenToken !== undefined) overridden.add("bridge.auth_token");
+  if (flags.toolSet !== undefined || env["TOLLGATE_TOOL_SET"]) overridden.add("bridge.tool_set");
 
   const path = flags.config ?? defaultConfigFile(home);
   const file = await readConfigFile({ path, env, overridden });
@@ -92,6 +96,7 @@ export async function loadConfig({ flags, env, home, workspace }: ConfigSources)
     retryAttempts: Math.floor(numberOf("bridge.connection.retry_attempts", 3)),
     retryBase: numberOf("bridge.connection.retry_backoff_base", 2),
     keepaliveMs: numberOf("bridge.connection.keepalive_interval", 30) * 1000,
+    toolSet: flags.toolSet ?? (env["TOLLGATE_TOOL_SET"] || textOf("bridge.tool_set") || "auto"),
     workspace: file?.values.get("bridge.workspace") === false ? undefined : workspace,
     proxyEnv: env,
     cache:

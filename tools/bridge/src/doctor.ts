@@ -9,6 +9,7 @@ import type { Log } from "./log.ts";
 import { openLink } from "./open-link.ts";
 import { knowsProxies, proxyVariable } from "./proxy.ts";
 import { isObject, rpcErrorOf } from "./rpc-error.ts";
+import { chooseTools } from "./tool-set.ts";
 
 const checkMsMax = 10_000;
 const toolPagesMax = 100;
@@ -29,10 +30,13 @@ export async function diagnose(options: DoctorOptions): Promise<boolean> {
   let link: Link | undefined;
   try {
     say(`ok    ${checkNode(options.nodeVersion)}`);
-    const config = await loadConfig(options.sources);
+    const configured = await loadConfig(options.sources);
+    const chosen = await chooseTools(configured);
+    const config = { ...configured, url: chosen.url };
     const path = options.sources.flags.config ?? defaultConfigFile(options.sources.home);
     say(`ok    configuration: ${config.file ?? `no file ${path}; flags and environment suffice`}`);
     say(`ok    URL: ${config.url.href}`);
+    say(`ok    ${chosen.why}`);
     if (!reportProxy(config, options)) {
       await checkPort(config.url);
       say(`ok    ${config.url.host} takes connections`);

@@ -15,6 +15,8 @@ const flushMsMax = 250;
 
 export interface BridgeOptions {
   readonly config: Config;
+  /** Which tools it asks for, in words. */
+  readonly chosen: string;
   readonly version: string;
   readonly nodeVersion: string;
   readonly stdin: Readable;
@@ -63,7 +65,7 @@ export async function runBridge(options: BridgeOptions): Promise<void> {
   const proxy = proxyVariable(config.url, config.proxyEnv);
   if (proxy !== undefined && !knowsProxies(options.nodeVersion))
     log.warn(`${proxy} is set, but Node ${options.nodeVersion} does not use it: take Node 22.21, 24.5 or newer`);
-  log.info(`relaying to ${config.url.origin}${config.url.pathname}`);
+  log.info(`relaying to ${config.url.origin}${config.url.pathname}: ${options.chosen}`);
 
   const stopped = Promise.race([cut, unreadOutput]);
   const reading = (async () => {

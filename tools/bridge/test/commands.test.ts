@@ -100,7 +100,7 @@ function gateway(options: { healthy?: boolean } = {}): Reply {
 test("doctor goes through every step of a good set-up", async () => {
   const endpoint = await bench.endpoint(gateway());
   const { code, out } = await run(["doctor", "--url", endpoint.url, "--token", TOKEN]);
-  expect(out.split("\n").map((line) => line.slice(0, 4))).toEqual(Array(7).fill("ok  "));
+  expect(out.split("\n").map((line) => line.slice(0, 4))).toEqual(Array(8).fill("ok  "));
   expect(out).toContain("3 tools can be used with it");
   expect(code).toBe(0);
 });

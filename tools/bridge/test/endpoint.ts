@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 /** One HTTP request as the endpoint got it; `body` is untouched. */
 export interface Received {
   readonly verb: string;
+  readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
   readonly message: Record<string, any>;
@@ -32,7 +33,14 @@ export async function startEndpoint(reply: Reply, port = 0): Promise<Endpoint> {
     request.on("end", () => {
       const body = Buffer.concat(chunks).toString("utf8");
       const message = body === "" ? {} : (JSON.parse(body) as Record<string, any>);
-      const entry: Received = { verb: request.method ?? "", headers: request.headers, body, message, abandoned: false };
+      const entry: Received = {
+        verb: request.method ?? "",
+        path: request.url ?? "",
+        headers: request.headers,
+        body,
+        message,
+        abandoned: false,
+      };
       response.on("close", () => (entry.abandoned = !response.writableFinished));
       received.push(entry);
       void reply(entry, response);
