@@ -22,6 +22,14 @@ export interface Sending {
   readonly timeoutMs?: number;
 }
 
+export interface Listing {
+  readonly query?: Query;
+  readonly limit: number;
+  readonly pageMax?: number;
+  /** Of each page. */
+  readonly timeoutMs?: number;
+}
+
 /** The management API of a gateway. What it refuses is thrown, with the problem in `details`. */
 export interface Api {
   readonly url: string;
@@ -29,7 +37,7 @@ export interface Api {
   /** The answer; an empty one is `{}`. */
   send(method: string, path: string, sending?: Sending): Promise<Row>;
   /** Pages through the list until it has `limit` items. */
-  list(path: string, options: { query?: Query; limit: number; pageMax?: number }): Promise<Listed>;
+  list(path: string, options: Listing): Promise<Listed>;
   /** An answer that takes its time. */
   open(
     path: string,
@@ -63,13 +71,13 @@ export function openApi({ token, ...gateway }: ApiTarget): Api {
     url: gateway.url,
     get: (path, query) => send("GET", path, { query }),
     send,
-    async list(path, { query = {}, limit, pageMax = PAGE_MAX }) {
+    async list(path, { query = {}, limit, pageMax = PAGE_MAX, timeoutMs = REQUEST_TIMEOUT_MS }) {
       let first: Listed | undefined;
       const items: Row[] = [];
       let cursor: string | null | undefined;
       do {
         const page = { limit: Math.min(pageMax, limit - items.length), cursor };
-        const answer = (await send("GET", path, { query: { ...query, ...without(page) } })) as Listed;
+        const answer = (await send("GET", path, { query: { ...query, ...without(page) }, timeoutMs })) as Listed;
         first ??= answer;
         items.push(...answer.items);
         cursor = answer.nextCursor;

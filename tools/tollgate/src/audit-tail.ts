@@ -19,8 +19,9 @@ export async function tailEvents(api: Api, { query, show, progress }: Tail): Pro
   try {
     const body = await api.open("/api/v1/audit/tail", { query, headers, signal: ending.signal });
     progress("Listening …");
-    body.on("error", () => lines.close());
     const lines = createInterface({ input: body });
+    // Both say it; its end is what is waited for.
+    for (const each of [body, lines]) each.on("error", () => lines.close());
     lines.on("line", (line) => {
       if (line.startsWith("data:") && line.includes("{")) show(line.slice("data:".length).trim());
       else if (line === "event: gap") progress("Events are missing here: the stream does not hold them any more.");

@@ -3,7 +3,7 @@ import type { Api } from "./api.ts";
 import type { GatewayOptions, Target } from "./connect.ts";
 import type { StateDir } from "./state-dir.ts";
 import type { Row } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Streams, Terminal } from "./terminal.ts";
 
 /** What a command runs in. */
 export interface Surroundings {
@@ -15,6 +15,7 @@ export interface Surroundings {
   /** The command line, for a program that is started once more. */
   readonly words: readonly string[];
   readonly script: string;
+  readonly streams: Streams;
 }
 
 /** What every command takes. */

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { runProgram } from "./program.ts";
+import { openStreams } from "./terminal.ts";
 
 process.exitCode = await runProgram({
   root: resolve(import.meta.dirname, "../../.."),
@@ -8,6 +9,7 @@ process.exitCode = await runProgram({
   env: process.env,
   words: process.argv.slice(2),
   script: import.meta.filename,
+  streams: openStreams(),
 });
 // An open channel would keep this process alive.
 if (process.connected) process.disconnect();

@@ -87,7 +87,7 @@ async function nearStep({ request }: Row, api: Api): Promise<string | undefined>
 }
 
 /** By which the items of a list are known. */
-export async function idsOf(api: Api, list: string): Promise<string[]> {
-  const { items } = await api.list(list, { limit: LISTED_MAX });
+export async function idsOf(api: Api, list: string, options: { timeoutMs?: number } = {}): Promise<string[]> {
+  const { items } = await api.list(list, { limit: LISTED_MAX, ...options });
   return items.map((item) => item["id"] ?? item["name"]).filter((id) => typeof id === "string");
 }

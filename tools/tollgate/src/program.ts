@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import { openApi } from "./api.ts";
 import type { Act, Asked, Declare, GlobalOptions, Surroundings } from "./command.ts";
 import { stateDirAt } from "./state-dir.ts";
-import { openTerminal } from "./terminal.ts";
+import { openTerminal, type Streams } from "./terminal.ts";
 
 interface Entry {
   readonly name: string;
@@ -67,10 +67,14 @@ const CALLED_WRONGLY = 2;
 const GROUPS = "Which gateway:";
 
 /** The program's name and options, with those commands declared whose names are among the words. */
-async function declareProgram(words: readonly string[], act: Act): Promise<Command> {
+async function declareProgram(
+  words: readonly string[],
+  { act, streams }: { act: Act; streams: Pick<Streams, "out" | "err"> },
+): Promise<Command> {
   const program = new Command("tollgate")
     .description("Looks after a Tollgate: the one in this folder, or any other one.")
     .exitOverride()
+    .configureOutput({ writeOut: streams.out, writeErr: streams.err })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError("(--help says more)")
     .option("--json", "the API's answer, for programs");
@@ -94,9 +98,10 @@ async function declareProgram(words: readonly string[], act: Act): Promise<Comma
 
 /** With everything that there is, to be looked at. */
 export function declareWhole(): Promise<Command> {
+  const nowhere = (): void => undefined;
   return declareProgram(
     ENTRIES.map(({ name }) => name),
-    () => async () => undefined,
+    { act: () => async () => undefined, streams: { out: nowhere, err: nowhere } },
   );
 }
 
@@ -114,14 +119,14 @@ export async function runProgram(around: Surroundings): Promise<number> {
       code = typeof came === "number" ? came : say(came, asked);
     };
   try {
-    const program = await declareProgram(around.words, act);
+    const program = await declareProgram(around.words, { act, streams: around.streams });
     await program.parseAsync(around.words, { from: "user" });
     return code;
   } catch (error) {
     // It has been said by then.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : CALLED_WRONGLY;
     const { explain } = await import("./next-step.ts");
-    process.stderr.write(`${await explain(error, last?.api)}\n`);
+    around.streams.err(`${await explain(error, last?.api)}\n`);
     return 1;
   }
 }
@@ -142,7 +147,7 @@ function askedOf(command: Command, around: Surroundings): Asked {
     args: command.args,
     options,
     state,
-    terminal: openTerminal(),
+    terminal: openTerminal(around.streams),
     target,
     api: async () => openApi(await target()),
     mistake: (message) => command.error(`error: ${message}`),

@@ -26,21 +26,22 @@ export interface Terminal {
   readonly ask: (question: string, options?: { hidden?: boolean }) => Promise<string | undefined>;
 }
 
-/** Colours are shown at terminals, and not where NO_COLOR is set: `styleText` knows. */
-export function openTerminal(): Terminal {
+/** Where texts go, and who can be asked. */
+export interface Streams {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Characters of a line; Infinity where nobody looks at it. */
+  readonly width: number;
+  readonly ask: Terminal["ask"];
+}
+
+/** That of this process. */
+export function openStreams(): Streams {
   const { stdin, stdout, stderr } = process;
-  const width = stdout.isTTY ? stdout.columns : Infinity;
-  const toned = (text: string, value = text.trim()) => {
-    const found = Object.entries(TONES).find(([, values]) => values.test(value));
-    return found === undefined ? text : styleText(found[0] as keyof typeof TONES, text);
-  };
   return {
-    line: (text) => void stdout.write(`${text}\n`),
-    progress: (text) => void stderr.write(`${text}\n`),
-    table: (columns, rows) =>
-      renderTable(columns, rows, { width, head: (text) => styleText("bold", text), cell: toned }),
-    facts,
-    toned,
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
+    width: stdout.isTTY ? stdout.columns : Infinity,
     async ask(question, { hidden = false } = {}) {
       if (!stdin.isTTY) return undefined;
       stderr.write(question);
@@ -53,6 +54,23 @@ export function openTerminal(): Terminal {
         if (hidden) stderr.write("\n");
       }
     },
+  };
+}
+
+/** Colours are shown at terminals, and not where NO_COLOR is set: `styleText` knows. */
+export function openTerminal({ out, err, width, ask }: Streams): Terminal {
+  const toned = (text: string, value = text.trim()) => {
+    const found = Object.entries(TONES).find(([, values]) => values.test(value));
+    return found === undefined ? text : styleText(found[0] as keyof typeof TONES, text);
+  };
+  const head = (text: string) => styleText("bold", text);
+  return {
+    line: (text) => out(`${text}\n`),
+    progress: (text) => err(`${text}\n`),
+    table: (columns, rows) => renderTable(columns, rows, { width, head, cell: toned }),
+    facts,
+    toned,
+    ask,
   };
 }
 

@@ -30,8 +30,8 @@ mcp_servers: [{ id: everything, group: demo, type: node, command: ${fixtureServe
     expect([mcpUrl, output]).toEqual([`${gatewayUrl}/mcp`, expect.stringContaining(mcpUrl)]);
     expect(gatewayUrl).toMatch(/^https:\/\/127\.0\.0\.1:/);
     // No more than the certificate itself is needed for what an administrator does on this machine.
-    const dead = await runLauncher(["dead", "list", "--state", state.dir]);
-    expect(dead).toEqual({ code: 0, output: "There are no dead letters.\n" });
+    const dead = await runLauncher(["dead-letters", "list", "--state", state.dir]);
+    expect(dead).toEqual({ code: 0, output: "There is no dead letter.\n" });
     expect((await runLauncher(["stop", "--state", state.dir])).code).toBe(0);
   },
   START_MS,

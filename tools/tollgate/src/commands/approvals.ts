@@ -1,4 +1,5 @@
-import { type Declare, said } from "../command.ts";
+import type { Command } from "commander";
+import { type Act, type Declare, said } from "../command.ts";
 import { declareList, declareShow, placeOf } from "../resources.ts";
 import { column, type Row, textOf } from "../table.ts";
 
@@ -29,22 +30,24 @@ const APPROVALS = {
 export const declare: Declare = (command, act) => {
   declareList(command.command("list").description("Requests, what has changed last first."), act, APPROVALS);
   declareShow(command.command("show").description("One request, with the call's arguments."), act, APPROVALS);
-  for (const [decision, description] of [
-    ["approve", "Approve of a call; the last approval needed gives the access."],
-    ["deny", "Deny a call."],
-  ] as const)
-    command
-      .command(decision)
-      .description(description)
-      .argument("<id>")
-      .option("--reason <text>", "why, for people", "")
-      .action(
-        act<{ reason: string }>(async ({ args: [id], options: { reason }, api }) => {
-          const answer = await (
-            await api()
-          ).send("POST", `${placeOf(APPROVALS, id!)}/${decision}`, { body: { reason } });
-          const { server, tool, principal, status } = answer;
-          return said(answer, `${textOf(server)}:${textOf(tool)} for ${textOf(principal)} is ${textOf(status)}.`);
-        }),
-      );
+  declareDecision(
+    command.command("approve"),
+    act,
+    "Approve of a call; the last approval needed gives the access.",
+  ).option("--reason <text>", "why, for people");
+  declareDecision(command.command("deny"), act, "Deny a call.").requiredOption("--reason <text>", "why, for people");
 };
+
+function declareDecision(command: Command, act: Act, description: string): Command {
+  return command
+    .description(description)
+    .argument("<id>")
+    .action(
+      act<{ reason?: string }>(async ({ args: [id], options: { reason = "" }, api }) => {
+        const path = `${placeOf(APPROVALS, id!)}/${command.name()}`;
+        const answer = await (await api()).send("POST", path, { body: { reason } });
+        const { server, tool, principal, status } = answer;
+        return said(answer, `${textOf(server)}:${textOf(tool)} for ${textOf(principal)} is ${textOf(status)}.`);
+      }),
+    );
+}

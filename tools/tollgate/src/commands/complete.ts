@@ -17,7 +17,7 @@ const LISTS: Readonly<Record<string, string>> = {
   tenants: "/api/v1/tenants",
   secrets: "/api/v1/secrets",
   sets: "/api/v1/tool-sets",
-  approvals: "/api/v1/approvals?status=pending",
+  approvals: "/api/v1/approvals",
   "dead-letters": "/api/v1/dead-letters",
 };
 const OPTION_LISTS: Readonly<Record<string, string>> = {
@@ -34,22 +34,23 @@ export const declare: Declare = (command, act) => {
     act(async ({ args, api }) => {
       const begun = args.at(-1) ?? "";
       const { declareWhole } = await import("../program.ts");
-      const found = await candidates(await declareWhole(), args, async (list) => {
-        const late = new Promise<string[]>((resolve) => setTimeout(resolve, IDS_WITHIN_MS, []).unref());
-        return Promise.race([late, ids(await api(), list)]).catch(() => []);
-      });
+      const found = await candidates(await declareWhole(), args, (list) => ids(api, list));
       const fitting = found.filter((each) => each.startsWith(begun));
-      if (fitting.length > 0) process.stdout.write(`${fitting.join("\n")}\n`);
-      // What was asked and is late is not waited for.
-      process.exit(0);
+      return { answer: fitting, text: fitting.join("\n") };
     }),
   );
 };
 
 type IdsOf = (list: string) => Promise<string[]>;
 
-async function ids(api: Api, list: string): Promise<string[]> {
-  return (await idsOf(api, list)).filter((id) => /^[^\s'"\\$]+$/.test(id));
+/** Whoever completes a word does not want to hear of what is wrong. */
+async function ids(open: () => Promise<Api>, list: string): Promise<string[]> {
+  try {
+    const found = await idsOf(await open(), list, { timeoutMs: IDS_WITHIN_MS });
+    return found.filter((id) => /^[^\s'"\\$]+$/.test(id));
+  } catch {
+    return [];
+  }
 }
 
 /** What may stand in the last word's place. */
