@@ -10,7 +10,7 @@ import {
   publishToSession,
   subscribeReplies,
 } from "@tollgate/bus";
-import { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
+import { auditV1, meteringV1, policyV1, registryV1, secretsV1 } from "@tollgate/contracts";
 import { createSealers } from "@tollgate/mcp";
 import {
   answerAsPart,
@@ -222,6 +222,7 @@ function openClients({ policyAddress, registryAddress, auditAddress, meteringAdd
   return {
     policy: openGrpcClient(PolicyServiceClient, { address: policyAddress, name: "policy", life }),
     registry: openGrpcClient(RegistryServiceClient, { address: registryAddress, name: "registry", life }),
+    secrets: openGrpcClient(secretsV1.SecretServiceClient, { address: registryAddress, name: "registry", life }),
     audit: openGrpcClient(AuditServiceClient, { address: auditAddress, name: "audit", life }),
     metering: openGrpcClient(MeteringServiceClient, { address: meteringAddress, name: "metering", life }),
   };

@@ -18,6 +18,7 @@ const TAGS: Readonly<Record<string, string>> = {
   audit: "The record, its proofs, exports and retention",
   metering: "Usage, prices and cost",
   "dead letters": "What could not be processed",
+  secrets: "What servers need and nobody sees",
   sessions: "Sessions of MCP clients",
 };
 

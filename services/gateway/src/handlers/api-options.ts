@@ -1,6 +1,6 @@
 import type { Metadata } from "@grpc/grpc-js";
 import type { Bus, SessionStore } from "@tollgate/bus";
-import type { auditV1, meteringV1, policyV1, registryV1 } from "@tollgate/contracts";
+import type { auditV1, meteringV1, policyV1, registryV1, secretsV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import type { FastifyRequest } from "fastify";
@@ -33,6 +33,7 @@ export interface ApiOptions {
   readonly clients: {
     readonly policy: policyV1.PolicyServiceClient;
     readonly registry: registryV1.RegistryServiceClient;
+    readonly secrets: secretsV1.SecretServiceClient;
     readonly audit: auditV1.AuditServiceClient;
     readonly metering: meteringV1.MeteringServiceClient;
   };

@@ -21,6 +21,7 @@ import { registerMetering } from "./api-metering.ts";
 import { registerPolicies } from "./api-policies.ts";
 import { registerRetention } from "./api-retention.ts";
 import { registerRecordings } from "./api-recordings.ts";
+import { registerSecrets } from "./api-secrets.ts";
 import { registerSessions } from "./api-sessions.ts";
 import { registerSystem } from "./api-system.ts";
 import { registerWhatIf } from "./api-what-if.ts";
@@ -53,6 +54,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerExports(guarded, options);
       registerDeadLetters(guarded, options);
       registerRecordings(guarded, options);
+      registerSecrets(guarded, options);
       registerSessions(guarded, options);
       registerSystem(guarded, options);
       done();
