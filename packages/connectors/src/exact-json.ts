@@ -7,8 +7,8 @@ interface ExactNumber {
 
 /** https://tc39.es/proposal-json-parse-with-source; TypeScript's library does not have it yet. */
 const { rawJSON, isRawJSON } = JSON as unknown as {
-  rawJSON(text: string): ExactNumber;
-  isRawJSON(value: unknown): value is ExactNumber;
+  rawJSON(this: void, text: string): ExactNumber;
+  isRawJSON(this: void, value: unknown): value is ExactNumber;
 };
 
 /** @throws {SyntaxError} when it is not JSON */

@@ -18,7 +18,7 @@ export interface ApiRequest {
 export interface RequestOptions {
   /** The path of the base url, without a slash at its end. */
   readonly basePath: string;
-  /** Query parameters, escaped, that an argument must not bring about: those that say who asks. */
+  /** Query parameters that an argument must not bring about: those that say who asks. */
   readonly reserved: readonly string[];
   /** Goes into an operation's Idempotency-Key; see `isRepeatable`. */
   readonly idempotencyKey: string;
@@ -110,11 +110,12 @@ function queryOf(
   { reserved }: RequestOptions,
 ): Parsed<string> {
   const declared = new Set(parameters.filter(({ in: place }) => place === "query").map(({ name }) => escaped(name)));
+  const foreign = new Set(reserved.map(escaped));
   const pairs: string[] = [];
   for (const { parameter, value } of given) {
     for (const [name, text] of queryPairs(parameter, value)) {
       const isForeign = name !== escaped(parameter.name) && declared.has(name);
-      if (isForeign || reserved.includes(name))
+      if (isForeign || foreign.has(name))
         return refuse(`the argument ${parameter.argument} has a key that is another parameter's name`);
       pairs.push(`${name}=${text}`);
     }

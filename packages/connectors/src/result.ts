@@ -44,7 +44,7 @@ export function joinedResult(value: unknown, options: ResultOptions, note: strin
 
 /** For the tool's caller: what it did wrong, or what the API does not like. */
 export function errorResult(message: string): string {
-  return result([text(message)], ',"isError":true');
+  return result([textBlock(message)], ',"isError":true');
 }
 
 function valueResult(
@@ -57,8 +57,8 @@ function valueResult(
   const found = pick === "" ? undefined : valueAt(value, pick);
   const shown = found === undefined ? value : found;
   const json = found === undefined && asItCame !== undefined ? asItCame : JSON.stringify(shown);
-  const content = [text(typeof shown === "string" ? shown : json)];
-  if (note !== "") content.push(text(note));
+  const content = [textBlock(typeof shown === "string" ? shown : json)];
+  if (note !== "") content.push(textBlock(note));
   return result(content, isObject(shown) ? structured(json) : promised(options, shown));
 }
 
@@ -73,10 +73,10 @@ function promised({ operation, result: { schema } }: ResultOptions, value: unkno
 }
 
 function textResult(said: string, more: string): string {
-  return result([text(said)], more);
+  return result([textBlock(said)], more);
 }
 
-const text = (said: string) => ({ type: "text", text: said });
+const textBlock = (text: string) => ({ type: "text", text });
 
 function result(content: readonly object[], more: string): string {
   return `{"resultType":"complete","content":${JSON.stringify(content)}${more}}`;

@@ -1,3 +1,4 @@
+import type { Connector } from "@tollgate/connectors";
 import type { registryV1 } from "@tollgate/contracts";
 
 /** What a runner has to know of a server; docstrings of the parts are in registry.proto. Sizes in bytes, 0: no limit. */
@@ -15,6 +16,8 @@ export interface ServerSpec {
   readonly url: string;
   readonly transport: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of an API that is a server of tools; else absent. */
+  readonly connector?: Connector;
   readonly startupTimeoutMs: number;
   /** 0: never. */
   readonly healthCheckIntervalMs: number;
@@ -68,17 +71,20 @@ export interface ToolRule {
   readonly cachedResultMs: number;
 }
 
-export const isRemote = ({ url }: Pick<ServerSpec, "url">): boolean => url !== "";
+/** Nothing is started for it. */
+export const isRemote = ({ url, connector }: Pick<ServerSpec, "url" | "connector">): boolean =>
+  url !== "" || connector !== undefined;
 
 const MODES = ["multiplexed", "exclusive", "session"] as const;
 const SANDBOXES = ["required", "auto", "off"] as const;
 
 /** Words that a newer registry may have and this runner does not know become the careful ones. */
 export function toServerSpec(assignment: registryV1.Assignment): ServerSpec {
-  const { pool, limits, sandbox, toolRules, ...rest } = assignment;
+  const { pool, limits, sandbox, toolRules, connector, ...rest } = assignment;
   if (!pool || !limits || !sandbox) throw new Error(`the assignment of ${assignment.serverId} lacks its pool`);
   return {
     ...rest,
+    ...(connector === "" ? {} : { connector: JSON.parse(connector) as Connector }),
     pool: { ...pool, mode: MODES.find((each) => each === pool.mode) ?? "exclusive" },
     limits: { ...limits, memoryBytes: Number(limits.memoryBytes), outputBytes: Number(limits.outputBytes) },
     sandbox: { ...sandbox, mode: SANDBOXES.find((each) => each === sandbox.mode) ?? "required" },

@@ -3,6 +3,8 @@ import type { RunnerConfig } from "../config.ts";
 import type { Containment } from "../containment/containment.ts";
 import { isRemote, type ServerSpec } from "../domain/server-spec.ts";
 import type { CommandResolver } from "../launch/command.ts";
+import { createApiClient } from "../upstream/api-client.ts";
+import { ConnectorTransport } from "../upstream/connector-transport.ts";
 import { openRemote } from "../upstream/remote-transport.ts";
 import { startStdioTransport } from "../upstream/stdio-transport.ts";
 import type { RemoteKind, Transport, TransportEvents } from "../upstream/transport.ts";
@@ -17,19 +19,40 @@ export interface OpenerOptions {
   readonly log: Log;
 }
 
-/** How a connection is opened. @throws {AppError} `unavailable` when the command is not to be had */
-export async function transportOf(options: OpenerOptions): Promise<(events: TransportEvents) => Transport> {
+/** How the connections of one server are opened. */
+export interface Opener {
+  /** @throws {AppError} `unavailable` when the command is not to be had */
+  open(): Promise<(events: TransportEvents) => Transport>;
+  /** What they share is not needed any more. */
+  close(): void;
+}
+
+export function createOpener(options: OpenerOptions): Opener {
   const { spec, config, signal, log } = options;
   const lineMaxBytes = config.responseMaxBytes;
-  const { url, headers } = spec;
+  const { url, headers, connector, serverId: name } = spec;
+  if (connector !== undefined) {
+    const client = createApiClient(connector);
+    const outputMaxBytes = Math.min(lineMaxBytes, spec.limits.outputBytes);
+    const open = (events: TransportEvents) =>
+      new ConnectorTransport({ connector, client, name, outputMaxBytes, events, log });
+    return { open: () => Promise.resolve(open), close: () => client.close() };
+  }
+  const close = () => undefined;
   if (isRemote(spec)) {
     const transport = REMOTE_KINDS[spec.transport] ?? "auto";
-    return (events) => openRemote({ url, headers, transport, lineMaxBytes, events, log });
+    const open = (events: TransportEvents) => openRemote({ url, headers, transport, lineMaxBytes, events, log });
+    return { open: () => Promise.resolve(open), close };
   }
-  const command = await options.resolveCommand(spec, signal);
-  signal.throwIfAborted();
-  const contained = options.containment.contain(spec, command);
-  return (events) => startStdioTransport({ ...options, contained, lineMaxBytes, events });
+  return {
+    close,
+    async open() {
+      const command = await options.resolveCommand(spec, signal);
+      signal.throwIfAborted();
+      const contained = options.containment.contain(spec, command);
+      return (events) => startStdioTransport({ ...options, contained, lineMaxBytes, events });
+    },
+  };
 }
 
 const REMOTE_KINDS: Readonly<Record<string, RemoteKind>> = {

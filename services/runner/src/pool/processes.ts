@@ -6,7 +6,7 @@ import { type Connection, openConnection } from "../upstream/connection.ts";
 import type { EraMemory } from "../upstream/era-memory.ts";
 import type { Audience } from "./audiences.ts";
 import type { ServerNews } from "./news.ts";
-import { type OpenerOptions, transportOf } from "./opener.ts";
+import { createOpener, type OpenerOptions } from "./opener.ts";
 import { createSlots, type Slot, type Slots } from "./slots.ts";
 import type { SpawnPlace, Spawning } from "./spawning.ts";
 
@@ -51,6 +51,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
   const places = new WeakMap<Slot, SpawnPlace>();
   const ending = new Set<Promise<unknown>>();
   const remote = isRemote(spec);
+  const opener = createOpener(options);
   let starts = 0;
 
   function start(audience: Audience, hidden = false): Slot | undefined {
@@ -79,7 +80,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
   }
 
   async function connect(slot: Slot): Promise<Connection> {
-    const open = await transportOf(options);
+    const open = await opener.open();
     if (!remote) await spawning.starting.enter({ key: spec.serverId, weight: 1 }, signal);
     try {
       if (slot.removed) throw new Error("it is not needed any more");
@@ -161,6 +162,7 @@ export function createProcesses(options: ProcessOptions & { era: EraMemory; even
     async finish() {
       for (const slot of slots.all()) end(slot);
       await Promise.all(ending);
+      opener.close();
     },
   };
 }

@@ -19,7 +19,7 @@ const IDLE_SOCKET_MS = 4_000;
 export interface HttpRequest {
   /** As Node takes it (`urlToHttpOptions`): reading a url anew for every request costs more than the rest. */
   readonly place: RequestOptions;
-  readonly method: "POST" | "GET" | "DELETE";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   /** Not to wait behind requests that keep their connections. */
@@ -45,12 +45,13 @@ export interface HttpClient {
   close(): void;
 }
 
-export function createHttpClient(options: { tls: boolean; connectMs: number }): HttpClient {
-  const { tls, connectMs } = options;
+/** @param options.ca certificates in PEM form in place of those that Node trusts; "" for these */
+export function createHttpClient(options: { tls: boolean; connectMs: number; ca?: string }): HttpClient {
+  const { tls, connectMs, ca = "" } = options;
   const open = tls ? httpsRequest : httpRequest;
   const agentOf = (maxSockets: number) => {
     const limits = { keepAlive: true, timeout: IDLE_SOCKET_MS, maxSockets, maxFreeSockets: maxSockets };
-    return tls ? new TlsAgent(limits) : new Agent(limits);
+    return tls ? new TlsAgent(ca === "" ? limits : { ...limits, ca }) : new Agent(limits);
   };
   const agents = { requests: agentOf(SOCKETS_MAX), aside: agentOf(ASIDE_SOCKETS_MAX) };
   return {

@@ -45,6 +45,14 @@ export function readBody(
   maxBytes: number,
   onBody: (body: string | undefined) => void,
 ): void {
+  readBytes(response, maxBytes, (body) => onBody(body?.toString("utf8")));
+}
+
+export function readBytes(
+  response: IncomingMessage,
+  maxBytes: number,
+  onBody: (body: Buffer | undefined) => void,
+): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
   response.on("data", (chunk: Buffer) => {
@@ -54,9 +62,7 @@ export function readBody(
     response.pause();
     onBody(undefined);
   });
-  response.on("end", () =>
-    onBody(chunks.length === 1 ? chunks[0]!.toString("utf8") : Buffer.concat(chunks).toString("utf8")),
-  );
+  response.on("end", () => onBody(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
 }
 
 /** Most texts are far from the bound, and their bytes need no counting. */
