@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { OverlayEntry } from "./entries.ts";
+import { entriesIn, type OverlayEntry } from "./entries.ts";
 import { loadDesiredState } from "./load.ts";
 
 const FILE = `groups:
@@ -44,7 +44,7 @@ describe("an overlay", () => {
     expect(state.servers[2]!.env).toEqual({ KEY: "k-1", DIR: "/srv/files" });
     expect(state.groups.map(({ id }) => id)).toEqual(["demo", "office", "lab"]);
     expect(state.tenants.map(({ id }) => id)).toEqual([""]);
-    expect(state.entries.map(({ kind, id }) => `${kind} ${id}`)).toContain("server new");
+    expect(entriesIn(state.sections).map(({ kind, id }) => `${kind} ${id}`)).toContain("server new");
   });
 
   test("of nothing changes nothing", () => {

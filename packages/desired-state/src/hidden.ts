@@ -30,7 +30,7 @@ export function hideSecretsOf(kind: EntryKind, value: Value): { readonly shown: 
   let shown = value;
   for (const path of secretPlaces(kind, value)) {
     const found = valueAt(value, path);
-    if (found === undefined || found === "" || /(?<!\$)\$\{/.test(String(found))) continue;
+    if (found === undefined || found === "" || /(?<!\$)\$\{/.test(JSON.stringify(found))) continue;
     hidden[JSON.stringify(path)] = found;
     shown = withValue(shown, path, HIDDEN);
   }

@@ -130,6 +130,16 @@ export function loadDesiredState(text: string, options: LoadOptions): DesiredSta
   };
 }
 
+/**
+ * The sections of a text as they are written, unchecked.
+ * @throws {AppError} as loadDesiredState
+ */
+export function readSections(text: string, { file }: Pick<LoadOptions, "file">): Record<string, unknown> {
+  const { source, mistakes } = parseSource(text);
+  if (mistakes.length > 0) throw mistaken(mistakes, source, file);
+  return valuesOf(source) as Record<string, unknown>;
+}
+
 function isLeft([section, , part, of, key]: Path): boolean {
   // Its secrets are read when they are used: whoever follows the file stores it as it is written.
   const isWebhook = section === "limits" && part === "budget" && of === "webhook";

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClientReadableStream } from "@grpc/grpc-js";
-import { registryV1 } from "@tollgate/contracts";
+import { entriesV1, registryV1, stateV1 } from "@tollgate/contracts";
 import { parseKeyList } from "@tollgate/evidence";
 import { callUnary, type Log, openGrpcClient, openLife, serviceMetadata } from "@tollgate/service";
 import { eventually, type Infrastructure, testLog } from "@tollgate/testkit";
@@ -62,6 +62,20 @@ export interface RunningRegistry {
   /** Reports with the hash that its own watch of assignments tells. */
   reportTools(serverId: string, tools: readonly string[]): Promise<bigint>;
   restart(serverId: string): Promise<registryV1.RestartServerResponse>;
+  listEntries(kind?: string, id?: string): Promise<entriesV1.Entry[]>;
+  put(
+    kind: string,
+    id: string,
+    entry: object,
+    more?: Partial<entriesV1.PutEntryRequest>,
+  ): Promise<entriesV1.PutEntryResponse>;
+  remove(
+    kind: string,
+    id: string,
+    more?: Partial<entriesV1.DeleteEntryRequest>,
+  ): Promise<entriesV1.DeleteEntryResponse>;
+  reconcile(document: string, more?: Partial<stateV1.ReconcileRequest>): Promise<stateV1.ReconcileResponse>;
+  drift(): Promise<stateV1.Drift[]>;
   close(): Promise<void>;
 }
 
@@ -101,6 +115,8 @@ export async function runRegistry(
   };
 }
 
+const BY_API = { actor: "token:admin", address: "192.0.2.7" };
+
 type Connection = Omit<RunningRegistry, "file" | "httpPort" | "writeFile">;
 
 export function connect(grpcPort: number, serviceKey: string): Connection {
@@ -108,6 +124,8 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
   const metadata = serviceMetadata(serviceKey);
   const address = `127.0.0.1:${grpcPort}`;
   const client = openGrpcClient(registryV1.RegistryServiceClient, { address, name: "registry", life });
+  const entries = openGrpcClient(entriesV1.EntryServiceClient, { address, name: "registry", life });
+  const state = openGrpcClient(stateV1.StateServiceClient, { address, name: "registry", life });
   const unary = { metadata, timeoutMs: 10_000, service: "registry" };
   let work: Watched<Work> | undefined;
 
@@ -127,6 +145,23 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
     },
     restart: (serverId) =>
       callUnary(client.restartServer.bind(client), { serverId, actor: "tester", address: "" }, unary),
+    listEntries: async (kind = "", id = "") =>
+      (await callUnary(entries.listEntries.bind(entries), { kind, id }, unary)).entries,
+    put: (kind, id, entry, more = {}) =>
+      callUnary(
+        entries.putEntry.bind(entries),
+        { ...BY_API, kind, id, entry: JSON.stringify({ id, ...entry }), ifVersion: 0n, createOnly: false, ...more },
+        unary,
+      ),
+    remove: (kind, id, more = {}) =>
+      callUnary(entries.deleteEntry.bind(entries), { ...BY_API, kind, id, ifVersion: 0n, ...more }, unary),
+    reconcile: (document, more = {}) =>
+      callUnary(
+        state.reconcile.bind(state),
+        { ...BY_API, document, name: "document.yaml", dryRun: false, prune: false, ...more },
+        unary,
+      ),
+    drift: async () => (await callUnary(state.getDrift.bind(state), {}, unary)).items,
     async close() {
       await life.close();
     },
