@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { useInfrastructure, useSystem } from "@tollgate/testkit";
 import { describe, expect, test } from "vitest";
 
@@ -8,16 +9,17 @@ interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
+  readonly type: string | undefined;
   readonly answer: any;
 }
 
 async function api(
   method: string,
   path: string,
-  options: { body?: unknown; headers?: Record<string, string>; token?: string } = {},
+  options: { body?: unknown; headers?: Record<string, string>; token?: string; base?: string } = {},
 ): Promise<Answer> {
-  const { body, headers, token = system.adminToken } = options;
-  const response = await fetch(`${system.gatewayUrl}/api/v1${path}`, {
+  const { body, headers, token = system.adminToken, base = system.gatewayUrl } = options;
+  const response = await fetch(`${base}/api/v1${path}`, {
     method,
     headers: {
       authorization: `Bearer ${token}`,
@@ -27,8 +29,9 @@ async function api(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
-  return { status: response.status, headers: response.headers, text, answer: isJson ? JSON.parse(text) : undefined };
+  const type = response.headers.get("content-type")?.split(";")[0];
+  const answer: unknown = type?.endsWith("json") && text !== "" ? JSON.parse(text) : undefined;
+  return { status: response.status, headers: response.headers, text, type, answer };
 }
 
 const DENY = { effect: "deny", principals: ["*"], actions: ["tools/call"], resources: ["nobodys:*"] };
@@ -83,6 +86,77 @@ describe("ETags", () => {
         answer: { code: "invalid_argument" },
       }),
   );
+});
+
+describe("an Idempotency-Key", () => {
+  const keyed = (key: string, headers: Record<string, string> = {}) => ({ "idempotency-key": key, ...headers });
+  const newKey = () => `"${randomUUID()}"`;
+
+  test("lets a request be repeated: done once, answered alike, at any gateway", async () => {
+    const other = await system.startGateway();
+    const headers = keyed(newKey());
+    const body = { name: "of-a-key", tenant: "acme" };
+    const first = await api("POST", "/tokens", { body, headers });
+    expect(first).toMatchObject({ status: 201, answer: { secret: expect.stringMatching(/.{20}/) } });
+    for (const base of [system.gatewayUrl, other.url]) {
+      const again = await api("POST", "/tokens", { body, headers, base });
+      expect([again.status, again.text]).toEqual([201, first.text]);
+      for (const name of ["location", "content-type", "cache-control"])
+        expect([name, again.headers.get(name)]).toEqual([name, first.headers.get(name)]);
+      expect(again.headers.get("idempotency-replayed")).toBe("true");
+    }
+    expect(first.headers.has("idempotency-replayed")).toBe(false);
+    // Without it, it is one more request.
+    expect((await api("POST", "/tokens", { body })).status).toBe(409);
+    await other.stop("SIGTERM");
+  });
+
+  test("is for one request only, and its principal's own", async () => {
+    const headers = keyed(newKey());
+    const put = (path: string, body: object, more = {}) => api("PUT", path, { body, headers: { ...headers, ...more } });
+    expect((await put("/roles/keyed", { description: "one" })).status).toBe(200);
+    for (const other of [
+      await put("/roles/keyed", { description: "two" }),
+      await put("/roles/other", { description: "one" }),
+      await put("/roles/keyed", { description: "one" }, { "if-match": '"x"' }),
+      await api("DELETE", "/policies/keyed", { headers }),
+    ])
+      expect(other).toMatchObject({ status: 422, answer: { status: 422, code: "failed_precondition" } });
+    await api("PUT", "/policies/administering", {
+      body: { effect: "allow", principals: ["token:caller"], actions: ["admin/principals/write"], resources: ["*"] },
+    });
+    const asCaller = { body: { description: "two" }, headers, token: system.token };
+    expect((await api("PUT", "/roles/keyed", asCaller)).headers.has("idempotency-replayed")).toBe(false);
+  });
+
+  test("has one request under way, and keeps what was refused", async () => {
+    const headers = keyed(newKey());
+    const body = { name: "at-once", tenant: "acme" };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => api("POST", "/tokens", { body, headers })));
+    const first = answers.filter((each) => each.status === 201 && !each.headers.has("idempotency-replayed"));
+    expect(first).toHaveLength(1);
+    for (const { status, text, headers: given } of answers)
+      if (status === 201) expect(text).toBe(first[0]!.text);
+      else expect([status, given.get("retry-after")]).toEqual([409, "1"]);
+    const refused = { body: { effect: "maybe" }, headers: keyed(newKey()) };
+    expect((await api("PUT", "/policies/refused", refused)).headers.has("idempotency-replayed")).toBe(false);
+    const again = await api("PUT", "/policies/refused", refused);
+    expect([again.status, again.type, again.headers.get("idempotency-replayed")]).toEqual([
+      400,
+      "application/problem+json",
+      "true",
+    ]);
+  });
+
+  test.each(["", "two words", "x".repeat(256), "\u00fc"])("cannot be %j", async (key) =>
+    expect(await api("PUT", "/roles/odd", { body: {}, headers: keyed(key) })).toMatchObject({ status: 400 }),
+  );
+
+  test("means nothing where nothing is changed", async () => {
+    const headers = keyed(newKey());
+    await api("GET", "/roles", { headers });
+    expect((await api("GET", "/policies", { headers })).status).toBe(200);
+  });
 });
 
 describe("the reference page", () => {

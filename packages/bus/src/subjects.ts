@@ -22,6 +22,7 @@ export function subjectsFor(prefix: string) {
     streams: { calls: `${stream}CALLS`, audit: `${stream}AUDIT`, dead: `${stream}DEAD`, replies: `${stream}REPLIES` },
     sessionsBucket: `${stream}SESSIONS`,
     affinitiesBucket: `${stream}AFFINITIES`,
+    keptAnswersBucket: `${stream}KEPT_ANSWERS`,
     allCalls: `${at}mcp.call.v1.>`,
     allAudit: `${at}audit.v1.>`,
     allDead: `${at}dead.v1.>`,

@@ -139,7 +139,8 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const recordChange = createChangeEvents(events);
   const recordSecret = createSecretEvents(events);
   const administered = { policy, registry, sessions, approvals, access, recordChange, recordSecret };
-  await registerApi(app, { ...administered, bus, callers, refuse, clients, metadata, stopping: life.signal, log });
+  const served = { bus, callers, refuse, clients, metadata, serviceKey: config.serviceKey, stopping: life.signal, log };
+  await registerApi(app, { ...administered, ...served });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.
   life.onClose("http", 4_000, () => app.close());

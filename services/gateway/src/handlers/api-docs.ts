@@ -22,7 +22,7 @@ const POLICY = {
  */
 export function registerDocs(api: FastifyInstance): void {
   let pages: Promise<FastifyInstance> | undefined;
-  api.addHook("onClose", async () => void (await pages?.then((opened) => opened.close())));
+  api.addHook("onClose", async () => pages?.then((opened) => opened.close()));
   for (const url of [PREFIX, `${PREFIX}/*`])
     api.get(url, { schema: { hide: true } }, async (request, reply) => {
       const opened = await (pages ??= openPages(api.swagger()));

@@ -67,7 +67,7 @@ function invalid(message: string, validation: readonly FastifySchemaValidationEr
 }
 
 /** Not through the serializer of the route: a problem has its own shape. */
-function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   return reply.code(problem.status).type("application/problem+json").serializer(JSON.stringify).send(problem);
 }
 

@@ -38,6 +38,7 @@ export interface ApiOptions {
     readonly metering: meteringV1.MeteringServiceClient;
   };
   readonly metadata: Metadata;
+  readonly serviceKey: string;
   /** Aborts when the gateway stops: what lasts ends. */
   readonly stopping: AbortSignal;
   readonly log: Log;

@@ -16,6 +16,7 @@ import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
 import { registerOpenApi } from "./api-openapi.ts";
 import type { ApiOptions } from "./api-options.ts";
+import { keepAnswers } from "./api-idempotency.ts";
 import { registerLimits } from "./api-limits.ts";
 import { registerMetering } from "./api-metering.ts";
 import { registerPolicies } from "./api-policies.ts";
@@ -36,9 +37,10 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
     readBodies(plain);
     await registerOpenApi(api);
     registerDocs(api);
-    await api.register((guarded, _options, done) => {
+    await api.register(async (guarded) => {
       guardApi(guarded, options);
       answerUnchanged(guarded);
+      await keepAnswers(guarded, options);
       registerCatalogue(guarded, options);
       registerApprovals(guarded, options);
       registerHealth(guarded, options);
@@ -57,7 +59,6 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerSecrets(guarded, options);
       registerSessions(guarded, options);
       registerSystem(guarded, options);
-      done();
     });
   });
 }
