@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClientReadableStream } from "@grpc/grpc-js";
-import { entriesV1, registryV1, stateV1 } from "@tollgate/contracts";
+import { entriesV1, registryV1, secretsV1, stateV1 } from "@tollgate/contracts";
 import { parseKeyList } from "@tollgate/evidence";
 import { callUnary, type Log, openGrpcClient, openLife, serviceMetadata } from "@tollgate/service";
 import { eventually, type Infrastructure, testLog } from "@tollgate/testkit";
@@ -76,7 +76,16 @@ export interface RunningRegistry {
   ): Promise<entriesV1.DeleteEntryResponse>;
   reconcile(document: string, more?: Partial<stateV1.ReconcileRequest>): Promise<stateV1.ReconcileResponse>;
   drift(): Promise<stateV1.Drift[]>;
+  readonly secrets: RunningSecrets;
   close(): Promise<void>;
+}
+
+export interface RunningSecrets {
+  list(): Promise<secretsV1.ListSecretsResponse>;
+  one(name: string): Promise<secretsV1.Secret | undefined>;
+  put(name: string, value: string, more?: Partial<secretsV1.PutSecretRequest>): Promise<secretsV1.PutSecretResponse>;
+  remove(name: string, ifVersion?: number): Promise<unknown>;
+  rotate(): Promise<secretsV1.RotateKeysResponse>;
 }
 
 export async function runRegistry(
@@ -162,11 +171,25 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
         unary,
       ),
     drift: async () => (await callUnary(state.getDrift.bind(state), {}, unary)).items,
+    secrets: secretsOf(openGrpcClient(secretsV1.SecretServiceClient, { address, name: "registry", life }), unary),
     async close() {
       await life.close();
     },
   };
   return connection;
+}
+
+function secretsOf(client: secretsV1.SecretServiceClient, unary: Parameters<typeof callUnary>[2]): RunningSecrets {
+  const list = () => callUnary(client.listSecrets.bind(client), {}, unary);
+  const none = { description: "", servers: [], ifVersion: 0, createOnly: false };
+  return {
+    list,
+    one: async (name) => (await list()).secrets.find((each) => each.name === name),
+    put: (name, value, more = {}) =>
+      callUnary(client.putSecret.bind(client), { ...BY_API, ...none, name, value, ...more }, unary),
+    remove: (name, ifVersion = 0) => callUnary(client.deleteSecret.bind(client), { ...BY_API, name, ifVersion }, unary),
+    rotate: () => callUnary(client.rotateKeys.bind(client), BY_API, unary),
+  };
 }
 
 function follow<T>(stream: ClientReadableStream<T>): Watched<T> {
