@@ -6,6 +6,7 @@ export { type HttpConnection, openHttpConnection } from "./http-connection.ts";
 export { createInfrastructure, type Infrastructure, useInfrastructure } from "./infrastructure.ts";
 export { type Call, type Latency, measureClosedLoop, measureOpenLoop, measureSerial, type Throughput } from "./load.ts";
 export { legacyClient, type McpClientOptions, type McpReply, modernClient, postMcp } from "./mcp-client.ts";
+export { PETS_CLIENT, type PetsApi, type PetsRequest, startPetsApi } from "./pets-api.ts";
 export { openPeer, type Peer, type PeerOptions, type Received, type Revision, REVISIONS } from "./mcp-peer.ts";
 export { type ProcessEntry, processesMarked, readProcesses } from "./processes.ts";
 export { type Line, line, mib, ms, must, percent, renderTable } from "./report-table.ts";
