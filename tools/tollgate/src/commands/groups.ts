@@ -1,13 +1,14 @@
 import type { Declare } from "../command.ts";
 import { readEntry } from "../entry-file.ts";
-import { declareList, declareShow, placeOf } from "../resources.ts";
-import { column, type Row } from "../table.ts";
+import { declareList, declareShow, placeOf, tableOf } from "../resources.ts";
+import { column } from "../table.ts";
 
 const GROUPS = {
   path: "/api/v1/groups",
   noun: "group",
   columns: [column("id"), column("name"), column("description"), column("servers"), column("connectors")],
 };
+const CONNECTORS_MAX = 1_000;
 const CONNECTOR_COLUMNS = ["id", "name", "type", "status", "tools", "url"].map((name) => column(name));
 
 export const declare: Declare = (command, act) => {
@@ -26,10 +27,8 @@ export const declare: Declare = (command, act) => {
           const answer = await client.send("PUT", `${placeOf(GROUPS, id!)}/connectors`, { body });
           return { answer, text: `The connectors of ${id} are in force.` };
         }
-        const answer = await client.get(placeOf(GROUPS, id!));
-        const connectors = (answer["connectors"] ?? (answer["spec"] as Row | undefined)?.["connectors"] ?? []) as Row[];
-        const text = connectors.length === 0 ? "There is no connector." : terminal.table(CONNECTOR_COLUMNS, connectors);
-        return { answer: connectors, text };
+        const answer = await client.list(`${placeOf(GROUPS, id!)}/connectors`, { limit: CONNECTORS_MAX });
+        return tableOf(answer, { columns: CONNECTOR_COLUMNS, noun: "connector" }, terminal.table);
       }),
     );
 };

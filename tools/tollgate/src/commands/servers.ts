@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { type Act, type Declare, said } from "../command.ts";
 import { readEntry } from "../entry-file.ts";
-import { declareDelete, declareList, declareShow, ifVersion, placeOf } from "../resources.ts";
-import { column, type Row } from "../table.ts";
+import { declareDelete, declareList, ifVersion, placeOf } from "../resources.ts";
+import { type Column, column, type Row } from "../table.ts";
 
 const SERVERS = {
   path: "/api/v1/servers",
@@ -34,20 +34,46 @@ export const declare: Declare = (command, act) => {
   declareChanges(command, act);
   declareDelete(command.command("delete").description("Take it out of the catalogue."), act, SERVERS);
   declareSwitches(command, act);
-  for (const [name, description] of [
-    ["health", "How it is now: its processes, calls that wait, breakers."],
-    ["metrics", "Its figures over all runners."],
-  ] as const)
-    declareShow(command.command(name).description(description), pathed(act, name), SERVERS);
+  declareFigures(command, act);
 };
 
-/** What is below a server is shown like the server. */
-function pathed(act: Act, part: string): Act {
-  return () =>
-    act(async ({ args: [id], terminal, api }) => {
-      const answer = await (await api()).get(`${placeOf(SERVERS, id!)}/${part}`);
-      return { answer, text: terminal.facts(answer) };
-    });
+const RUNNERS = [
+  ...["runner", "state", "generation", "isolation", "limitsBy", "breaker", "restarts"].map((name) => column(name)),
+  ...["processes", "busy", "max", "callsRunning", "callsWaiting"].map((name) => column(`pool.${name}`)),
+];
+const PROCESSES = ["runner", "pid", "tenant", "calls", "memoryBytes", "cpuMs"].map((name) => column(name));
+const LATENCIES = ["runner", "durationMs.p50", "durationMs.p95", "durationMs.p99"].map((name) => column(name));
+
+/** How it is, and what it has done: as a whole, and in each runner. */
+function declareFigures(command: Command, act: Act): void {
+  const one = (name: string, description: string, tablesOf: (runners: readonly Row[]) => Table[]) =>
+    command
+      .command(name)
+      .description(description)
+      .argument("<id>")
+      .action(
+        act(async ({ args: [id], terminal, api }) => {
+          const answer = await (await api()).get(`${placeOf(SERVERS, id!)}/${name}`);
+          const { runners, ...facts } = answer;
+          const tables = tablesOf(runners as Row[])
+            .filter(({ rows }) => rows.length > 0)
+            .map(({ columns, rows }) => terminal.table(columns, rows));
+          return { answer, text: [terminal.facts(facts), ...tables].join("\n\n") };
+        }),
+      );
+  one("health", "How it is now: its processes, calls that wait, breakers.", (runners) => [
+    { columns: RUNNERS, rows: runners },
+    {
+      columns: PROCESSES,
+      rows: runners.flatMap(({ runner, processes }) => (processes as Row[]).map((each) => ({ runner, ...each }))),
+    },
+  ]);
+  one("metrics", "Its figures over all runners.", (runners) => [{ columns: LATENCIES, rows: runners }]);
+}
+
+interface Table {
+  readonly columns: readonly Column[];
+  readonly rows: readonly Row[];
 }
 
 function declareChanges(command: Command, act: Act): void {
