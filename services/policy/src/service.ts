@@ -28,6 +28,7 @@ import { grpcHandlers } from "./handlers/grpc.ts";
 import { openPermits } from "./handlers/limits.ts";
 import { createOpa } from "./handlers/opa.ts";
 import { policyMetrics } from "./metrics.ts";
+import { createStateService } from "./handlers/state.ts";
 import { createReplicas } from "./handlers/replicas.ts";
 import { keepTokenUses } from "./handlers/token-uses.ts";
 import { createWatchHub } from "./handlers/watch.ts";
@@ -88,12 +89,15 @@ async function compose(config: PolicyConfig, log: Log, life: Life): Promise<Poli
   keepWebhooks({ pool, authority, readSecret: secretsFrom(config.env), metrics, life, log });
   const permits = openPermits({ pool, authority, spending, life, log });
   const accessTokens = createAccessTokens({ signal: life.signal, log });
-  const handlers = grpcHandlers({ sealed, pool, authority, accessTokens, tokenUses, hub, permits, opa, metrics, log });
+  const dependencies = { sealed, pool, authority, accessTokens, tokenUses, hub, permits, opa, metrics, log };
   const { port: grpcPort } = await startGrpcServer({
     host: config.host,
     port: config.grpcPort,
     serviceKey: config.serviceKey,
-    services: [{ definition: policyV1.PolicyServiceService, implementation: handlers }],
+    services: [
+      { definition: policyV1.PolicyServiceService, implementation: grpcHandlers(dependencies) },
+      createStateService(dependencies, config.env),
+    ],
     life,
   });
   await replicas.join({ place: `${hostname()}/${config.host}:${grpcPort}`, authority, hub });

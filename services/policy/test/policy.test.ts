@@ -329,13 +329,6 @@ describe("policies through the API", () => {
     await policy.deletePolicy("lock-out");
   });
 
-  test("leave those of the file alone", async () => {
-    const message = 'policy "allow-dev" comes from the configuration file: change it there';
-    const refused = { code: "failed_precondition", message };
-    await expect(policy.deletePolicy("allow-dev")).rejects.toMatchObject(refused);
-    await expect(policy.putPolicy({ id: "allow-dev" })).rejects.toMatchObject(refused);
-  });
-
   test("are shown to a tenant when they may concern it", async () => {
     await policy.putPolicy({ id: "acme-only", principals: ["tenant:acme"] });
     await policy.putPolicy({ id: "admin-only", principals: ["token:admin"] });

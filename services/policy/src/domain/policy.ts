@@ -113,18 +113,29 @@ export function samePolicy(one: WrittenPolicy, other: WrittenPolicy): boolean {
   return WRITTEN.every((part) => isDeepStrictEqual(one[part], other[part]));
 }
 
-/** What has to be done so that the policies of the file are those that are wanted; it takes over the API's of the same id. */
-export function planPolicies(
-  stored: readonly PolicyRecord[],
-  wanted: readonly WrittenPolicy[],
-): { readonly remove: readonly PolicyRecord[]; readonly put: readonly WrittenPolicy[] } {
-  const wantedIds = new Set(wanted.map(({ id }) => id));
-  const storedById = new Map(stored.map((record) => [record.id, record]));
-  const put = wanted.filter((policy) => {
-    const record = storedById.get(policy.id);
-    return record === undefined || record.source !== "file" || !samePolicy(record, policy);
-  });
-  return { remove: stored.filter(({ id, source }) => source === "file" && !wantedIds.has(id)), put };
+/** As tollgate.yaml has it. */
+export function toFileForm(policy: WrittenPolicy): Record<string, unknown> {
+  const {
+    id: name,
+    description,
+    tenant,
+    effect,
+    principals,
+    actions,
+    resources,
+    conditions,
+    record,
+    cedarText,
+  } = policy;
+  const isCedar = cedarText !== "";
+  return {
+    name,
+    ...(description === "" ? {} : { description }),
+    ...(tenant === "" ? {} : { tenant }),
+    ...(isCedar ? { cedar: cedarText } : { effect, principals, actions, resources }),
+    ...(Object.keys(conditions).length === 0 ? {} : { conditions }),
+    ...(record.length === 0 ? {} : { record }),
+  };
 }
 
 export function sameTexts(one: readonly string[], other: readonly string[]): boolean {

@@ -12,10 +12,12 @@ import type { Life, Log } from "@tollgate/service";
 import type { ClientBase } from "pg";
 import { type Authority, changes } from "./authority.ts";
 import type { PolicyConfig } from "../config.ts";
-import { describeMistakes, planPolicies, toWritten, type WrittenPolicy } from "../domain/policy.ts";
+import { planFile } from "../domain/file-entries.ts";
+import { describeMistakes, samePolicy, toWritten, type WrittenPolicy } from "../domain/policy.ts";
 import { agentId, planAgents, type WantedAgent } from "../domain/principal.ts";
 import { NO_SETTINGS, type SettingName, type Settings } from "../domain/settings.ts";
 import { hashToken, planTokens, tokenProblem, type WantedToken } from "../domain/token.ts";
+import { readFileEntries, writeFileEntries } from "../store/file-entries.ts";
 import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
 import { putPrincipal, readPrincipals, removePrincipal } from "../store/principals.ts";
 import { readSettings, writeSetting } from "../store/settings.ts";
@@ -99,9 +101,11 @@ async function replaceSettings(client: ClientBase, wanted: Settings): Promise<bo
 }
 
 async function replacePolicies(client: ClientBase, wanted: readonly WrittenPolicy[], actor: string): Promise<boolean> {
-  const { remove, put } = planPolicies(await readPolicies(client), wanted);
+  const said = await readFileEntries(client, "policy");
+  const { remove, put, entries } = planFile({ said, stored: await readPolicies(client), wanted, isSame: samePolicy });
   for (const policy of remove) await deletePolicy(client, policy, actor);
   for (const policy of put) await putPolicy(client, policy, { source: "file", actor });
+  await writeFileEntries(client, "policy", entries);
   return remove.length > 0 || put.length > 0;
 }
 
@@ -126,7 +130,7 @@ function toSettings({ controlPlane, riskLevels }: DesiredState, opa: Settings["o
 }
 
 /** @throws {AppError} for Cedar text that does not fit, with its place */
-function toPolicies({ policies }: DesiredState): WrittenPolicy[] {
+export function toPolicies({ policies }: Pick<DesiredState, "policies">): WrittenPolicy[] {
   const parsed = policies.map((policy) => ({ policy, result: toWritten(policy) }));
   const mistakes = parsed.flatMap(({ policy, result }) =>
     result.ok ? [] : [`policies "${policy.name}" ${describeMistakes(result.mistakes)}`],

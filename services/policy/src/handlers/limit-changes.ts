@@ -6,12 +6,14 @@ import { parseJson } from "@tollgate/mcp";
 import type { ClientBase } from "pg";
 import { isDeepStrictEqual } from "node:util";
 import { DEFAULT_RISK_LIMIT, type LimitRecord } from "../domain/limits.ts";
+import { planFile, sourceOf } from "../domain/file-entries.ts";
+import { readFileEntries, writeFileEntries } from "../store/file-entries.ts";
 import { deleteLimit, putLimit, readLimits } from "../store/limits.ts";
 import { changes } from "./authority.ts";
 import { checkActor, type Dependencies, type Methods } from "./dependencies.ts";
 
 /** Each is looked at for every decision. */
-const LIMITS_MAX = 400;
+export const LIMITS_MAX = 400;
 
 /** What the limits are, and how they are changed. */
 export function limitChangeMethods(dependencies: Dependencies): Methods<"listLimits" | "putLimit" | "deleteLimit"> {
@@ -36,11 +38,11 @@ async function putOne(
   const state = await authority.change(actor, async (client) => {
     const before = await readLimits(client);
     const same = before.find(({ name }) => name === parsed.name);
-    if (same?.source === "file") throw fileOwned(parsed.name);
     if (same === undefined && before.length >= LIMITS_MAX)
       throw new AppError("failed_precondition", `there are ${LIMITS_MAX} limits already`);
-    if (same !== undefined && isSame(same, parsed)) return [];
-    await putLimit(client, parsed, { source: "api", actor });
+    if (same !== undefined && isSameLimit(same, parsed)) return [];
+    const source = sourceOf(await readFileEntries(client, "limit"), withId(parsed));
+    await putLimit(client, parsed, { source, actor });
     return ["limits"];
   });
   metrics.changes.inc({ kind: "put_limit" });
@@ -57,7 +59,6 @@ async function removeOne(
   const state = await authority.change(actor, async (client) => {
     const found = (await readLimits(client)).find(({ name }) => name === id);
     if (found === undefined) throw new AppError("not_found", `there is no limit ${JSON.stringify(id)}`);
-    if (found.source === "file") throw fileOwned(id);
     await deleteLimit(client, id);
     return ["limits"];
   });
@@ -90,24 +91,25 @@ function parseWritten(text: string): unknown {
   }
 }
 
-function fileOwned(id: string): AppError {
-  return new AppError("failed_precondition", `limit "${id}" comes from the configuration file: change it there`);
-}
-
 function toWritten({ source: _source, updatedAtMs: _at, updatedBy: _by, ...limit }: LimitRecord): DesiredLimit {
   return limit;
 }
 
-function isSame(record: LimitRecord, limit: DesiredLimit): boolean {
+export function isSameLimit(record: LimitRecord, limit: DesiredLimit): boolean {
   // Keys without a value are not stored.
   return isDeepStrictEqual(toWritten(record), JSON.parse(JSON.stringify(limit)));
 }
 
-/** As in tollgate.yaml. */
 function toLimit(record: LimitRecord): limitsV1.Limit {
-  const { name: id, description, per, match, rate, concurrent, perDay, budget, timezone } = record;
-  const { source, updatedAtMs, updatedBy } = record;
-  const definition = JSON.stringify({
+  const { name: id, source, updatedAtMs, updatedBy } = record;
+  const definition = JSON.stringify(toDeclaredLimit(record));
+  return { id, definition, source, updatedAtMs: BigInt(updatedAtMs), updatedBy };
+}
+
+/** As in tollgate.yaml, but for its name. */
+export function toDeclaredLimit(limit: DesiredLimit): Record<string, unknown> {
+  const { description, per, match, rate, concurrent, perDay, budget, timezone } = limit;
+  return {
     description,
     per,
     match,
@@ -117,23 +119,25 @@ function toLimit(record: LimitRecord): limitsV1.Limit {
     per_day: perDay,
     budget,
     timezone: perDay === undefined && budget === undefined ? undefined : timezone,
-  });
-  return { id, definition, source, updatedAtMs: BigInt(updatedAtMs), updatedBy };
+  };
 }
 
-/** What the file says takes the place of what it has said before, and of what the API says under the same name. */
+/** What the file says anew of its limits holds from now on. */
 export async function replaceLimits(
   client: ClientBase,
   wanted: readonly DesiredLimit[],
   actor: string,
 ): Promise<ReturnType<typeof changes>> {
-  const stored = await readLimits(client);
-  const gone = stored.filter(({ name, source }) => source === "file" && !wanted.some((each) => each.name === name));
-  const put = wanted.filter((limit) => {
-    const same = stored.find(({ name }) => name === limit.name);
-    return same === undefined || same.source !== "file" || !isSame(same, limit);
-  });
-  for (const { name } of gone) await deleteLimit(client, name);
-  for (const limit of put) await putLimit(client, limit, { source: "file", actor });
-  return changes("limits", gone.length > 0 || put.length > 0);
+  const said = await readFileEntries(client, "limit");
+  const stored = (await readLimits(client)).map(withId);
+  const plan = planFile({ said, stored, wanted: wanted.map(withId), isSame: isSameLimit });
+  for (const { name } of plan.remove) await deleteLimit(client, name);
+  for (const { id: _id, ...limit } of plan.put) await putLimit(client, limit, { source: "file", actor });
+  await writeFileEntries(client, "limit", plan.entries);
+  return changes("limits", plan.remove.length > 0 || plan.put.length > 0);
+}
+
+/** Limits are known by their names, as other entries by their ids. */
+export function withId<L extends DesiredLimit>(limit: L): L & { readonly id: string } {
+  return { ...limit, id: limit.name };
 }

@@ -12,12 +12,14 @@ import {
   samePolicy,
   type WrittenPolicy,
 } from "../domain/policy.ts";
+import { sourceOf } from "../domain/file-entries.ts";
 import type { PolicyState } from "../domain/state.ts";
+import { readFileEntries } from "../store/file-entries.ts";
 import { deletePolicy, findPolicy, putPolicy } from "../store/policies.ts";
 import { findVersion, readVersions } from "../store/policy-versions.ts";
 import { checkActor, type Dependencies, type Methods } from "./dependencies.ts";
 
-const POLICIES_MAX = 2_000;
+export const POLICIES_MAX = 2_000;
 
 /** What the rules are, and how they are changed. */
 export function policyMethods(
@@ -98,13 +100,13 @@ async function replace(
   const actor = checkActor(given);
   const state = await authority.change(actor, async (client) => {
     const before = await findPolicy(client, id);
-    if (before?.source === "file") throw fileOwned(id);
     const policy = await next(client, before);
     if (before === undefined && authority.current().policies.length >= POLICIES_MAX) {
       throw new AppError("failed_precondition", `there are ${POLICIES_MAX} policies already; delete one first`);
     }
     if (before !== undefined && samePolicy(before, policy)) return [];
-    await putPolicy(client, policy, { source: "api", actor });
+    const source = sourceOf(await readFileEntries(client, "policy"), policy);
+    await putPolicy(client, policy, { source, actor });
     return [{ policies: [id] }];
   });
   metrics.changes.inc({ kind: change });
@@ -122,7 +124,6 @@ async function remove(
   const state = await authority.change(actor, async (client) => {
     const policy = await findPolicy(client, id);
     if (policy === undefined) throw unknown(id);
-    if (policy.source === "file") throw fileOwned(id);
     await deletePolicy(client, policy, actor);
     return [{ policies: [id] }];
   });
@@ -167,10 +168,6 @@ function parseWritten(text: string): unknown {
 
 function unknown(id: string): AppError {
   return new AppError("not_found", `there is no policy ${JSON.stringify(id)}`);
-}
-
-function fileOwned(id: string): AppError {
-  return new AppError("failed_precondition", `policy "${id}" comes from the configuration file: change it there`);
 }
 
 type Shown = PolicyRecord & Pick<CompiledPolicy, "cedar">;
