@@ -1,5 +1,5 @@
 import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, textAt } from "./openapi-document.ts";
-import { convertSchema, cutText, type JsonSchema } from "./openapi-schema.ts";
+import { convertSchema, cutText, type JsonSchema, type SchemaUse } from "./openapi-schema.ts";
 import { type OperationBody, type OperationParameter, PARAMETER_STYLES, type ParameterStyle } from "./operation.ts";
 
 const PARAMETERS_MAX = 200;
@@ -28,6 +28,7 @@ export interface Arguments {
 
 interface Gathered {
   readonly openapi: OpenApi;
+  readonly schemaUse: SchemaUse;
   readonly parameters: OperationParameter[];
   readonly properties: Record<string, JsonSchema>;
   readonly required: Set<string>;
@@ -37,11 +38,12 @@ interface Gathered {
 /** The arguments of an operation, or why it can be no tool. */
 export function argumentsOf(
   openapi: OpenApi,
-  operation: { path: string; hasBody: boolean; item: Fields; fields: Fields },
+  operation: { path: string; hasBody: boolean; item: Fields; fields: Fields; maxChars: number },
   warn: (message: string) => void,
 ): Arguments | { readonly skipped: string } {
-  const { path, hasBody, item, fields } = operation;
-  const gathered: Gathered = { openapi, parameters: [], properties: {}, required: new Set(), warn };
+  const { path, hasBody, item, fields, maxChars } = operation;
+  const schemaUse = { use: "argument", maxChars } as const;
+  const gathered: Gathered = { openapi, schemaUse, parameters: [], properties: {}, required: new Set(), warn };
   const given = [...parametersOf(openapi, item, fields).values()];
   if (given.length > PARAMETERS_MAX) return { skipped: `has more than ${PARAMETERS_MAX} parameters` };
   const names = templateNames(path);
@@ -82,7 +84,7 @@ function isGathered({ parameters }: Gathered, name: string): boolean {
 
 /** A string says why there can be no tool without it. */
 function addParameter(gathered: Gathered, parameter: Fields, pathNames: readonly string[]): string | undefined {
-  const { openapi, properties, required, warn } = gathered;
+  const { openapi, schemaUse, properties, required, warn } = gathered;
   const name = textAt(parameter, "name") ?? "";
   const place = placeOf(parameter);
   const isRequired = place === "path" || parameter["required"] === true;
@@ -99,7 +101,7 @@ function addParameter(gathered: Gathered, parameter: Fields, pathNames: readonly
   const { schema, cuts } = convertSchema(
     openapi,
     content ? fieldsAt(content[1], "schema") : parameter["schema"],
-    "argument",
+    schemaUse,
   );
   for (const why of cuts) warn(`${name}: ${why}`);
   const description = textAt(parameter, "description");
@@ -178,7 +180,7 @@ function addBody(gathered: Gathered, requestBody: unknown): OperationBody | unde
   const isForm = found.startsWith(FORM);
   const contentType = isForm ? FORM : isAny(found) ? "application/json" : found.split(";")[0]!.trim();
   const given = fieldsAt(fieldsAt(body, "content"), found)["schema"];
-  const { schema, cuts } = convertSchema(gathered.openapi, given, "argument");
+  const { schema, cuts } = convertSchema(gathered.openapi, given, gathered.schemaUse);
   for (const why of cuts) gathered.warn(`body: ${why}`);
   // Most documents that leave it out mean that it is required, where something in it is.
   const required = typeof body["required"] === "boolean" ? body["required"] : "required" in schema;

@@ -7,6 +7,10 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** A document of OpenAPI 3.1 or later. It is plain data, without loops; what it says may still be wrong everywhere. */
 export interface OpenApi {
   readonly root: Fields;
+  /** What references were found to stand for. */
+  readonly targets: Map<string, unknown>;
+  /** Schemas behind references, as openapi-schema.ts has converted them: the same ones are named again and again. */
+  readonly converted: Map<string, unknown>;
 }
 
 /** Of the text that a document is read from, by whoever reads it. */
@@ -45,7 +49,7 @@ export function readOpenApi(document: unknown): OpenApi {
   const copy = withVersion(copyOf(document, { nodes: 0 }, 0));
   try {
     const root: unknown = upgrade(copy, "3.1");
-    if (isFields(root)) return { root };
+    if (isFields(root)) return { root, targets: new Map(), converted: new Map() };
   } catch (error) {
     throw new AppError("invalid_argument", `the OpenAPI document cannot be read: ${(error as Error).message}`, {
       cause: error,
@@ -80,8 +84,13 @@ function withVersion(document: unknown): Fields {
 }
 
 /** What a reference within the document stands for; undefined where nothing is there, or it leads out of the document. */
-export function targetOf({ root }: OpenApi, reference: string): unknown {
-  if (!reference.startsWith("#")) return undefined;
+export function targetOf({ root, targets }: OpenApi, reference: string): unknown {
+  if (!targets.has(reference))
+    targets.set(reference, reference.startsWith("#") ? pointedTo(root, reference) : undefined);
+  return targets.get(reference);
+}
+
+function pointedTo(root: Fields, reference: string): unknown {
   let at: unknown = root;
   for (const step of reference.slice(1).split("/").slice(1)) {
     const key = unescaped(step);

@@ -2,10 +2,8 @@ import { type Fields, isFields, type OpenApi, targetOf, textAt } from "./openapi
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** Of one schema, as JSON. Where it is larger, what lies deep is left open. */
-const SCHEMA_MAX_CHARS = 32_768;
-/** Tried one after the other until it is small enough. */
-const DEPTHS = [24, 12, 6, 3] as const;
+/** Tried one after the other, for as long as it is small enough. */
+const DEPTHS = [2, 3, 4, 6, 8, 12, 16, 24] as const;
 const REFERENCES_MAX = 48;
 const TEXT_MAX_CHARS = 1_024;
 const VALUE_MAX_CHARS = 4_096;
@@ -22,10 +20,12 @@ interface Conversion {
   /** Arguments do not have what is read-only, results not what is write-only. */
   readonly hidden: "readOnly" | "writeOnly";
   readonly depthMax: number;
-  /** What is left of SCHEMA_MAX_CHARS. */
+  /** What is left of `maxChars`. */
   left: number;
   /** Why parts were left open. */
   readonly cuts: Set<string>;
+  /** There was more than depthMax allows. */
+  isCutShort: boolean;
 }
 
 interface Place {
@@ -34,32 +34,61 @@ interface Place {
   readonly references: readonly string[];
 }
 
+export interface SchemaUse {
+  readonly use: "argument" | "result";
+  /** Of the schema, as JSON. Where it is larger, what lies deep is left open. */
+  readonly maxChars: number;
+}
+
 /**
  * A schema of the document as JSON Schema 2020-12 that stands alone and always compiles. It is never stricter than the
  * document: what cannot be said, or is too much to say, is left open, since the API itself checks what it is sent.
  * `cuts` says what was left open on account of size, loops or references that lead nowhere.
  */
-export function convertSchema(
-  openapi: OpenApi,
-  schema: unknown,
-  use: "argument" | "result",
-): { readonly schema: JsonSchema; readonly cuts: readonly string[] } {
+export function convertSchema(openapi: OpenApi, schema: unknown, { use, maxChars }: SchemaUse): Converted {
+  const reference = isFields(schema) && Object.keys(schema).length === 1 ? textAt(schema, "$ref") : undefined;
+  const key = `${use} ${maxChars} ${reference}`;
+  const known = reference === undefined ? undefined : openapi.converted.get(key);
+  if (known !== undefined) return known as Converted;
   const hidden = use === "argument" ? "readOnly" : "writeOnly";
-  let result: { schema: JsonSchema; cuts: readonly string[] } = { schema: {}, cuts: [] };
+  let result: Converted | undefined;
   for (const depthMax of DEPTHS) {
-    const conversion: Conversion = { openapi, hidden, depthMax, left: SCHEMA_MAX_CHARS, cuts: new Set() };
-    const converted = convert(conversion, schema, { depth: 0, references: [] }) ?? {};
-    result = { schema: converted, cuts: [...conversion.cuts] };
-    if (conversion.left >= 0) break;
+    const conversion = {
+      openapi,
+      hidden,
+      depthMax,
+      left: maxChars,
+      cuts: new Set<string>(),
+      isCutShort: false,
+    } as const;
+    const attempt = tryToConvert(conversion, schema);
+    if (result !== undefined && attempt.left < 0) break;
+    result = attempt.converted;
+    if (attempt.left < 0 || !attempt.isCutShort) break;
   }
-  return result;
+  if (reference !== undefined) openapi.converted.set(key, result!);
+  return result!;
+}
+
+interface Converted {
+  readonly schema: JsonSchema;
+  readonly cuts: readonly string[];
+}
+
+function tryToConvert(conversion: Conversion, schema: unknown) {
+  const converted = convert(conversion, schema, { depth: 0, references: [] }) ?? {};
+  const { left, isCutShort, cuts } = conversion;
+  return { converted: { schema: converted, cuts: [...cuts] }, left, isCutShort };
 }
 
 /** Undefined where nothing at all may stand. */
 function convert(conversion: Conversion, schema: unknown, place: Place): JsonSchema | undefined {
   if (schema === false) return undefined;
   if (!isFields(schema)) return {};
-  if (conversion.left < 0 || place.depth > conversion.depthMax) return cut(conversion, "a large schema is left open");
+  if (conversion.left < 0 || place.depth > conversion.depthMax) {
+    conversion.isCutShort = true;
+    return cut(conversion, "a large schema is left open");
+  }
   const { $ref: reference, ...rest } = schema;
   if (typeof reference !== "string") return convertKeywords(conversion, schema, place);
   const target = convertReference(conversion, reference, place);
@@ -86,7 +115,7 @@ function convertKeywords(conversion: Conversion, schema: Fields, place: Place): 
   for (const [key, value] of Object.entries(schema)) {
     const said = KEYWORDS.get(key)?.(value);
     if (said === undefined) continue;
-    conversion.left -= key.length + JSON.stringify(said).length;
+    conversion.left -= key.length + (typeof said === "string" ? said.length + 6 : JSON.stringify(said).length + 4);
     converted[key] = said;
   }
   Object.assign(converted, convertObject(conversion, schema, place), convertArray(conversion, schema, place));
@@ -176,7 +205,7 @@ function mergeObjects(schemas: readonly JsonSchema[]): JsonSchema {
   const required = new Set<string>();
   for (const each of schemas) {
     for (const [name, property] of Object.entries((each["properties"] ?? {}) as Record<string, JsonSchema>)) {
-      const known = properties[name];
+      const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
       const isSame = known === undefined || JSON.stringify(known) === JSON.stringify(property);
       properties[name] = isSame ? property : combine([known, property]);
     }

@@ -12,8 +12,10 @@ const NAME_MAX_CHARS = 128;
 const PATH_MAX_CHARS = 2_048;
 const TITLE_MAX_CHARS = 200;
 const WARNINGS_MAX = 200;
-/** Of all answers' schemas together: those of later operations are left out. */
-const OUTPUTS_MAX_CHARS = 8 * 1024 * 1024;
+/** Of one schema. What no model would read to the end is left open instead. */
+const SCHEMA_MAX_CHARS = 16_384;
+/** Of all bodies' and of all answers' schemas: the more operations there are, the less may each say. */
+const SCHEMAS_MAX_CHARS = 8 * 1024 * 1024;
 /** Of all arguments' schemas together. */
 const INPUTS_MAX_CHARS = 16 * 1024 * 1024;
 
@@ -76,10 +78,11 @@ export function operationsOf(
       `the OpenAPI document has ${wanted.length} operations, and a connector has at most ${OPERATIONS_MAX}`,
     );
   const baseUrl = baseUrlOf(openapi, options.from);
-  const size = { inputs: 0, outputs: 0 };
+  const size = { inputs: 0 };
+  const maxChars = Math.min(SCHEMA_MAX_CHARS, Math.floor(SCHEMAS_MAX_CHARS / wanted.length));
   const operations = wanted.flatMap((found) => {
     const warn = (message: string) => warnings.add(`${found.method} ${cutText(found.path)}: ${message}`);
-    return toOperation(openapi, found, { warn, size, from: options.from, baseUrl }) ?? [];
+    return toOperation(openapi, found, { warn, size, maxChars, from: options.from, baseUrl }) ?? [];
   });
   return { operations, warnings: bounded([...warnings]) };
 }
@@ -121,20 +124,21 @@ function toolName(text: string): string {
 
 interface Context {
   readonly warn: (message: string) => void;
-  readonly size: { inputs: number; outputs: number };
+  readonly size: { inputs: number };
+  readonly maxChars: number;
   readonly from: string | undefined;
   readonly baseUrl: string | undefined;
 }
 
 function toOperation(openapi: OpenApi, found: Found, context: Context): ConnectorOperation | undefined {
   const { name, method, path, tags, item, fields } = found;
-  const { warn, size } = context;
+  const { warn, size, maxChars } = context;
   if (/[?#\s]/.test(path) || path.length > PATH_MAX_CHARS) {
     warn("is left out: its path is none that a parameter could go into");
     return undefined;
   }
   const isReading = method === "GET" || method === "HEAD";
-  const given = argumentsOf(openapi, { path, hasBody: !isReading, item, fields }, warn);
+  const given = argumentsOf(openapi, { path, hasBody: !isReading, item, fields, maxChars }, warn);
   if ("skipped" in given) {
     warn(`is left out: it ${given.skipped}`);
     return undefined;
@@ -186,16 +190,11 @@ function answerOf(openapi: OpenApi, fields: Fields): Fields | undefined {
   return status === undefined ? undefined : resolve(openapi, answers[status]);
 }
 
-function outputOf(openapi: OpenApi, answer: Fields | undefined, { warn, size }: Context): JsonSchema | undefined {
+function outputOf(openapi: OpenApi, answer: Fields | undefined, { warn, maxChars }: Context): JsonSchema | undefined {
   const content = Object.entries(fieldsAt(answer, "content")).find(([type]) => /[/+]json(?:;|$)/i.test(type));
   if (content === undefined || !isFields(content[1]) || content[1]["schema"] === undefined) return undefined;
-  const { schema, cuts } = convertSchema(openapi, content[1]["schema"], "result");
+  const { schema, cuts } = convertSchema(openapi, content[1]["schema"], { use: "result", maxChars });
   if (schema["type"] !== "object") return undefined;
-  size.outputs += JSON.stringify(schema).length;
-  if (size.outputs > OUTPUTS_MAX_CHARS) {
-    warn("the schema of its answer is left out: the document has too many");
-    return undefined;
-  }
   for (const why of cuts) warn(`answer: ${why}`);
   return schema;
 }

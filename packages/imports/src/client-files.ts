@@ -5,12 +5,12 @@ import { connectedServer, type Heading, launchedServer } from "./server-entry.ts
 
 const SERVERS_MAX = 1_000;
 /** How clients' files call a transport. */
-const TRANSPORTS: Readonly<Record<string, "streamable-http" | "sse">> = {
-  http: "streamable-http",
-  "streamable-http": "streamable-http",
-  streamableHttp: "streamable-http",
-  sse: "sse",
-};
+const TRANSPORTS = new Map<string, "streamable-http" | "sse">([
+  ["http", "streamable-http"],
+  ["streamable-http", "streamable-http"],
+  ["streamableHttp", "streamable-http"],
+  ["sse", "sse"],
+]);
 
 /** The servers of a client's file, by their names. Undefined where it is none. */
 export function clientServers(document: unknown): Fields | undefined {
@@ -65,7 +65,7 @@ function toServer(heading: Heading, fields: Fields, findings: Findings): Importe
     ...textsOf(fieldsAt(fields, "headers")),
     ...textsOf(fieldsAt(fieldsAt(fields, "requestInit"), "headers")),
   };
-  const transport = TRANSPORTS[textAt(fields, "type") ?? textAt(fields, "transport") ?? ""];
+  const transport = TRANSPORTS.get(textAt(fields, "type") ?? textAt(fields, "transport") ?? "");
   return connectedServer(heading, { url, headers, transport }, findings);
 }
 

@@ -47,5 +47,5 @@ function splitOption(word: string): [string, string?] {
 function setVariable(env: Record<string, string>, text: string, given: Readonly<Record<string, string>>): void {
   const at = text.indexOf("=");
   const name = at < 0 ? text : text.slice(0, at);
-  env[name] = at < 0 ? (given[name] ?? `\${${name}}`) : text.slice(at + 1);
+  env[name] = at < 0 ? (Object.hasOwn(given, name) ? given[name]! : `\${${name}}`) : text.slice(at + 1);
 }

@@ -31,15 +31,15 @@ const NPM_PACKAGE = /^(?:@[a-z0-9][\w.~-]*\/)?[a-z0-9][\w.~-]*(?:@[\w.+~^-]+)?$/
 const EXACT_NPM = /.@v?\d+\.\d+\.\d+(?:[-+][\w.+-]+)?$/;
 const EXACT_PYPI = /(?:==|@)\d+(?:\.\d+)*[\w.+]*$/;
 /** Programs of npm's family, and what stands between them and the package's name. */
-const NPM_RUNNERS: Readonly<Record<string, readonly string[]>> = {
-  npx: [],
-  bunx: [],
-  pnpx: [],
-  pnpm: ["dlx"],
-  yarn: ["dlx"],
-  npm: ["exec"],
-  bun: ["x"],
-};
+const NPM_RUNNERS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["npx", []],
+  ["bunx", []],
+  ["pnpx", []],
+  ["pnpm", ["dlx"]],
+  ["yarn", ["dlx"]],
+  ["npm", ["exec"]],
+  ["bun", ["x"]],
+]);
 
 /** The form that keeps most of what Tollgate can do for the type: pinned, installed once, without a shell between. */
 export function formOf(given: Launch): Form {
@@ -52,7 +52,7 @@ export function formOf(given: Launch): Form {
 
 function bestForm(launch: Launch): Form {
   const program = programOf(launch.command);
-  const before = NPM_RUNNERS[program];
+  const before = NPM_RUNNERS.get(program);
   if (before !== undefined) return npmForm(launch, before) ?? asCommand(launch);
   switch (program) {
     case "uvx":

@@ -105,7 +105,7 @@ function toArgs(id: string, args: readonly string[], findings: Findings): string
 function toEnv(id: string, env: Readonly<Record<string, string>>, findings: Findings): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
-    if (VARIABLE_NAME.test(name) && !isTooLong(value))
+    if (VARIABLE_NAME.test(name) && name !== "__proto__" && !isTooLong(value))
       kept[name] = findings.toText(id, value, { what: name, from: `env ${name}` });
     else findings.warn(`${id}: a variable of env is left out: its name or value is none that a process can have`);
   }
@@ -176,7 +176,7 @@ function toHeaders(id: string, headers: Readonly<Record<string, string>>, findin
   for (const [name, value] of Object.entries(headers)) {
     if (!HEADER_NAME.test(name) || !HEADER_VALUE.test(value) || value.length > HEADER_MAX_CHARS / 2)
       findings.warn(`${id}: a header is left out: its name or value is none`);
-    else if (!OWN_HEADER.test(name))
+    else if (!OWN_HEADER.test(name) && name !== "__proto__")
       kept.set(name.toLowerCase(), [name, findings.toText(id, value, { what: name, from: `the header ${name}` })]);
   }
   return Object.fromEntries(kept.values());

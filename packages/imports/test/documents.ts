@@ -4,7 +4,7 @@ export const CLAUDE = `{
   "mcpServers": {
     "GitHub": {
       "command": "docker",
-      "args": ["run", "-i", "--rm", "-e", "GITHUB_PERSONAL_ACCESS_TOKEN", "--name=gh", "ghcr.io/github/github-mcp-server:0.9.1", "stdio"],
+      "args": ["run", "-i", "--rm", "-e", "GITHUB_PERSONAL_ACCESS_TOKEN", "--name=gh", "images.example.com/github-mcp-server:0.9.1", "stdio"],
       "env": { "GITHUB_PERSONAL_ACCESS_TOKEN": "ghp_made0up0made0up0made0up" }
     },
     "files": { "command": "npx", "args": ["-y", "@modelcontextprotocol/server-filesystem@2026.8.31", "/srv/files"] },
@@ -67,7 +67,7 @@ export const REGISTRY = {
         { type: "positional", valueHint: "mode", value: "stdio" },
         { type: "named", name: "--region", default: "eu", choices: ["eu", "us"] },
         { type: "named", name: "--account", isRequired: true, valueHint: "account" },
-        { type: "named", name: "--cache", value: "{folder}/cache", variables: { folder: { default: "/tmp" } } },
+        { type: "named", name: "--cache", value: "{folder}/data", variables: { folder: { default: "cache" } } },
         { type: "named", name: "--unused", description: "May be left out" },
       ],
       environmentVariables: [

@@ -59,7 +59,7 @@ describe("Claude Desktop's file", () => {
     expect(entry(imported, "github")).toMatchObject({
       name: "GitHub",
       type: "container",
-      command: "ghcr.io/github/github-mcp-server:0.9.1",
+      command: "images.example.com/github-mcp-server:0.9.1",
       args: ["stdio"],
     });
     expect(entry(imported, "files")).toEqual({
@@ -183,7 +183,7 @@ describe("the MCP registry", () => {
         group: "imported",
         type: "npx",
         command: "@acme/server-brave-search@1.0.2",
-        args: ["stdio", "--region", "eu", "--account", "${secret:brave-search.account}", "--cache", "/tmp/cache"],
+        args: ["stdio", "--region", "eu", "--account", "${secret:brave-search.account}", "--cache", "cache/data"],
         env: { BRAVE_API_KEY: "${secret:brave-search.BRAVE_API_KEY}", LOG_LEVEL: "info" },
       },
     ]);
@@ -343,7 +343,7 @@ describe("any document", () => {
     ),
   );
   const texts = fc.dictionary(
-    fc.oneof(word, fc.constantFrom("A_TOKEN", "Accept", "X-Y")),
+    fc.oneof(word, fc.constantFrom("A_TOKEN", "Accept", "X-Y", "constructor", "__proto__")),
     fc.oneof(word, fc.integer()),
     { maxKeys: 3 },
   );
@@ -355,7 +355,7 @@ describe("any document", () => {
       url: word,
       headers: texts,
       cwd: word,
-      type: fc.constantFrom("stdio", "http", "sse", "x"),
+      type: fc.constantFrom("stdio", "http", "sse", "constructor"),
       disabled: fc.boolean(),
     },
     { requiredKeys: [] },
@@ -421,7 +421,7 @@ describe("any document", () => {
         expect(new Set(servers.flatMap(({ secretNames }) => secretNames))).toEqual(named);
         for (const name of imported.values.keys()) expect(named).toContain(name);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
