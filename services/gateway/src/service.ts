@@ -138,7 +138,7 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   const access = createAccessEvents({ events, life, log });
   const recordChange = createChangeEvents(events);
   const recordSecret = createSecretEvents(events);
-  const administered = { policy, registry, sessions, approvals, access, recordChange, recordSecret };
+  const administered = { policy, registry, lists, sessions, approvals, access, recordChange, recordSecret };
   const served = { bus, callers, refuse, clients, metadata, serviceKey: config.serviceKey, stopping: life.signal, log };
   await registerApi(app, { ...administered, ...served });
   await app.listen({ host: config.host, port: config.httpPort });

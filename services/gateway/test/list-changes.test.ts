@@ -81,18 +81,22 @@ describe("a new catalogue", () => {
     const toolsOnly = await listen({ toolsListChanged: true });
     const promptsOnly = await listen({ promptsListChanged: true });
     const nothing = await listen({});
+    let prompt = "";
     await eventually(() => {
-      installation.around.setServers(serversWith({ prompt: `p-${Date.now()}` }));
+      installation.around.setServers(serversWith({ prompt: (prompt = `p-${Date.now()}`) }));
       for (const reader of [everything, promptsOnly]) expect(methodsOf(reader)).toContain(prompts);
     });
+    // Behind it comes nothing of what was before.
+    installation.around.setServers(serversWith({ prompt, tool: "first" }));
+    await eventually(() => expect(methodsOf(everything)).toContain(tools));
     // The same lists once more are no change.
     const told = methodsOf(everything).length;
-    const same = serversWith({ prompt: "last" });
+    const same = serversWith({ prompt: "last", tool: "first" });
     installation.around.setServers(same);
     await eventually(() => expect(methodsOf(everything)).toHaveLength(told + 1));
     installation.around.setServers(same);
     installation.around.setServers(serversWith({ prompt: "last", tool: "new" }));
-    await eventually(() => expect(methodsOf(toolsOnly)).toEqual([tools]));
+    await eventually(() => expect(methodsOf(toolsOnly)).toEqual([tools, tools]));
     expect(methodsOf(everything).slice(told)).toEqual([prompts, tools]);
     expect(new Set(methodsOf(promptsOnly))).toEqual(new Set([prompts]));
     for (const reader of [elsewhere, nothing]) expect(methodsOf(reader)).toEqual([]);

@@ -13,6 +13,7 @@ import type { Approvals } from "./approvals.ts";
 import type { Callers } from "./callers.ts";
 import type { RecordChange } from "./change-events.ts";
 import type { Session } from "./legacy-sessions.ts";
+import type { Lists } from "./lists.ts";
 import type { Refuse } from "./refusals.ts";
 
 /** How long the API waits for another service. */
@@ -25,6 +26,7 @@ export interface ApiOptions {
   readonly sessions: SessionStore<Session>;
   readonly policy: Policy;
   readonly registry: Registry;
+  readonly lists: Lists;
   readonly approvals: Approvals;
   /** Who reads the record is recorded. */
   readonly access: AccessEvents;

@@ -2,7 +2,15 @@ import { createHash } from "node:crypto";
 import type { Era, RequestFrame } from "@tollgate/mcp";
 import { type Policy, type Principal, principalKey } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
-import { type Catalogue, EMPTY_CATALOGUE, type Item, itemsIn, type Scope, type Server, serversIn } from "../domain/catalogue.ts";
+import {
+  type Catalogue,
+  EMPTY_CATALOGUE,
+  type Item,
+  itemsIn,
+  type Scope,
+  type Server,
+  serversIn,
+} from "../domain/catalogue.ts";
 import {
   inPageOrder,
   type Key,
@@ -14,6 +22,7 @@ import {
   parseCursor,
   startAfter,
 } from "../domain/lists.ts";
+import type { Caller } from "./callers.ts";
 import { decide } from "./decisions.ts";
 import { createKeptBytes } from "./kept-bytes.ts";
 import { invalidParams, type McpAnswer, type McpContext, type SharedResult, sharedResult } from "./mcp-exchange.ts";
@@ -27,8 +36,13 @@ export interface Lists {
   /** A list method's answer. */
   answer(frame: RequestFrame, context: McpContext, era: Era): McpAnswer | Promise<McpAnswer>;
   /** What the caller sees of each list, as one text each: another text means that the list has changed for it. */
-  seen(list: List, context: McpContext): Promise<string>;
+  seen(list: List, context: Viewer): Promise<string>;
+  /** All that the caller sees of a list. */
+  all(list: List, context: Viewer): Promise<readonly Item[]>;
 }
+
+/** Who looks, and on which route. */
+type Viewer = Caller & Pick<McpContext, "scope">;
 
 /** A listing, and what has been made of it. */
 interface Kept extends Listing {
@@ -74,13 +88,13 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     forgetAll();
   }
 
-  function viewKey(list: List, principal: Principal, { scope, address }: McpContext): string {
+  function viewKey(list: List, principal: Principal, { scope, address }: Viewer): string {
     const from = policy.addressMatters ? address : "";
     return `${list.member}\n${scopeKey(scope)}\n${from}\n${principalKey(principal)}`;
   }
 
   /** What is there already and holds now. */
-  function known(list: List, context: McpContext): Kept | undefined {
+  function known(list: List, context: Viewer): Kept | undefined {
     takeCatalogue();
     if (!policy.holds(context.revision)) return undefined;
     const view = views.get(viewKey(list, context.principal, context));
@@ -88,7 +102,7 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     return view.untilMs === 0 || Date.now() < view.untilMs ? view.kept : undefined;
   }
 
-  async function find(list: List, context: McpContext): Promise<Kept> {
+  async function find(list: List, context: Viewer): Promise<Kept> {
     const { scope } = context;
     takeCatalogue();
     const of = catalogue;
@@ -150,6 +164,9 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     async seen(list, context) {
       const kept = known(list, context) ?? (await find(list, context));
       return (kept.digest ??= digestOf(kept));
+    },
+    async all(list, context) {
+      return (known(list, context) ?? (await find(list, context))).items;
     },
   };
 }

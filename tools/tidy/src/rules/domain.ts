@@ -14,6 +14,7 @@ const PURE_PACKAGES = new Set([
   "@cedar-policy/cedar-wasm",
   "canonicalize",
   "ipaddr.js",
+  "minisearch",
   "zod",
   "yaml",
 ]);
