@@ -153,7 +153,7 @@ describe("dead letters", () => {
   async function dead(...words: string[]): Promise<any> {
     const connect = { gatewayUrl: system.gatewayUrl, token: system.token, adminToken: system.adminToken };
     writeFileSync(join(dir, "connect.json"), JSON.stringify(connect));
-    const args = [COMMAND, "dead", ...words, "--json", "--state", dir];
+    const args = [COMMAND, "dead-letters", ...words, "--json", "--state", dir];
     const { stdout } = await promisify(execFile)(process.execPath, args);
     return JSON.parse(stdout);
   }

@@ -92,9 +92,9 @@ describe("servers", () => {
 
 describe("calls", () => {
   test("print what the tool says", async () => {
-    expect(await done("call", "fixture", "echo", "--arg", "text=hello")).toBe("hello\n");
-    const whole = await json("call", "fixture", "echo", "--args", '{"text":"hello"}');
-    expect(whole.content).toEqual([{ type: "text", text: "hello" }]);
+    expect(await done("call", "fixture", "echo", "--arg", "message=hello")).toBe("hello\n");
+    const whole = await json("call", "fixture", "echo", "--args", '{"message":"hello"}');
+    expect(whole).toMatchObject({ content: [{ type: "text", text: "hello" }] });
   });
 
   test("of a tool that fails exit with 1", async () => {
