@@ -159,6 +159,95 @@ describe("an Idempotency-Key", () => {
   });
 });
 
+describe("a batch", () => {
+  const batch = (requests: unknown[], more: object = {}, token = system.adminToken) =>
+    api("POST", "/batch", { body: { requests, ...more }, token });
+
+  test("makes its requests one after the other, each as if it were alone", async () => {
+    const { status, answer } = await batch([
+      { id: "put", method: "PUT", path: "/api/v1/roles/of-batch", body: { description: "one" } },
+      { id: "seen", method: "GET", path: "/api/v1/roles/of-batch" },
+      { id: "stale", method: "PUT", path: "/api/v1/roles/of-batch", headers: { "if-match": '"x"' }, body: {} },
+      { method: "GET", path: "/api/v1/roles/none" },
+      { method: "GET", path: "/api/v1/limits?limit=1&sort=-id" },
+    ]);
+    expect(status).toBe(200);
+    expect(answer.items.map(({ id, status: each }: any) => [id, each])).toEqual([
+      ["put", 200],
+      ["seen", 200],
+      ["stale", 412],
+      ["3", 404],
+      ["4", 200],
+    ]);
+    expect(answer.items[1]).toMatchObject({
+      headers: { "content-type": "application/json; charset=utf-8", etag: answer.items[0].headers.etag },
+      body: { name: "of-batch", description: "one" },
+      bodyOmitted: false,
+    });
+  });
+
+  test("ends at the first mistake where it says so", async () => {
+    const requests = [
+      { method: "GET", path: "/api/v1/roles" },
+      { method: "GET", path: "/api/v1/roles/none" },
+      { method: "PUT", path: "/api/v1/roles/not-reached", body: {} },
+    ];
+    expect((await batch(requests, { stopOnError: true })).answer.items).toHaveLength(2);
+    expect((await api("GET", "/roles/not-reached")).status).toBe(404);
+  });
+
+  test("does no more than its caller may", async () => {
+    const requests = [
+      { method: "GET", path: "/api/v1/policies" },
+      { method: "GET", path: "/api/v1/approvals" },
+    ];
+    const { answer } = await batch(requests, {}, system.token);
+    expect(answer.items).toMatchObject([
+      { status: 403, body: { action: "admin/policies/read" } },
+      { status: 200, body: { items: [] } },
+    ]);
+    expect((await batch(requests, {}, "forged")).status).toBe(401);
+    // What asks from outside is not taken for a part of a batch.
+    const forged = await api("GET", "/policies", { headers: { "x-tollgate-inner": "x" }, token: "forged" });
+    expect(forged.status).toBe(401);
+  });
+
+  test("repeats what has a key once only", async () => {
+    const request = {
+      method: "POST",
+      path: "/api/v1/tokens",
+      headers: { "idempotency-key": randomUUID() },
+      body: { name: "of-batch", tenant: "acme" },
+    };
+    const { items } = (await batch([request, request])).answer;
+    expect(items.map(({ status }: any) => status)).toEqual([201, 201]);
+    expect(items[1].headers["idempotency-replayed"]).toBe("true");
+    expect(items[1].body.secret).toBe(items[0].body.secret);
+  });
+
+  test.each(["/api/v1/batch", "/api/v1/audit/tail", "/api/v1/audit/export", "/api/v1/audit/verify"])(
+    "has no part at %s",
+    async (path) => {
+      const method = /batch|verify/.test(path) ? "POST" : "GET";
+      const { answer } = await batch([{ method, path }]);
+      expect(answer.items[0]).toMatchObject({ status: 400, body: { code: "invalid_argument" } });
+    },
+  );
+
+  test.each([
+    [{ method: "GET", path: "/mcp" }],
+    [{ method: "GET", path: "/api/v1/../../metrics" }],
+    [{ method: "GET", path: "/api/v1/%2e%2e/%2e%2e/metrics" }],
+    [{ method: "GET", path: "https://example.com/api/v1/roles" }],
+    [{ method: "GET", path: "/api/v1/roles", headers: { authorization: "Bearer x" } }],
+    [{ method: "TRACE", path: "/api/v1/roles" }],
+    Array.from({ length: 101 }, () => ({ method: "GET", path: "/api/v1/roles" })),
+    [],
+  ])("cannot be of %j", async (...requests) => {
+    expect((await batch(requests)).status).toBe(400);
+  });
+});
+
 describe("the reference page", () => {
   const page = async (path: string) => {
     const response = await fetch(`${system.gatewayUrl}${path}`);

@@ -35,7 +35,15 @@ const OTHERS: Readonly<Record<string, string>> = {
   "post /api/v1/approvals/{id}/revoke": "admin/approvals/decide",
 };
 /** Whoever is known may, and sees its own. */
-const OWN = ["get /api/v1/tools", "get /api/v1/approvals", "get /api/v1/approvals/{id}", "post /api/v1/approvals"];
+const OWN = [
+  "get /api/v1/tools",
+  "get /api/v1/approvals",
+  "get /api/v1/approvals/{id}",
+  "post /api/v1/approvals",
+  "post /api/v1/batch",
+  "post /api/v1/graphql",
+  "get /api/v1/graphql",
+];
 
 function expected(method: string, path: string): string | undefined {
   const area = AREAS.find(([pattern]) => pattern.test(path))?.[1];

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Policy, Principal, Ruling } from "../clients/policy.ts";
 import type { AdminAction } from "../domain/admin-actions.ts";
 import type { Subject } from "../domain/targets.ts";
+import type { InnerRequests } from "./api-inner.ts";
 import type { Caller, Callers } from "./callers.ts";
 import { decide } from "./decisions.ts";
 import type { Refuse } from "./refusals.ts";
@@ -14,6 +15,8 @@ declare module "fastify" {
      * it nothing but its own.
      */
     action?: AdminAction | "own";
+    /** Not as a part of another request: its answer lasts, or has parts itself. */
+    alone?: true;
   }
 }
 
@@ -23,14 +26,16 @@ const INSTALLATION: Subject = { group: "", server: "", name: "", sandboxed: fals
 /** Nobody gets at a route of the API without being known, and allowed what the route says that it does. */
 export function guardApi(
   api: FastifyInstance,
-  { callers, policy, refuse }: { callers: Callers; policy: Policy; refuse: Refuse },
+  { callers, policy, refuse, inner }: { callers: Callers; policy: Policy; refuse: Refuse; inner: InnerRequests },
 ): void {
   api.addHook("onRoute", ({ method, url, config }) => {
     if (config?.action === undefined) throw new Error(`the route ${String(method)} ${url} does not say its action`);
   });
   api.addHook("onRequest", async (request) => {
-    request.caller = await callers.identify(request.raw, { transport: "api" });
-    const { action } = request.routeOptions.config;
+    const asking = inner.callerOf(request);
+    const { action, alone } = request.routeOptions.config;
+    if (asking !== undefined && alone) throw new AppError("invalid_argument", "cannot be a part of another request");
+    request.caller = asking ?? (await callers.identify(request.raw, { transport: "api" }));
     if (action !== "own") await requireAction(request, action!, { policy, refuse });
   });
 }

@@ -23,7 +23,7 @@ export function registerAuditTail(app: FastifyInstance, options: ApiOptions): vo
   app.withTypeProvider<ZodTypeProvider>().get(
     "/api/v1/audit/tail",
     {
-      config: { action: ACTION },
+      config: { action: ACTION, alone: true },
       schema: {
         tags: ["audit"],
         summary: "Events as they come, as server-sent events",

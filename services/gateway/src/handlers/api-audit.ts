@@ -66,7 +66,7 @@ function registerExport(app: FastifyInstance, options: ApiOptions): void {
   app.withTypeProvider<ZodTypeProvider>().get(
     "/api/v1/audit/export",
     {
-      config: { action: "admin/audit/read" },
+      config: { action: "admin/audit/read", alone: true },
       schema: {
         tags,
         summary: "Everything that was found as a file, oldest first",

@@ -158,7 +158,7 @@ function registerStreams(app: FastifyInstance, options: ApiOptions): void {
   api.get(
     "/api/v1/audit/evidence",
     {
-      config: { action: "admin/audit/read" },
+      config: { action: "admin/audit/read", alone: true },
       schema: {
         tags,
         summary: "Events with all that proves them, as a file",
@@ -186,7 +186,7 @@ function registerStreams(app: FastifyInstance, options: ApiOptions): void {
   api.post(
     "/api/v1/audit/verify",
     {
-      config: { action: "admin/audit/verify" },
+      config: { action: "admin/audit/verify", alone: true },
       schema: {
         tags,
         summary: "Prove the record where it is stored",

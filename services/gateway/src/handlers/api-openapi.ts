@@ -17,6 +17,7 @@ const TAGS: Readonly<Record<string, string>> = {
   limits: "How much may be called",
   audit: "The record, its proofs, exports and retention",
   metering: "Usage, prices and cost",
+  combined: "Several requests in one",
   "dead letters": "What could not be processed",
   secrets: "What servers need and nobody sees",
   sessions: "Sessions of MCP clients",
