@@ -26,13 +26,14 @@ export interface OperationsAt {
 
 /** Those of the entry's document that are wanted, and its own, which take the place of one with the same name. */
 export function toOperations(entry: ConnectorForm, at: OperationsAt): ConnectorOperation[] {
+  const known = at.mistakes.length;
   const own = entry.operations.flatMap((form, index) =>
     ownOperation(form, { ...at, path: [...at.path, "operations", index] }),
   );
   const taken = new Set(own.map(({ name }) => name));
   const all = [...own, ...documented(entry, at).filter(({ name }) => !taken.has(name))];
   if (taken.size < own.length) at.mistakes.push({ path: [...at.path, "operations"], message: "has a name twice" });
-  if (all.length === 0) {
+  if (all.length === 0 && at.mistakes.length === known) {
     const key = entry.openapi === undefined ? "operations" : "openapi";
     at.mistakes.push({ path: [...at.path, key], message: "has no operation that could be a tool" });
   }

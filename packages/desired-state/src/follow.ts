@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Parsed } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
+import { documentsBeside, documentsNamed, documentState } from "./documents.ts";
 import type { OverlayEntry } from "./entries.ts";
 import { loadDesiredState, type LoadOptions } from "./load.ts";
 import { type ReadServerSecret, secretsNamed } from "./placeholders.ts";
@@ -23,7 +24,10 @@ export interface ServerSecrets {
   readonly version: number;
 }
 
-interface FollowOptions extends Omit<LoadOptions, "readSecret" | "readServerSecret" | "overlay" | "isOfApi"> {
+interface FollowOptions extends Omit<
+  LoadOptions,
+  "readSecret" | "readServerSecret" | "readDocument" | "overlay" | "isOfApi"
+> {
   readonly signal: AbortSignal;
   readonly apply: (state: DesiredState, loadCovered: LoadCovered) => Promise<void>;
   /** What else is read when the file is applied, as a text that changes with it: a change of it is one of the file. */
@@ -38,6 +42,9 @@ interface Content {
   readonly text: string;
   /** Of the secrets that its servers ask for. */
   readonly names: readonly string[];
+  /** Files that connectors name, and what changes when one of them does. */
+  readonly documents: readonly string[];
+  readonly documentStates: readonly string[];
   readonly secrets: readonly Parsed<string>[];
   /** Of the secrets of servers, where they are not files alone. */
   readonly version: number;
@@ -88,7 +95,8 @@ async function applyContent({ text, names }: Content, options: FollowOptions): P
     const needed = [...new Set([...names, ...secretsNamed(JSON.stringify(overlay))])];
     const secrets = await options.readSecrets?.({ text, names: needed });
     const reading = { readSecret: secretsFrom(options.env), ...(secrets && { readServerSecret: secrets.read }) };
-    return loadDesiredState(text, { ...options, ...reading, overlay });
+    const readDocument = documentsBeside(options.file);
+    return loadDesiredState(text, { ...options, ...reading, readDocument, overlay });
   };
   await options.apply(await load([]), load);
 }
@@ -105,7 +113,7 @@ async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return !signal.aborted;
 }
 
-/** @param before what was read before: of the same text the same names */
+/** @param before what was read before: the same text names the same */
 async function read(options: FollowOptions, before?: Content | AppError): Promise<Content> {
   const { file, env, fingerprint, readSecrets } = options;
   try {
@@ -113,8 +121,15 @@ async function read(options: FollowOptions, before?: Content | AppError): Promis
     const secrets = secretsNamed(text).map(secretsFrom(env));
     const isSame = before !== undefined && !(before instanceof AppError) && before.text === text;
     const names = isSame ? before.names : serverSecretsNamed(text);
+    const documents = isSame
+      ? before.documents
+      : options.sections?.includes("groups") === false
+        ? []
+        : documentsNamed(text);
+    const documentStates = documents.map((each) => documentState(file, each));
     const stores = await readSecrets?.({ text, names });
-    return { text, names, secrets, version: stores?.version ?? 0, fingerprint: (await fingerprint?.()) ?? "" };
+    const version = stores?.version ?? 0;
+    return { text, names, documents, documentStates, secrets, version, fingerprint: (await fingerprint?.()) ?? "" };
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new AppError("invalid_argument", `the configuration file ${file} cannot be read: ${reason}`, {
