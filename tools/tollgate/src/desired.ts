@@ -25,7 +25,13 @@ export function readConfigFile(options: {
     );
   }
   const own = { TOLLGATE_TOKEN: secrets.token, TOLLGATE_ADMIN_TOKEN: secrets.adminToken, TOLLGATE_FILES_DIR: filesDir };
-  return loadDesiredState(text, { file, env: { ...options.env, ...own }, readSecret: secretsFrom(options.env) });
+  const readSecret = secretsFrom(options.env);
+  // Those of servers may be in another store, which the registry asks.
+  const readServerSecret = (name: string) => {
+    const found = readSecret(name);
+    return found.ok ? found : { ...found, withheld: true as const };
+  };
+  return loadDesiredState(text, { file, env: { ...options.env, ...own }, readSecret, readServerSecret });
 }
 
 /** Whether the file says nothing of policies, so that the installation's own tokens, and only they, may use everything. */
