@@ -25,6 +25,8 @@ import { createStateService } from "./handlers/state-grpc.ts";
 import { openSecretStores } from "./handlers/secret-stores.ts";
 import { createSecretsGrpc } from "./handlers/secrets-grpc.ts";
 import { createWatches } from "./handlers/watch.ts";
+import { createToolService } from "./handlers/tools-grpc.ts";
+import { keepTools } from "./handlers/tool-keeping.ts";
 import { createRegistryMetrics } from "./metrics.ts";
 
 const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
@@ -50,6 +52,7 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
     const ops = createOps(registers, life);
     const pool = await openPool({ url: config.databaseUrl, max: CONNECTIONS_MAX, name: "registry", life, log });
     await migrate({ pool, schema: "registry", directory: MIGRATIONS, log });
+    await keepTools({ pool, life, log });
 
     const { natsUrl: url, busPrefix: prefix } = config;
     const bus = await connectBus({ url, name: "registry", prefix, log, signal: life.signal });
@@ -69,6 +72,7 @@ export async function startRegistry(config: RegistryConfig, log: Log): Promise<R
     const services = [
       createGrpcService({ pool, catalogue, entries, watches, metrics, log }),
       createEntryService({ entries, log }),
+      createToolService({ pool, catalogue, entries, log }),
       createSecretsGrpc({ pool, envelopes, stores: secrets, catalogue, log }),
       createStateService({ entries, catalogue, env, configFile: path, log }),
     ];

@@ -54,6 +54,7 @@ export interface Watched<T> {
 export interface RunningRegistry {
   readonly file: string;
   readonly httpPort: number;
+  readonly grpcPort: number;
   readonly client: registryV1.RegistryServiceClient;
   writeFile(text: string): Promise<void>;
   watchCatalogue(deltas?: boolean): Watched<Catalogue>;
@@ -115,6 +116,7 @@ export async function runRegistry(
     ...connection,
     file,
     httpPort: service.httpPort,
+    grpcPort: service.grpcPort,
     writeFile: (text) => writeFile(file, text),
     async close() {
       await connection.close();
@@ -126,7 +128,7 @@ export async function runRegistry(
 
 const BY_API = { actor: "token:admin", address: "192.0.2.7" };
 
-type Connection = Omit<RunningRegistry, "file" | "httpPort" | "writeFile">;
+type Connection = Omit<RunningRegistry, "file" | "httpPort" | "grpcPort" | "writeFile">;
 
 export function connect(grpcPort: number, serviceKey: string): Connection {
   const life = openLife(testLog);

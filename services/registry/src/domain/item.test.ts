@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { canonicalHash } from "./canonical-hash.ts";
 import { FORMS, ITEM_MAX_BYTES, type Kind, KINDS, parseItems } from "./item.ts";
 
 function definition(name: string, more: Record<string, unknown> = {}): string {
@@ -17,6 +18,7 @@ describe("the tools of a server", () => {
       key: "odd",
       definition: odd,
       hash: createHash("sha256").update(odd).digest("hex"),
+      canonicalHash: canonicalHash(odd),
       retrySafe: false,
     });
   });
@@ -87,7 +89,14 @@ describe.each<[Kind, string, string]>([
     if (!parsed.ok) throw new Error(parsed.reason);
     expect(parsed.value.map(({ key }) => key)).toEqual(["b", "test://a/{b}?c=é#d", "a"]);
     const hash = createHash("sha256").update(odd).digest("hex");
-    expect(parsed.value[1]).toEqual({ kind, key: "test://a/{b}?c=é#d", definition: odd, hash, retrySafe: false });
+    expect(parsed.value[1]).toEqual({
+      kind,
+      key: "test://a/{b}?c=é#d",
+      definition: odd,
+      hash,
+      canonicalHash: "",
+      retrySafe: false,
+    });
   });
 
   test("of two with the same key, the list is refused", () => {

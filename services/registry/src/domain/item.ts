@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Parsed } from "@tollgate/contracts";
 import { parseJson } from "@tollgate/mcp";
+import { canonicalHash } from "./canonical-hash.ts";
 
 export const KINDS = ["tool", "prompt", "resource", "resource_template"] as const;
 export type Kind = (typeof KINDS)[number];
@@ -31,6 +32,8 @@ export interface Item {
   readonly definition: string;
   /** SHA-256 of the definition, hex. */
   readonly hash: string;
+  /** Of a tool: of its canonical JSON; else empty. */
+  readonly canonicalHash: string;
   /** Of a tool: declared read-only or idempotent. */
   readonly retrySafe: boolean;
 }
@@ -70,7 +73,9 @@ function parseItem(kind: Kind, definition: string): Parsed<Item> {
   if (kind === "tool" && !isObject(item["inputSchema"]))
     return refuse(` (${show(key)}): its inputSchema is not an object`);
   const hash = createHash("sha256").update(definition).digest("hex");
-  return { ok: true, value: { kind, key, definition, hash, retrySafe: kind === "tool" && isRetrySafe(item) } };
+  const about = { kind, key, definition, hash };
+  if (kind !== "tool") return { ok: true, value: { ...about, canonicalHash: "", retrySafe: false } };
+  return { ok: true, value: { ...about, canonicalHash: canonicalHash(definition), retrySafe: isRetrySafe(item) } };
 }
 
 function isRetrySafe({ annotations }: Record<string, unknown>): boolean {

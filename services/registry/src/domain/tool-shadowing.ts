@@ -4,7 +4,7 @@ import { textsOf } from "./definition-texts.ts";
 
 /** Shorter names are one letter apart from each other by chance. */
 const TYPO_MIN_CHARS = 8;
-const MENTIONS_MAX = 50;
+const MENTIONS_MAX = 3;
 const SENTENCE_CHARS = 160;
 const EXCERPT_MAX_CHARS = 120;
 

@@ -20,6 +20,7 @@ export function toDesiredRows({ groups, servers, toolSets, tenants }: DesiredSta
       clientCapabilities: server.clientCapabilities,
       sessionContext: server.sessionContext,
       toolRules: toToolRules(server),
+      toolPolicy: server.toolPolicy,
       environment: server.environment,
       risk: server.risk,
       poolMode: server.pool.mode,

@@ -125,7 +125,7 @@ async function takeReport(
   const server = `server "${request.serverId}"`;
   const report = parseReport(request, (text) => hideSecrets(text, entries.serverOf(request.serverId)));
   if (!report.ok) throw new AppError("invalid_argument", `${server}: ${report.reason}`);
-  const recorded = await recordReport(pool, report.value);
+  const recorded = await recordReport(pool, report.value, { runner: request.runner, nowMs: Date.now() });
   switch (recorded.kind) {
     case "unknown_server":
       throw new AppError("not_found", `there is no ${server}`);

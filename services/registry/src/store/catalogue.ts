@@ -2,12 +2,17 @@ import { registryV1 } from "@tollgate/contracts";
 import { type Pool, withTransaction } from "@tollgate/service";
 import type { Kind } from "../domain/item.ts";
 import { type Queryable, readRevision } from "./revision.ts";
+import { loadTools, type OfferedTools, tellShadowing } from "./tools.ts";
 
 /** What a server offers. */
 type Offer = Pick<registryV1.Server, "tools" | "withheldTools" | "prompts" | "resources" | "resourceTemplates">;
 
 /** Each server's offer as it was at a revision, so that loading again reads only those that have changed. */
-export type OfferCache = Map<string, { readonly revision: string; readonly offer: Offer }>;
+export type OfferCache = Map<string, CachedOffer>;
+interface CachedOffer extends OfferedTools {
+  readonly revision: string;
+  readonly offer: Omit<Offer, "tools" | "withheldTools">;
+}
 
 interface ServerRow extends Omit<registryV1.Server, keyof Offer | "serverInfo" | "reportedAtMs" | "generation"> {
   readonly server_info: string;
@@ -18,8 +23,7 @@ interface ServerRow extends Omit<registryV1.Server, keyof Offer | "serverInfo" |
 
 interface ItemRow extends registryV1.Item {
   readonly server_id: string;
-  readonly kind: Kind;
-  readonly retry_safe: boolean;
+  readonly kind: Exclude<Kind, "tool">;
 }
 
 /** The whole catalogue at one revision. `cache` is brought up to date. */
@@ -32,7 +36,7 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
     const servers = await client.query<ServerRow>(
       `SELECT id, name, group_id AS "group", type, enabled, status, reason, era, protocol, server_info, capabilities,
          instructions, client_capabilities AS "clientCapabilities", session_context AS "sessionContext", reported_at,
-         items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", pool_mode AS "poolMode", generation,
+         items_revision || ' ' || tool_changes || ' ' || certification AS items_revision, isolation, limits_by AS "limitsBy", tool_rules AS "toolRules", pool_mode AS "poolMode", generation,
          environment, risk
        FROM registry.servers JOIN registry.server_states ON server_id = id ORDER BY position`,
     );
@@ -58,36 +62,28 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
 
 async function refreshOffers(client: Queryable, servers: readonly ServerRow[], cache: OfferCache): Promise<void> {
   const revisions = new Map(servers.map((server) => [server.id, server.items_revision]));
+  const { size } = cache;
   for (const [id, { revision }] of cache) if (revisions.get(id) !== revision) cache.delete(id);
   const missing = servers.filter(({ id }) => !cache.has(id));
-  if (missing.length === 0) return;
+  if (missing.length === 0 && cache.size === size) return;
+  const ids = missing.map(({ id }) => id);
   const { rows } = await client.query<ItemRow>(
-    `SELECT server_id, kind, key, definition, hash, retry_safe
-     FROM registry.items WHERE server_id = ANY ($1) ORDER BY server_id, position`,
-    [missing.map(({ id }) => id)],
+    `SELECT server_id, kind, key, definition, hash
+     FROM registry.items WHERE server_id = ANY ($1) AND kind <> 'tool' ORDER BY server_id, position`,
+    [ids],
   );
   const items = Map.groupBy(rows, (row) => row.server_id);
-  for (const { id, items_revision: revision } of missing) cache.set(id, { revision, offer: toOffer(items.get(id)) });
+  const tools = await loadTools(client, ids);
+  for (const { id, items_revision: revision } of missing)
+    cache.set(id, { revision, offer: toOffer(items.get(id)), ...tools.get(id)! });
+  tellShadowing(cache);
 }
 
-function toOffer(rows: readonly ItemRow[] = []): Offer {
+function toOffer(rows: readonly ItemRow[] = []): CachedOffer["offer"] {
   const byKind = Map.groupBy(rows, (row) => row.kind);
-  const items = (kind: Kind): registryV1.Item[] =>
+  const items = (kind: ItemRow["kind"]): registryV1.Item[] =>
     (byKind.get(kind) ?? []).map(({ key, definition, hash }) => ({ key, definition, hash }));
   return {
-    tools: (byKind.get("tool") ?? []).map(({ key, definition, hash, retry_safe }) => ({
-      name: key,
-      definition,
-      hash,
-      retrySafe: retry_safe,
-      version: 1,
-      certification: "draft",
-      hold: "",
-      holdReason: "",
-      findings: [],
-      risk: "",
-    })),
-    withheldTools: [],
     prompts: items("prompt"),
     resources: items("resource"),
     resourceTemplates: items("resource_template"),
@@ -96,6 +92,7 @@ function toOffer(rows: readonly ItemRow[] = []): Offer {
 
 function toServer(row: ServerRow, cache: OfferCache): registryV1.Server {
   const { server_info: serverInfo, reported_at: reportedAt, items_revision: _, generation, ...rest } = row;
+  const { offer, told } = cache.get(row.id)!;
   return {
     ...rest,
     // Those that were stored before there were risks say none.
@@ -103,6 +100,7 @@ function toServer(row: ServerRow, cache: OfferCache): registryV1.Server {
     serverInfo,
     generation: BigInt(generation),
     reportedAtMs: BigInt(reportedAt?.getTime() ?? 0),
-    ...cache.get(row.id)!.offer,
+    ...offer,
+    ...told,
   };
 }

@@ -1,4 +1,4 @@
-import type { DesiredTenant, DesiredToolSet } from "@tollgate/desired-state";
+import type { DesiredTenant, DesiredToolPolicy, DesiredToolSet } from "@tollgate/desired-state";
 import type { Queryable } from "./revision.ts";
 
 export interface GroupRow {
@@ -20,6 +20,7 @@ export interface ServerRow {
   readonly clientCapabilities: readonly string[];
   readonly sessionContext: boolean;
   readonly toolRules: unknown;
+  readonly toolPolicy: DesiredToolPolicy;
   readonly poolMode: string;
   readonly environment: string;
   readonly risk: string;
@@ -56,6 +57,7 @@ export async function writeDesired(client: Queryable, desired: DesiredRows, revi
   await run(UPSERT_SERVERS, [listed(servers)]);
   await run("DELETE FROM registry.servers WHERE id <> ALL ($1)", [ids(servers)]);
   await run("DELETE FROM registry.groups WHERE id <> ALL ($1)", [ids(groups)]);
+  await run(SET_TOOL_POLICIES, [JSON.stringify(servers.map(({ id, toolPolicy }) => ({ id, ...toolPolicy })))]);
   await run(DROP_OUTDATED_STATES, []);
   await run(INSERT_STATES, [revision]);
   await run(SWITCH_STATES, []);
@@ -114,6 +116,13 @@ const UPSERT_SERVERS = `
     (excluded.name, excluded.group_id, excluded.type, excluded.enabled, excluded.position, excluded.spec,
       excluded.spec_hash, excluded.client_capabilities, excluded.session_context, excluded.tool_rules, excluded.pool_mode,
       excluded.environment, excluded.risk)`;
+
+const SET_TOOL_POLICIES = `
+  UPDATE registry.servers AS server
+  SET tool_changes = new.changes, certification = new.certification, four_eyes = new."fourEyes"
+  FROM jsonb_to_recordset($1) AS new (id text, changes text, certification text, "fourEyes" boolean)
+  WHERE server.id = new.id AND (server.tool_changes, server.certification, server.four_eyes) IS DISTINCT FROM
+    (new.changes, new.certification, new."fourEyes")`;
 
 const DROP_OUTDATED_STATES = `
   DELETE FROM registry.server_states AS state USING registry.servers AS server

@@ -1,7 +1,8 @@
-import { type Pool, withTransaction } from "@tollgate/service";
+import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
 import type { Item } from "../domain/item.ts";
 import type { Findings, Report } from "../domain/report.ts";
 import { lockRevision, type Queryable, setRevision } from "./revision.ts";
+import { recordTools, type ToolsReport } from "./tool-reports.ts";
 
 /** The whole catalogue has to fit into one gRPC message of 64 MiB, or no gateway would get any. */
 const CATALOGUE_MAX_BYTES = 48 * 1024 * 1024;
@@ -23,10 +24,17 @@ interface State extends Omit<Findings, "items"> {
 interface StateRow extends State {
   readonly specHash: string;
   readonly enabled: boolean;
+  readonly group: string;
+  readonly changes: ToolsReport["policy"]["changes"];
+  readonly certification: ToolsReport["policy"]["certification"];
 }
 
 /** Takes a runner's report in. With several runners of one group the last report wins. */
-export async function recordReport(pool: Pool, report: Report): Promise<Recorded> {
+export async function recordReport(
+  pool: Pool,
+  report: Report,
+  by: { readonly runner: string; readonly nowMs: number },
+): Promise<Recorded> {
   return withTransaction(pool, async (client) => {
     const current = await lockRevision(client);
     const row = await readState(client, report.serverId);
@@ -37,24 +45,45 @@ export async function recordReport(pool: Pool, report: Report): Promise<Recorded
     const next = current + 1n;
     const state = stateOf(report, row);
     const sameItems = report.status !== "ready" || (await hasItems(client, report.serverId, report.items));
-    const same = sameItems && isSameState(state, row);
+    const tools = report.status === "ready" ? await toolsIn(client, report, { row, ...by }) : NO_TOOLS;
+    const same = sameItems && !tools.changed && isSameState(state, row);
     if (report.status === "ready" && !same) {
       const bytes = bytesOf(report) + (await bytesOfOthers(client, report.serverId));
       if (bytes > CATALOGUE_MAX_BYTES) return { kind: "too_large", bytes, maxBytes: CATALOGUE_MAX_BYTES };
-      if (!sameItems) {
-        await replaceItems(client, { serverId: report.serverId, items: report.items, revision: next });
-      }
+      if (!sameItems) await replaceItems(client, report.serverId, report.items);
+      await touchItems(client, report.serverId, next);
     }
     await writeState(client, report.serverId, state);
     if (same) return { kind: "same", revision: current };
     await setRevision(client, next);
+    await enqueueEvents(client, "registry", tools.events);
     return { kind: "changed", revision: next };
   });
 }
 
+const NO_TOOLS = { changed: false, events: [] };
+
+function toolsIn(
+  client: Queryable,
+  { serverId, items }: Report & Findings,
+  { row, ...by }: { row: StateRow; runner: string; nowMs: number },
+): ReturnType<typeof recordTools> {
+  const { group, changes, certification } = row;
+  const tools = items.filter(({ kind }) => kind === "tool");
+  return recordTools(client, { serverId, group, tools, policy: { changes, certification }, ...by });
+}
+
+/** Readers load its items anew. */
+export async function touchItems(client: Queryable, serverId: string, revision: bigint): Promise<void> {
+  await client.query("UPDATE registry.server_states SET items_revision = $2 WHERE server_id = $1", [
+    serverId,
+    revision,
+  ]);
+}
+
 async function readState(client: Queryable, serverId: string): Promise<StateRow | undefined> {
   const { rows } = await client.query<StateRow>(
-    `SELECT server.spec_hash AS "specHash", server.enabled, status, reason, era, protocol,
+    `SELECT server.spec_hash AS "specHash", server.enabled, group_id AS "group", tool_changes AS changes, certification, status, reason, era, protocol,
        server_info AS "serverInfo", capabilities, instructions, isolation, limits_by AS "limitsBy"
      FROM registry.servers AS server JOIN registry.server_states AS state ON state.server_id = server.id
      WHERE server.id = $1`,
@@ -112,8 +141,13 @@ function bytesOf({ items, serverInfo, capabilities, instructions }: Findings): n
 async function bytesOfOthers(client: Queryable, serverId: string): Promise<number> {
   const { rows } = await client.query<{ bytes: string }>(
     `SELECT
-       (SELECT coalesce(sum(octet_length(key) + octet_length(definition) + $2::integer), 0)
-        FROM registry.items WHERE server_id <> $1) +
+       (SELECT coalesce(sum(octet_length(key) + $2::integer +
+          greatest(octet_length(item.definition), octet_length(given.definition))), 0)
+        FROM registry.items AS item
+        LEFT JOIN registry.tools AS tool ON kind = 'tool' AND tool.server_id = item.server_id AND tool.tool = key
+        LEFT JOIN registry.tool_versions AS given
+          ON given.server_id = tool.server_id AND given.tool = tool.tool AND version = served
+        WHERE item.server_id <> $1) +
        (SELECT coalesce(sum(octet_length(server_info) + octet_length(capabilities) + octet_length(instructions)), 0)
         FROM registry.server_states WHERE server_id <> $1) AS bytes`,
     [serverId, ITEM_EXTRA_BYTES],
@@ -121,11 +155,7 @@ async function bytesOfOthers(client: Queryable, serverId: string): Promise<numbe
   return Number(rows[0]!.bytes);
 }
 
-async function replaceItems(
-  client: Queryable,
-  options: { serverId: string; items: readonly Item[]; revision: bigint },
-): Promise<void> {
-  const { serverId, items, revision } = options;
+async function replaceItems(client: Queryable, serverId: string, items: readonly Item[]): Promise<void> {
   await client.query("DELETE FROM registry.items WHERE server_id = $1", [serverId]);
   await client.query(
     `INSERT INTO registry.items (server_id, position, kind, key, definition, hash, retry_safe)
@@ -141,8 +171,4 @@ async function replaceItems(
       items.map(({ retrySafe }) => retrySafe),
     ],
   );
-  await client.query("UPDATE registry.server_states SET items_revision = $2 WHERE server_id = $1", [
-    serverId,
-    revision,
-  ]);
 }

@@ -1,0 +1,62 @@
+import { AppError } from "@tollgate/errors";
+import { isObject } from "./item.ts";
+
+type Value = Readonly<Record<string, unknown>>;
+
+/**
+ * What is to be registered: JSON with the name of a tool.
+ * @throws {AppError} invalid_argument
+ */
+export function toolNameIn(json: string): { readonly name: string; readonly value: Value } {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw new AppError("invalid_argument", "the tool is not JSON");
+  }
+  const name = isObject(value) ? value["name"] : undefined;
+  if (!isObject(value) || typeof name !== "string" || name === "")
+    throw new AppError("invalid_argument", "name: is missing");
+  return { name, value };
+}
+
+/** A group's entry with one operation more in one of its connectors. @throws {AppError} not_found, already_exists */
+export function withOperation(group: Value, connectorId: string, operation: Value): Value {
+  return withConnector(group, connectorId, (connector) => {
+    const name = operation["name"];
+    const operations = listIn(connector, "operations");
+    if (operations.some((each) => nameOf(each) === name))
+      throw new AppError("already_exists", `connector "${connectorId}" has the operation "${String(name)}" already`);
+    const exclude = listIn(connector, "exclude").filter((each) => each !== name);
+    return { ...connector, operations: [...operations, operation], ...(connector["exclude"] ? { exclude } : {}) };
+  });
+}
+
+/** Likewise with one less: one of its document is left out by name. @throws {AppError} not_found */
+export function withoutOperation(group: Value, connectorId: string, name: string): Value {
+  return withConnector(group, connectorId, (connector) => {
+    const operations = listIn(connector, "operations");
+    const others = operations.filter((each) => nameOf(each) !== name);
+    const ofDocument = others.length === operations.length;
+    if (ofDocument && connector["openapi"] === undefined)
+      throw new AppError("not_found", `connector "${connectorId}" has no operation "${name}"`);
+    if (ofDocument) return { ...connector, exclude: [...new Set([...listIn(connector, "exclude"), name])] };
+    return { ...connector, operations: others };
+  });
+}
+
+function withConnector(group: Value, id: string, change: (connector: Value) => Value): Value {
+  const connectors = listIn(group, "connectors");
+  const at = connectors.findIndex((each) => isObject(each) && each["id"] === id);
+  if (at < 0) throw new AppError("not_found", `there is no connector "${id}"`);
+  return { ...group, connectors: connectors.with(at, change(connectors[at] as Value)) };
+}
+
+function listIn(value: Value, key: string): readonly unknown[] {
+  const list = value[key];
+  return Array.isArray(list) ? list : [];
+}
+
+function nameOf(value: unknown): unknown {
+  return isObject(value) ? value["name"] : undefined;
+}

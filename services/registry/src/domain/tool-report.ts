@@ -1,0 +1,36 @@
+import type { Certification, KnownTool } from "./tool-standing.ts";
+
+/**
+ * While servers are replaced one by one, runners with the old definition and with the new one report in any order: for so
+ * long another runner's older version is no word on the newer one.
+ */
+const ROLLING_MS = 5 * 60_000;
+
+export interface ReportedTool extends KnownTool {
+  readonly reporter: string;
+  /** Unix milliseconds. */
+  readonly reportedAtMs: number;
+}
+
+/** What a tool's server has said now, as a version of the tool. */
+export interface SaidVersion {
+  readonly version: number;
+  readonly certification: Certification;
+}
+
+/**
+ * What is reported and served of a tool from now on; undefined where the report changes nothing. What is served moves only
+ * where changes are accepted, or to what somebody has approved of.
+ */
+export function movedBy(
+  tool: ReportedTool,
+  said: SaidVersion,
+  by: { readonly runner: string; readonly nowMs: number; readonly acceptsChanges: boolean },
+): { readonly reported: number; readonly served: number } | undefined {
+  const { reported, served, reporter, reportedAtMs } = tool;
+  if (said.version === reported.version) return undefined;
+  const isRolling = by.runner !== reporter && by.nowMs - reportedAtMs < ROLLING_MS;
+  if (said.version < reported.version && isRolling) return undefined;
+  const isServed = said.certification === "approved" || (by.acceptsChanges && said.certification !== "retired");
+  return { reported: said.version, served: isServed ? said.version : served.version };
+}

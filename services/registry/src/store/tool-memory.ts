@@ -1,0 +1,43 @@
+import type { Queryable } from "./revision.ts";
+
+/** Of each tool the newest versions are kept, beside those that are served, reported or approved. */
+export const VERSIONS_MAX = 100;
+/** Of a server's tools that it does not list any more the last ones are kept. */
+const UNLISTED_MAX = 8_000;
+const VERSIONS_MAX_BYTES = 64 * 1024 * 1024;
+/** What was in no list for so long may come back as something new. */
+const UNLISTED_MAX_DAYS = 90;
+
+/** What a server can make grow stays bounded. */
+export async function forgetVersions(client: Queryable, serverId: string): Promise<void> {
+  await client.query(
+    `DELETE FROM registry.tools AS gone USING (
+       SELECT tool FROM registry.tools WHERE server_id = $1 AND unlisted_at IS NOT NULL
+       ORDER BY unlisted_at DESC, tool OFFSET $2
+     ) AS old WHERE gone.server_id = $1 AND gone.tool = old.tool`,
+    [serverId, UNLISTED_MAX],
+  );
+  await client.query(
+    `DELETE FROM registry.tool_versions AS gone USING (
+       SELECT tool, version,
+         row_number() OVER (PARTITION BY tool ORDER BY version DESC) AS place,
+         sum(octet_length(definition)) OVER (ORDER BY tool_versions.first_seen DESC, tool, version DESC) AS bytes
+       FROM registry.tool_versions JOIN registry.tools USING (server_id, tool)
+       WHERE server_id = $1 AND version <> served AND version <> reported AND certification <> 'approved'
+     ) AS old
+     WHERE gone.server_id = $1 AND gone.tool = old.tool AND gone.version = old.version
+       AND (old.place > $2 OR old.bytes > $3)`,
+    [serverId, VERSIONS_MAX, VERSIONS_MAX_BYTES],
+  );
+}
+
+/** Tools of servers that are not declared any more count as not listed from now on; what has been so for long goes. */
+export async function forgetTools(client: Queryable): Promise<void> {
+  await client.query(
+    `UPDATE registry.tools SET unlisted_at = now()
+     WHERE unlisted_at IS NULL AND server_id NOT IN (SELECT id FROM registry.servers)`,
+  );
+  await client.query("DELETE FROM registry.tools WHERE unlisted_at < now() - make_interval(days => $1)", [
+    UNLISTED_MAX_DAYS,
+  ]);
+}
