@@ -28,6 +28,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   "post /api/v1/audit/verify": "admin/audit/verify",
   "post /api/v1/audit/signing-keys": "admin/audit/signing-keys/write",
   // They change nothing.
+  "post /api/v1/imports": "admin/servers/read",
   "post /api/v1/policies/test": "admin/policies/read",
   "post /api/v1/policies/what-if": "admin/policies/read",
   "post /api/v1/approvals/{id}/approve": "admin/approvals/decide",

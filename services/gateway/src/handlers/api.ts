@@ -19,6 +19,7 @@ import { registerOpenApi } from "./api-openapi.ts";
 import type { ApiOptions } from "./api-options.ts";
 import { createInnerRequests } from "./api-inner.ts";
 import { keepAnswers } from "./api-idempotency.ts";
+import { registerImports } from "./api-imports.ts";
 import { registerLimits } from "./api-limits.ts";
 import { registerMetering } from "./api-metering.ts";
 import { registerPolicies } from "./api-policies.ts";
@@ -51,6 +52,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerHealth(guarded, options);
       registerPolicies(guarded, options);
       registerIdentity(guarded, options);
+      registerImports(guarded, options);
       registerLimits(guarded, options);
       registerWhatIf(guarded, options);
       registerAudit(guarded, options);
