@@ -6,9 +6,13 @@ import { column, textOf } from "../table.ts";
 const SECRETS = {
   path: "/api/v1/secrets",
   noun: "secret",
-  columns: ["name", "store", "servers", "version", "description", "updatedAt", "updatedBy", "lastReadAt"].map((name) =>
-    column(name),
+  columns: ["name", "store", "version", "servers", "usedBy", "problem", "description", "updatedAt", "updatedBy"].map(
+    (name) => column(name),
   ),
+  filters: [
+    { name: "store", description: "that this store gives", choices: ["tollgate", "files", "vault"] },
+    { name: "server", description: "that this server names" },
+  ],
 };
 
 interface SetOptions {
@@ -41,14 +45,13 @@ export const declare: Declare = (command, act) => {
   declareDelete(command.command("delete").description("Forget one."), act, SECRETS);
   command
     .command("rotate-keys")
-    .description("Make a new key, and seal all secrets with it.")
+    .description("Wrap everything that is encrypted with the newest master key: docs/secrets.md.")
     .action(
       act(async ({ api }) => {
         const answer = await (await api()).send("POST", `${SECRETS.path}/rotate-keys`);
-        const count = answer["secrets"] ?? answer["rotated"] ?? answer["count"];
         return said(
           answer,
-          `The key is new${count === undefined ? "" : `; ${textOf(count)} secrets are sealed with it`}.`,
+          `${textOf(answer["rewrapped"])} texts are wrapped with the key ${textOf(answer["keyId"])}.`,
         );
       }),
     );

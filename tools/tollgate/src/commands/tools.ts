@@ -9,6 +9,7 @@ const FILTERS = [
   { name: "group", description: "of this group" },
   { name: "risk", description: "LOW, MEDIUM, HIGH or CRITICAL" },
   { name: "certification", description: "draft, submitted, approved or retired" },
+  { name: "hold", description: "that are kept back so, such as held" },
 ];
 const COLUMNS = [
   column("server"),
