@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { eventually, fixtureServer, useInfrastructure, useSystem } from "@tollgate/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Came, run } from "./run.ts";
@@ -302,5 +304,17 @@ describe("completion", () => {
   test.each(["bash", "zsh", "fish"])("the script for %s", async (shell) => {
     expect(await done("completion", shell)).toContain("__complete --");
     expect(await json("completion", shell)).toMatchObject({ shell });
+  });
+
+  test("in bash itself, which knows the command afterwards", async () => {
+    write("completion.bash", await done("completion", "bash"));
+    const lines = [
+      "source completion.bash",
+      "COMP_WORDS=(tollgate servers show f); COMP_CWORD=3; _tollgate; printf '%s\\n' \"${COMPREPLY[@]}\"",
+      "declare -F tollgate _tollgate; complete -p tollgate",
+    ];
+    const options = { cwd: folder, env: { PATH: "/usr/bin:/bin", ...env() } };
+    const { stdout } = await promisify(execFile)("bash", ["--norc", "-euc", lines.join("\n")], options);
+    expect(stdout).toBe("fixture\ntollgate\n_tollgate\ncomplete -o default -F _tollgate tollgate\n");
   });
 });
