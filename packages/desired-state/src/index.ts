@@ -10,6 +10,7 @@ export {
   SECTION_OF,
   type WrittenEntry,
 } from "./entries.ts";
+export { describeEntry } from "./entry-schemas.ts";
 export { HIDDEN, type HiddenValues, hideSecretsOf, keepHidden, revealSecretsOf } from "./hidden.ts";
 export type { DesiredExport } from "./exports.ts";
 export { type DesiredBudget, type DesiredWebhook, fillSecrets, thresholdsOf } from "./budgets.ts";

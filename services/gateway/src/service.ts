@@ -10,7 +10,7 @@ import {
   publishToSession,
   subscribeReplies,
 } from "@tollgate/bus";
-import { auditV1, meteringV1, policyV1, registryV1, secretsV1 } from "@tollgate/contracts";
+import { auditV1, entriesV1, meteringV1, policyV1, registryV1, secretsV1, stateV1 } from "@tollgate/contracts";
 import { createSealers } from "@tollgate/mcp";
 import {
   answerAsPart,
@@ -218,12 +218,19 @@ function bounded(app: FastifyInstance, { receiveTimeoutMs, connectionsMax }: Gat
 function openClients({ policyAddress, registryAddress, auditAddress, meteringAddress }: GatewayConfig, life: Life) {
   const { PolicyServiceClient } = policyV1;
   const { RegistryServiceClient } = registryV1;
+  const { StateServiceClient } = stateV1;
   const { AuditServiceClient } = auditV1;
   const { MeteringServiceClient } = meteringV1;
   return {
     policy: openGrpcClient(PolicyServiceClient, { address: policyAddress, name: "policy", life }),
     registry: openGrpcClient(RegistryServiceClient, { address: registryAddress, name: "registry", life }),
     secrets: openGrpcClient(secretsV1.SecretServiceClient, { address: registryAddress, name: "registry", life }),
+    entries: openGrpcClient(entriesV1.EntryServiceClient, { address: registryAddress, name: "registry", life }),
+    states: {
+      registry: openGrpcClient(StateServiceClient, { address: registryAddress, name: "registry", life }),
+      policy: openGrpcClient(StateServiceClient, { address: policyAddress, name: "policy", life }),
+      metering: openGrpcClient(StateServiceClient, { address: meteringAddress, name: "metering", life }),
+    },
     audit: openGrpcClient(AuditServiceClient, { address: auditAddress, name: "audit", life }),
     metering: openGrpcClient(MeteringServiceClient, { address: meteringAddress, name: "metering", life }),
   };

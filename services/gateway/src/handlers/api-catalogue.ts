@@ -7,34 +7,6 @@ import * as schema from "./api-schemas.ts";
 export function registerCatalogue(app: FastifyInstance, { registry }: ApiOptions): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
   api.get(
-    "/api/v1/groups",
-    {
-      config: { action: "admin/servers/read" },
-      schema: { tags: ["catalogue"], summary: "List the groups", response: { 200: schema.groups } },
-    },
-    () => ({
-      items: registry.catalogue.groups.map(({ id, name }) => ({ id, name })),
-    }),
-  );
-  api.get(
-    "/api/v1/servers",
-    {
-      config: { action: "admin/servers/read" },
-      schema: { tags: ["catalogue"], summary: "List the servers with their status", response: { 200: schema.servers } },
-    },
-    () => ({
-      items: [...registry.catalogue.servers.values()].map(schema.toServer),
-    }),
-  );
-  api.get(
-    "/api/v1/servers/:id",
-    {
-      config: { action: "admin/servers/read" },
-      schema: { tags: ["catalogue"], summary: "One server", params: schema.idParam, response: { 200: schema.server } },
-    },
-    (request) => schema.toServer(serverOf(registry, request.params.id)),
-  );
-  api.get(
     "/api/v1/servers/:id/tools",
     {
       config: { action: "admin/servers/read" },

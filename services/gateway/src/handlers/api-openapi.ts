@@ -8,6 +8,8 @@ const DESCRIPTION = `What administrators and their tools use of Tollgate. Errors
 
 const TAGS: Readonly<Record<string, string>> = {
   catalogue: "Groups, servers, their tools, tool sets",
+  state: "Documents like tollgate.yaml, and where the file is not what is in force",
+  tenants: "Tenants with plans of their own",
   health: "How servers are now, and their restart",
   approvals: "Calls that people approve of first",
   policies: "Who may do what; tests of it",
@@ -17,7 +19,7 @@ const TAGS: Readonly<Record<string, string>> = {
   limits: "How much may be called",
   audit: "The record, its proofs, exports and retention",
   metering: "Usage, prices and cost",
-  combined: "Several requests in one",
+  combined: "Several requests in one, and reads as GraphQL",
   "dead letters": "What could not be processed",
   secrets: "What servers need and nobody sees",
   sessions: "Sessions of MCP clients",

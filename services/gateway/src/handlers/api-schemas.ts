@@ -7,7 +7,6 @@ const count = z.number().int().nonnegative();
 
 export const idParam = z.object({ id: NAME });
 export const revision = z.object({ revision: count });
-export const groups = z.object({ items: z.array(z.object({ id: z.string(), name: z.string() })) });
 
 const toolRule = z
   .object({
@@ -43,7 +42,6 @@ export const server = z.object({
   risk: z.string().meta({ description: "Of its tools that say nothing else" }),
   reportedAt: z.string().nullable(),
 });
-export const servers = z.object({ items: z.array(server) });
 
 export function toServer({ info, items }: Server): z.infer<typeof server> {
   const { id, name, group, type, enabled, status, reason, era, protocol, serverInfo } = info;

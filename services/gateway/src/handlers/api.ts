@@ -13,10 +13,12 @@ import { setErrors } from "./api-errors.ts";
 import { answerUnchanged } from "./api-etags.ts";
 import { registerEvidence } from "./api-evidence.ts";
 import { registerExports } from "./api-exports.ts";
+import { registerGroups } from "./api-groups.ts";
 import { registerHealth } from "./api-health.ts";
 import { registerIdentity } from "./api-identity.ts";
 import { registerOpenApi } from "./api-openapi.ts";
 import type { ApiOptions } from "./api-options.ts";
+import { registerGraphql } from "./api-graphql.ts";
 import { createInnerRequests } from "./api-inner.ts";
 import { keepAnswers } from "./api-idempotency.ts";
 import { registerImports } from "./api-imports.ts";
@@ -27,8 +29,12 @@ import { registerRetention } from "./api-retention.ts";
 import { registerRecordings } from "./api-recordings.ts";
 import { registerSearch } from "./api-search.ts";
 import { registerSecrets } from "./api-secrets.ts";
+import { registerServers } from "./api-servers.ts";
 import { registerSessions } from "./api-sessions.ts";
+import { registerState } from "./api-state.ts";
 import { registerSystem } from "./api-system.ts";
+import { registerTenants } from "./api-tenants.ts";
+import { registerToolSets } from "./api-tool-sets.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
 /** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`, for people at `/api/docs`. Each route says what it does: api-access.ts. */
@@ -47,6 +53,12 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       answerUnchanged(guarded);
       await keepAnswers(guarded, options);
       registerBatch(guarded, inner);
+      registerGraphql(guarded, inner);
+      registerGroups(guarded, options);
+      registerServers(guarded, options);
+      registerToolSets(guarded, options);
+      registerTenants(guarded, options);
+      registerState(guarded, options);
       registerCatalogue(guarded, options);
       registerApprovals(guarded, options);
       registerHealth(guarded, options);
