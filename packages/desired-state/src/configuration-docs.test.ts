@@ -83,6 +83,20 @@ describe("the documented defaults are those that there are", () => {
     expect(withoutWritten(server(`, ${keys}`))).toEqual(withoutWritten(server("")));
   });
 
+  test("of a connector", () => {
+    const connector = (rest: string) =>
+      `groups: [{ id: g, connectors: [{ id: a, base_url: "https://a.example"${rest} }] }]`;
+    const own = ", operations: [{ name: a, method: GET, path: /a, parameters: [{ name: p, in: query }] }]";
+    const keys = given("groups.connectors").replace("operations: [], ", "");
+    const parts = ["retry", "result", "limits"].map((part) => `${part}: { ${given(`groups.connectors.${part}`)} }`);
+    const rate = (rest: string) => `, rate_limit: { requests: 3${rest} }`;
+    const plain = withoutWritten(connector(own + rate("")));
+    expect(withoutWritten(connector(`${own}${rate(`, ${given("groups.connectors.rate_limit")}`)}, ${keys}`))).toEqual(
+      plain,
+    );
+    expect(withoutWritten(connector(`${own}${rate("")}, ${parts.join(", ")}`))).toEqual(plain);
+  });
+
   test("of the control plane", () => {
     const token = "name: a, token: abcdef";
     const limits = `limits: { ${given("control_plane.limits")} }`;
