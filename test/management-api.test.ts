@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { useInfrastructure, useSystem } from "@tollgate/testkit";
+import { getIntrospectionQuery } from "graphql";
 import { describe, expect, test } from "vitest";
 
 const infra = useInfrastructure();
@@ -245,6 +246,107 @@ describe("a batch", () => {
     [],
   ])("cannot be of %j", async (...requests) => {
     expect((await batch(requests)).status).toBe(400);
+  });
+});
+
+describe("GraphQL", () => {
+  const ask = async (query: string, more: object = {}, token = system.adminToken) =>
+    api("POST", "/graphql", { body: { query, ...more }, token });
+  /** The names of the reads that have a JSON answer. */
+  const reads = async () => {
+    const { paths } = (await api("GET", "/openapi.json")).answer;
+    const operations = Object.entries(paths).filter(
+      ([path]) => path.startsWith("/api/v1/") && !path.endsWith("/graphql"),
+    );
+    return operations
+      .map(([, { get }]: [string, any]) => get)
+      .filter((get) => get?.responses["200"]?.content?.["application/json"] !== undefined);
+  };
+
+  test("has a field for every read, with its parameters, and says what they are", async () => {
+    const { answer } = await ask(`{ __schema { queryType { fields { name description args { name } } } } }`);
+    const fields = answer.data.__schema.queryType.fields;
+    const described = (await reads()).map(({ operationId, parameters = [] }) => [
+      operationId,
+      parameters.filter((each: any) => ["path", "query"].includes(each.in)).map(({ name }: any) => name),
+    ]);
+    const shown = fields.map(({ name, args }: any) => [name, args.map((each: any) => each.name)]);
+    expect(shown.toSorted()).toEqual(described.toSorted());
+    expect(fields.every(({ description }: any) => description?.length > 3)).toBe(true);
+    expect((await ask(getIntrospectionQuery())).answer.data.__schema.types.length).toBeGreaterThan(30);
+  });
+
+  test("answers what the routes answer", async () => {
+    for (const { operationId, parameters = [] } of await reads()) {
+      if (parameters.some((each: any) => each.required)) continue;
+      const kind = (await ask(`{ __type(name: "Query") { fields { name type { name kind } } } }`)).answer.data.__type;
+      const { type } = kind.fields.find(({ name }: any) => name === operationId);
+      const { answer } = await ask(`{ ${operationId} ${type.kind === "OBJECT" ? "{ __typename }" : ""} }`);
+      expect([operationId, answer.errors, answer.data[operationId]]).toEqual([
+        operationId,
+        undefined,
+        expect.anything(),
+      ]);
+    }
+    await api("PUT", "/policies/of-graphql", { body: DENY });
+    const query = `query ($id: String!) {
+      one: getPolicy(id: $id) { id effect principals conditions version history(limit: 1) { items { version change } } }
+      some: listPolicies(q: "nobodys", sort: "-id", limit: 1000) { items { id } nextCursor revision }
+    }`;
+    const { answer } = await ask(query, { variables: { id: "of-graphql" } });
+    const { answer: policy } = await api("GET", "/policies/of-graphql");
+    const { id, effect, principals, conditions, version } = policy;
+    expect(answer.data.one).toEqual({
+      ...{ id, effect, principals, conditions, version },
+      history: { items: [{ version, change: "put" }] },
+    });
+    expect(answer.data.some.items).toContainEqual({ id: "of-graphql" });
+    const get = await api("GET", `/graphql?query=${encodeURIComponent(query)}&variables={"id":"of-graphql"}`);
+    expect(get.answer).toEqual(answer);
+  });
+
+  test("leads from groups to servers, and on to what is known of those", async () => {
+    const { answer } = await ask(
+      "{ listGroups { items { id servers { items { id health { state } tools { items { name } } } } } } }",
+    );
+    expect(answer).toEqual({ data: { listGroups: { items: [{ id: "demo", servers: { items: [] } }] } } });
+  });
+
+  test("shows each field to those only who may read it", async () => {
+    const query = "{ listPolicies { revision } listApprovals { items { id } } }";
+    const { status, answer } = await ask(query, {}, system.token);
+    expect([status, answer.data]).toEqual([200, { listPolicies: null, listApprovals: { items: [] } }]);
+    expect(answer.errors).toMatchObject([
+      { path: ["listPolicies"], extensions: { code: "permission_denied", status: 403, action: "admin/policies/read" } },
+    ]);
+    for (const { operationId, parameters = [] } of await reads()) {
+      if (parameters.some((each: any) => each.required) || /^(listApprovals|listTools)$/.test(operationId)) continue;
+      const { answer: denied } = await ask(`{ ${operationId} { __typename } }`, {}, system.token);
+      const scalar = denied.errors.some(({ message }: any) => message.includes("must not have a selection"));
+      expect([operationId, scalar || denied.errors[0].extensions.code]).toEqual([
+        operationId,
+        scalar || "permission_denied",
+      ]);
+    }
+    expect((await ask(query, {}, "forged")).status).toBe(401);
+  });
+
+  test("says what is wrong, and is bounded", async () => {
+    expect((await ask('{ getRole(name: "none") { name } }')).answer).toMatchObject({
+      data: { getRole: null },
+      errors: [{ path: ["getRole"], extensions: { code: "not_found", status: 404 } }],
+    });
+    for (const wrong of ["{", "{ nothing }", "{ getRole { name } }", "mutation { a }", "subscription { a }"])
+      expect((await ask(wrong)).answer).toMatchObject({ data: null, errors: [{ message: expect.any(String) }] });
+    const deep = (levels: number): string =>
+      levels === 0 ? "id" : `history { items { policy { ${deep(levels - 1)} } } }`;
+    expect((await ask(`{ getPolicy(id: "of-graphql") { ${deep(6)} } }`)).answer.errors[0].message).toMatch(/depth/);
+    const many = Array.from({ length: 60 }, (_, at) => `a${at}: getRole(name: "none") { name }`).join(" ");
+    const { errors } = (await ask(`{ ${many} }`)).answer;
+    expect(errors.filter(({ extensions }: any) => extensions.code === "payload_too_large")).toHaveLength(10);
+    expect((await api("POST", "/graphql", { body: [{ query: "{ __typename }" }] })).status).toBe(400);
+    expect((await api("POST", "/graphql", { body: { query: "#".repeat(200_000) } })).status).toBe(413);
+    expect((await api("GET", "/graphql?query={__typename}&variables=x")).status).toBe(400);
   });
 });
 

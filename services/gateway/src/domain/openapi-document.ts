@@ -21,6 +21,8 @@ interface Parameter {
 }
 export interface Operation {
   operationId?: string;
+  summary?: string;
+  description?: string;
   parameters?: (Parameter | Reference)[];
   requestBody?: { content: Record<string, Media> };
   responses: Record<string, { description: string; content?: Record<string, Media>; headers?: object } | Reference>;
