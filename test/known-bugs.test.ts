@@ -14,7 +14,7 @@ import { ANSWERS, argsFor, SERVER_PROGRAM } from "./compatibility/servers.ts";
 import { startRemoteServer } from "./known-bugs/remote-server.ts";
 
 const LEGACY = "2025-11-25";
-const ITEMS_IN_PAGE_MAX = 1_000;
+const ITEMS_IN_PAGE_MAX = 250;
 const remotes = {
   forgetful: await startRemoteServer({ tools: 2, pageSize: 2 }),
   looping: await startRemoteServer({ tools: 6, pageSize: 2, loops: true }),

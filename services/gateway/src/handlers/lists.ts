@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Era, RequestFrame } from "@tollgate/mcp";
-import { type Policy, type Principal, principalKey } from "../clients/policy.ts";
+import { type Policy, principalKey } from "../clients/policy.ts";
 import type { Registry } from "../clients/registry.ts";
 import {
   type Catalogue,
@@ -25,12 +25,16 @@ import {
 import type { Caller } from "./callers.ts";
 import { decide } from "./decisions.ts";
 import { createKeptBytes } from "./kept-bytes.ts";
+import { createListParts, type Part, type SeenPart } from "./list-parts.ts";
 import { invalidParams, type McpAnswer, type McpContext, type SharedResult, sharedResult } from "./mcp-exchange.ts";
 
 const PAGES_KEPT_MAX_BYTES = 128 * 1024 * 1024;
-const VIEWS_KEPT_MAX = 50_000;
 /** Over all listings that are kept; each costs eight bytes. */
 const ITEMS_KEPT_MAX = 4_000_000;
+/** Over all callers and lists: one for each server. */
+const PARTS_KEPT_MAX = 500_000;
+/** A view that nobody has asked for over so many catalogues goes, and with it what it holds of old ones. */
+const CATALOGUES_KEPT_MAX = 64;
 
 export interface Lists {
   /** A list method's answer. */
@@ -47,6 +51,7 @@ type Viewer = Caller & Pick<McpContext, "scope">;
 /** A listing, and what has been made of it. */
 interface Kept extends Listing {
   readonly id: number;
+  readonly parts: readonly Part[];
   /** In the order of pages. */
   ordered?: readonly Item[];
   digest?: string;
@@ -54,81 +59,144 @@ interface Kept extends Listing {
 
 /** What a caller sees, for as long as it may be taken for granted. */
 interface View {
+  readonly catalogue: Catalogue;
+  /** The how many-th catalogue that is. */
+  readonly turn: number;
   readonly kept: Kept;
+  /** Of each server. It outlives the catalogue, as the server may. */
+  readonly parts: ReadonlyMap<Server, SeenPart>;
   /** Of policy. */
   readonly revision: number;
   /** Unix milliseconds at which one of the rulings ends; 0: none does before the revision. */
   readonly untilMs: number;
 }
 
+const NO_PARTS: View["parts"] = new Map();
+
 /**
  * What the caller may use. What was found for it is remembered whole: until the catalogue or the policies change, the
- * lease ends, or one of the rulings does. Then a page is bytes that are there, and nothing is done for each tool.
- * Callers of one tenant that see the same share it; nothing is shared across tenants.
+ * lease ends, or one of the rulings does. Then a page is bytes that are there, and nothing is done for each tool; and
+ * when the catalogue changes, only of the servers that have changed. Callers of one tenant that see the same share it;
+ * nothing is shared across tenants.
  */
 export function createLists({ policy, registry }: { policy: Policy; registry: Registry }): Lists {
   const views = new Map<string, View>();
   const listings = new Map<string, Kept>();
   const pages = createKeptBytes(PAGES_KEPT_MAX_BYTES);
-  let itemsKept = 0;
-  let lastId = 0;
-  /** Of which all of that is. */
+  const listParts = createListParts();
+  let [itemsKept, partsKept, lastId] = [0, 0, 0];
+  /** Of which the listings and pages are. */
   let catalogue: Catalogue = EMPTY_CATALOGUE;
+  let turn = 0;
 
-  function forgetAll(): void {
-    views.clear();
+  function takeCatalogue(): void {
+    if (catalogue === registry.catalogue) return;
+    catalogue = registry.catalogue;
+    turn += 1;
+    forgetListings();
+    if (turn % CATALOGUES_KEPT_MAX === 0) forgetOldViews();
+  }
+
+  function forgetOldViews(): void {
+    for (const [key, view] of views)
+      if (view.turn <= turn - CATALOGUES_KEPT_MAX) {
+        partsKept -= view.parts.size;
+        views.delete(key);
+      }
+  }
+
+  function forgetListings(): void {
     listings.clear();
     pages.clear();
     itemsKept = 0;
   }
 
-  function takeCatalogue(): void {
-    if (catalogue === registry.catalogue) return;
-    catalogue = registry.catalogue;
-    forgetAll();
+  function viewOf(list: List, { principal, scope, address }: Viewer): { key: string; view: View | undefined } {
+    const from = policy.addressMatters ? address : "";
+    const key = `${list.member}\n${scopeKey(scope)}\n${from}\n${principalKey(principal)}`;
+    return { key, view: views.get(key) };
   }
 
-  function viewKey(list: List, principal: Principal, { scope, address }: Viewer): string {
-    const from = policy.addressMatters ? address : "";
-    return `${list.member}\n${scopeKey(scope)}\n${from}\n${principalKey(principal)}`;
+  function keepView(list: List, viewer: Viewer, view: View): void {
+    const { key, view: before } = viewOf(list, viewer);
+    partsKept += view.parts.size - (before?.parts.size ?? 0);
+    if (partsKept > PARTS_KEPT_MAX) {
+      views.clear();
+      partsKept = view.parts.size;
+    }
+    views.set(key, view);
   }
 
   /** What is there already and holds now. */
-  function known(list: List, context: Viewer): Kept | undefined {
+  function known(list: List, viewer: Viewer): Kept | undefined {
     takeCatalogue();
-    if (!policy.holds(context.revision)) return undefined;
-    const view = views.get(viewKey(list, context.principal, context));
-    if (view === undefined || view.revision !== context.revision) return undefined;
+    if (!policy.holds(viewer.revision)) return undefined;
+    const { view } = viewOf(list, viewer);
+    if (view?.catalogue !== catalogue || view.revision !== viewer.revision) return undefined;
     return view.untilMs === 0 || Date.now() < view.untilMs ? view.kept : undefined;
   }
 
-  async function find(list: List, context: Viewer): Promise<Kept> {
-    const { scope } = context;
+  /** What is known already of servers that have not changed since. In a set there may be more of one now, or less. */
+  function knownParts(list: List, viewer: Viewer): View["parts"] {
+    const { view } = viewOf(list, viewer);
+    const holds = view?.revision === viewer.revision && policy.holds(viewer.revision);
+    return holds && viewer.scope.set === undefined ? view.parts : NO_PARTS;
+  }
+
+  async function find(list: List, viewer: Viewer): Promise<Kept> {
+    const { scope } = viewer;
     takeCatalogue();
     const of = catalogue;
     const servers = serversIn(of, scope);
-    const items = itemsIn(of, scope, { kind: list.kind, servers: servers.filter(isReady) });
-    const { principal, rulings, revision } = await decide(policy, context, list.action, { subjects: items });
-    const allowed = rulings.map(({ decision }) => (decision.allow ? "1" : "0")).join("");
-    const key = [list.member, scopeKey(scope), principal.tenant, allowed].join("\n");
+    const [before, nowMs] = [knownParts(list, viewer), Date.now()];
+    const parts = new Map<Server, SeenPart | undefined>();
+    for (const server of servers.filter(isReady)) {
+      const seen = before.get(server);
+      parts.set(server, seen !== undefined && (seen.untilMs === 0 || nowMs < seen.untilMs) ? seen : undefined);
+    }
+    const unknown = [...parts].flatMap(([server, seen]) => (seen === undefined ? [server] : []));
+    const offered = unknown.map((server) => itemsIn(of, scope, { kind: list.kind, servers: [server] }));
+    const decided = await decide(policy, viewer, list.action, { subjects: offered.flat() });
+    const { principal, rulings, revision } = decided;
+    // What was known is of an older revision: all of it is decided anew.
+    if (revision !== viewer.revision && before.size > 0) return find(list, { ...viewer, principal, revision });
+    let from = 0;
+    for (const [n, server] of unknown.entries()) {
+      const asked = offered[n]!;
+      const own = rulings.slice(from, (from += asked.length));
+      parts.set(server, listParts.partOf(server, { tenant: principal.tenant, offered: asked, rulings: own }));
+    }
+    return keep(list, { ...viewer, principal, revision }, { of, servers, parts: parts as Map<Server, SeenPart> });
+  }
+
+  function keep(
+    list: List,
+    viewer: Viewer,
+    { of, servers, parts }: { of: Catalogue; servers: readonly Server[]; parts: View["parts"] },
+  ): Kept {
+    const { scope, principal, revision } = viewer;
+    const seen = [...parts.values()];
+    const ids = seen.map(({ part }) => part.id).join(" ");
+    const key = [list.member, scopeKey(scope), principal.tenant, ids].join("\n");
     const same = of === catalogue ? listings.get(key) : undefined;
     const kept = same ?? {
       id: (lastId += 1),
       list,
       prefixed: scope.server === undefined,
-      items: items.filter((_item, i) => allowed[i] === "1"),
+      parts: seen.map(({ part }) => part),
+      items: seen.flatMap(({ part }) => part.items),
       unavailable: servers.filter((server) => !isReady(server)),
     };
     // The catalogue may have changed meanwhile: then this is the answer to one request only.
     if (of !== catalogue) return kept;
     if (same === undefined) {
-      if ((itemsKept += kept.items.length) > ITEMS_KEPT_MAX) forgetAll();
+      if (itemsKept + kept.items.length > ITEMS_KEPT_MAX) forgetListings();
+      itemsKept += kept.items.length;
       listings.set(key, kept);
     }
-    if (views.size >= VIEWS_KEPT_MAX) views.clear();
-    const ends = rulings.map(({ validUntilMs }) => validUntilMs).filter((end) => end !== 0);
-    const untilMs = ends.reduce((first, end) => Math.min(first, end), ends[0] ?? 0);
-    views.set(viewKey(list, principal, context), { kept, revision, untilMs });
+    const ends = seen.map(({ untilMs }) => untilMs).filter((end) => end !== 0);
+    const untilMs = ends.length === 0 ? 0 : Math.min(...ends);
+    keepView(list, viewer, { catalogue: of, turn, kept, parts, revision, untilMs });
     return kept;
   }
 
@@ -175,11 +243,10 @@ function scopeKey({ group, server, set }: Scope): string {
   return `${group ?? ""}\n${server ?? ""}\n${set ?? ""}`;
 }
 
-function digestOf({ items, unavailable }: Listing): string {
-  const hash = createHash("sha256");
-  for (const { server, definition } of items) hash.update(`${server}\n${definition}\n`);
-  for (const { info } of unavailable) hash.update(`\n${info.id}\n${info.status}\n${info.reason}`);
-  return hash.digest("base64");
+function digestOf({ parts, unavailable }: Kept): string {
+  const missing = unavailable.map(({ info }) => [info.id, info.status, info.reason]);
+  const there = parts.flatMap((part) => (part.items.length === 0 ? [] : [[part.items[0]!.server, part.digest()]]));
+  return hash("sha256", JSON.stringify([there, missing]), "base64");
 }
 
 function isReady({ info }: Server): boolean {
