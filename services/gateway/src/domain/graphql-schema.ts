@@ -152,7 +152,7 @@ function scalarOf({ maximum }: Shape, type: string): string {
 function argumentsOf({ parameters = [] }: Operation, fromParent: Readonly<Record<string, string>> = {}): string {
   const taken = parameters.flatMap((each) => {
     if (!("schema" in each) || each.in === "header" || !NAME.test(each.name) || each.name in fromParent) return [];
-    return [`${each.name}: ${argumentType(each.schema as Shape)}${each.required ? "!" : ""}`];
+    return [`${each.name}: ${argumentType(each.schema)}${each.required ? "!" : ""}`];
   });
   return taken.length === 0 ? "" : `(${taken.join(", ")})`;
 }

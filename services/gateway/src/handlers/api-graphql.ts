@@ -49,6 +49,9 @@ const answer = z.object({
 
 type Mistake = Pick<GraphQLError, "message"> & Partial<Pick<GraphQLError, "locations" | "path" | "extensions">>;
 
+/** What arguments and the members that stand for them are. */
+type Values = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
 interface Context {
   readonly caller: Caller;
   reads: number;
@@ -124,19 +127,15 @@ async function openEngine(document: OpenApiDocument, inner: InnerRequests) {
   });
   const resolvers: Record<string, Record<string, unknown>> = {};
   for (const field of fields)
-    (resolvers[field.type] ??= {})[field.field] = (
-      parent: Record<string, unknown> | undefined,
-      given: Record<string, unknown>,
-      context: unknown,
-    ) => read(field, { parent, given }, { context: context as Context, inner });
+    (resolvers[field.type] ??= {})[field.field] = (parent: Values | undefined, given: Values, context: unknown) =>
+      read(field, { parent, given }, { context: context as Context, inner });
   const engine = fastify();
   await engine.register(mercurius, {
     schema: sdl,
     resolvers: resolvers as never,
     routes: false,
     queryDepth: DEPTH_MAX,
-    additionalRouteOptions: {},
-    graphql: { parseOptions: { maxTokens: TOKENS_MAX } },
+    graphql: { parseOptions: { maxLexicalTokens: TOKENS_MAX } },
   });
   await engine.ready();
   return engine;
@@ -144,7 +143,7 @@ async function openEngine(document: OpenApiDocument, inner: InnerRequests) {
 
 async function read(
   { path, fromParent }: GraphqlField,
-  asked: { parent: Record<string, unknown> | undefined; given: Record<string, unknown> },
+  asked: { parent: Values | undefined; given: Values },
   { context, inner }: { context: Context; inner: InnerRequests },
 ): Promise<unknown> {
   context.reads += 1;
@@ -157,8 +156,7 @@ async function read(
     return encodeURIComponent(value.toWellFormed());
   });
   const search = new URLSearchParams();
-  for (const [name, value] of values)
-    if (value !== undefined && value !== null) search.set(name, String(value as string | number | boolean));
+  for (const [name, value] of values) if (value !== undefined && value !== null) search.set(name, String(value));
   const { status, text } = await inner.send(context.caller, { method: "GET", path: `${at}?${search.toString()}` });
   if (status < 400) return parseJson(text);
   const { code, detail, ...problem } = JSON.parse(text) as Problem;
