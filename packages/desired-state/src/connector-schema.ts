@@ -4,6 +4,7 @@ import { z } from "zod";
 import { name, serverName, title } from "./names.ts";
 import { connectorHeadersSchema, HEADER_NAME, HEADER_VALUE, httpUrlSchema } from "./remote.ts";
 import { boolean, number } from "./scalars.ts";
+import { STAND_IN } from "./server-secrets.ts";
 import { limitsSchema, toolRuleSchema } from "./server-run.ts";
 import { certificationSchema, toolChangesSchema } from "./tool-changes.ts";
 
@@ -35,7 +36,7 @@ const auths = [
   z.strictObject({ type: z.literal("bearer"), token: headerValue }),
   z.strictObject({
     type: z.literal("basic"),
-    user: text.refine((user) => !user.includes(":"), "must not hold a colon"),
+    user: text.refine((user) => !user.includes(":") || user.startsWith(STAND_IN), "must not hold a colon"),
     password: text,
   }),
   z.strictObject({

@@ -1,5 +1,11 @@
 import { readFileSync } from "node:fs";
-import { DEFAULT_ALLOW_POLICY, type DesiredState, loadDesiredState, secretsFrom } from "@tollgate/desired-state";
+import {
+  DEFAULT_ALLOW_POLICY,
+  type DesiredState,
+  documentsBeside,
+  loadDesiredState,
+  secretsFrom,
+} from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import type { Secrets } from "./secrets.ts";
 
@@ -31,7 +37,8 @@ export function readConfigFile(options: {
     const found = readSecret(name);
     return found.ok ? found : { ...found, withheld: true as const };
   };
-  return loadDesiredState(text, { file, env: { ...options.env, ...own }, readSecret, readServerSecret });
+  const readDocument = documentsBeside(file);
+  return loadDesiredState(text, { file, env: { ...options.env, ...own }, readSecret, readServerSecret, readDocument });
 }
 
 /** Whether the file says nothing of policies, so that the installation's own tokens, and only they, may use everything. */
