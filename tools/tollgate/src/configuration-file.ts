@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { type DesiredState, loadDesiredState } from "@tollgate/desired-state";
-import type { StateDir } from "./state-dir.ts";
+import { type DesiredState, documentsBeside, loadDesiredState } from "@tollgate/desired-state";
 import { readText } from "./entry-file.ts";
+import type { StateDir } from "./state-dir.ts";
 
 /** What stands in for variables and secrets that only services have. */
 const UNKNOWN = "unknown";
@@ -32,18 +32,28 @@ function runningFile(state: StateDir): string | undefined {
 }
 
 /**
- * What the file says, without what only the services know: variables and secrets have some value.
+ * What the file says, as far as it can be said without the services' variables and secrets: something stands in for them.
+ * Undefined where that is not enough.
  * @throws {AppError} invalid_argument with every mistake and its place
  */
-export function checkConfiguration({ name, text }: ConfigurationFile): DesiredState {
+export function checkConfiguration({ name: file, text }: ConfigurationFile): DesiredState | undefined {
+  // The form of all sections, but for what a placeholder stands in.
+  loadDesiredState(text, { file, env: {}, sections: [] });
   const env = new Proxy<Record<string, string>>({}, { get: (_none, key) => standIn(String(key)) });
   const readSecret = () => ({ ok: true, value: UNKNOWN }) as const;
-  return loadDesiredState(text, { file: name, env, readSecret });
+  const readServerSecret = () => ({ ok: false, reason: "is not known here", withheld: true }) as const;
+  try {
+    return loadDesiredState(text, { file, env, readSecret, readServerSecret, readDocument: documentsBeside(file) });
+  } catch (error) {
+    if (!text.includes("${")) throw error;
+    return undefined;
+  }
 }
 
 /** The installation's own are secrets of a length that is checked, and a folder. */
 function standIn(variable: string): string {
   if (variable.endsWith("_DIR")) return "/unknown";
   if (variable === "TOLLGATE_PUBLIC_URL") return "";
+  if (/URL|ENDPOINT/.test(variable)) return "https://unknown.invalid";
   return `${UNKNOWN}-${variable}-0123456789`;
 }

@@ -10,12 +10,12 @@ const WITHOUT_PLACEHOLDER = /^(?!.*(?<!\$)\$\{)./s;
 
 export interface CheckedFile {
   readonly findings: readonly Finding[];
-  /** Absent where it has mistakes. */
+  /** Absent where it has mistakes, or says too much with variables. */
   readonly desired?: DesiredState;
 }
 
 export async function checkFile(file: ConfigurationFile): Promise<CheckedFile> {
-  let desired: DesiredState;
+  let desired: DesiredState | undefined;
   try {
     desired = checkConfiguration(file);
   } catch (error) {
@@ -24,11 +24,11 @@ export async function checkFile(file: ConfigurationFile): Promise<CheckedFile> {
     const lines = Array.isArray(mistakes) ? mistakes.map(String) : [error.message];
     return { findings: lines.map((line) => problem(line, "nothing of the file is taken before it is mended")) };
   }
-  const findings = [
-    ...desired.warnings.map((line) => warning(line, "docs/configuration.md says more")),
-    ...(await plainSecrets(file)),
-    ...unwise(desired),
-  ];
+  const secrets = await plainSecrets(file);
+  if (desired === undefined)
+    return { findings: [ok(`${file.name} has no mistakes, as far as its variables are known here`), ...secrets] };
+  const warnings = desired.warnings.map((line) => warning(line, "docs/configuration.md says more"));
+  const findings = [...warnings, ...secrets, ...unwise(desired)];
   return { findings: findings.length === 0 ? [ok(`${file.name} has no mistakes`)] : findings, desired };
 }
 
