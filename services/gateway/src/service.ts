@@ -10,7 +10,7 @@ import {
   publishToSession,
   subscribeReplies,
 } from "@tollgate/bus";
-import { auditV1, entriesV1, meteringV1, policyV1, registryV1, secretsV1, stateV1 } from "@tollgate/contracts";
+import { auditV1, entriesV1, meteringV1, policyV1, registryV1, secretsV1, stateV1, toolsV1 } from "@tollgate/contracts";
 import { createSealers } from "@tollgate/mcp";
 import {
   answerAsPart,
@@ -184,8 +184,8 @@ function callersOf(
   return createCallers({ policy: around.policy, failures, trustedProxies, certificateRequired });
 }
 
-/** A user's id with all of it escaped: `user:` and 190 characters. */
-const PARAM_MAX_CHARS = 600;
+/** A tool's name with all of it escaped: 128 characters of three bytes each. */
+const PARAM_MAX_CHARS = 1_152;
 
 /** A client that is slow to send is cut off, as is one that does not read its answer. */
 async function openHttp(config: GatewayConfig, life: Life, log: Log): Promise<FastifyInstance> {
@@ -224,6 +224,7 @@ function openClients({ policyAddress, registryAddress, auditAddress, meteringAdd
   return {
     policy: openGrpcClient(PolicyServiceClient, { address: policyAddress, name: "policy", life }),
     registry: openGrpcClient(RegistryServiceClient, { address: registryAddress, name: "registry", life }),
+    tools: openGrpcClient(toolsV1.ToolServiceClient, { address: registryAddress, name: "registry", life }),
     secrets: openGrpcClient(secretsV1.SecretServiceClient, { address: registryAddress, name: "registry", life }),
     entries: openGrpcClient(entriesV1.EntryServiceClient, { address: registryAddress, name: "registry", life }),
     states: {

@@ -257,10 +257,7 @@ describe("findings", () => {
   });
 
   test("among servers come and go with the others", async () => {
-    const both = `${FILE()
-      .trim()
-      .replace(/ \}\]$/, " }")}`;
-    await start(`${both}, { id: evil, group: demo, type: command, command: evil-server }]\n`);
+    await start(FILE().replace(" }]", " }, { id: evil, group: demo, type: command, command: evil-server }]"));
     await report([tool("reads")]);
     const work = await registry.watchAssignments().until((last) => hashOf(last, "evil"));
     const evil = { serverId: "evil", specHash: hashOf(work, "evil"), status: "ready" };

@@ -19,6 +19,8 @@ export interface Waiting {
   readonly url: string;
   /** As the client calls the tool. */
   readonly named: string;
+  /** Why its risk is more than what is declared of it; empty where it is not. */
+  readonly riskReason: string;
 }
 
 interface ClientKind {
@@ -87,10 +89,11 @@ export function waitingError(waiting: Waiting, client: ClientKind): Refusal {
   return { status: 200, code: URL_ELICITATION_REQUIRED, message, data: { ...data, elicitations } };
 }
 
-function messageOf({ approval, named }: Waiting): string {
+function messageOf({ approval, named, riskReason }: Waiting): string {
   const { needed, risk } = approval;
   const people = needed === 1 ? "somebody else has" : `${needed} others have`;
-  return `${named} is of ${risk} risk: ${people} to approve of this call first.`;
+  const why = riskReason === "" ? "" : ` (${riskReason})`;
+  return `${named} is of ${risk} risk${why}: ${people} to approve of this call first.`;
 }
 
 function howOf({ id, justificationMissing }: policyV1.Approval): string {

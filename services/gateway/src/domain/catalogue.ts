@@ -32,6 +32,10 @@ export interface Item {
   readonly paramHeaders: readonly ParamHeader[];
   /** What the installation declares of a tool. */
   readonly rule?: registryV1.ToolRule | undefined;
+  /** Of a tool: the version of its definition, and what is known of that. */
+  readonly tool?: registryV1.Tool | undefined;
+  /** Why its risk is more than what is declared; empty where it is not. */
+  readonly riskReason: string;
 }
 
 export interface Server {
@@ -43,6 +47,8 @@ export interface Server {
   /** What it has declared in its own initialize or discover. */
   readonly capabilities: Readonly<Record<string, unknown>>;
   readonly items: Readonly<Record<Kind, ReadonlyMap<string, Item>>>;
+  /** Tools that are offered to nobody. */
+  readonly withheld: ReadonlyMap<string, Item>;
 }
 
 /** What a route reaches: everything, one group, one server, or a tool set. */
@@ -88,21 +94,22 @@ function toServer(info: registryV1.Server): Server {
   const of = (kind: Kind, items: readonly registryV1.Item[]) =>
     new Map(items.map(({ key, definition }) => [key, toItem({ info, kind, name: key, definition, retrySafe: true })]));
   const rules = new Map(info.toolRules.map((rule) => [rule.tool, rule]));
-  const tools = info.tools.map(({ name, definition, retrySafe }): [string, Item] => [
-    name,
-    toItem({ info, kind: "tool", name, definition, retrySafe, rule: rules.get(name) }),
-  ]);
+  const toolsOf = (tools: readonly registryV1.Tool[]) =>
+    new Map(
+      tools.map((tool) => [tool.name, toItem({ info, kind: "tool", ...tool, rule: rules.get(tool.name), tool })]),
+    );
   return {
     info,
     sandboxed: SANDBOXES.has(info.isolation),
     risk: riskOf(info.risk, "LOW"),
     capabilities: parseObject(info.capabilities),
     items: {
-      tool: new Map(tools),
+      tool: toolsOf(info.tools),
       prompt: of("prompt", info.prompts),
       resource: of("resource", info.resources),
       template: of("template", info.resourceTemplates),
     },
+    withheld: toolsOf(info.withheldTools),
   };
 }
 
@@ -127,8 +134,9 @@ function toItem(options: {
   definition: string;
   retrySafe: boolean;
   rule?: registryV1.ToolRule | undefined;
+  tool?: registryV1.Tool;
 }): Item {
-  const { info, kind, name, definition, retrySafe, rule } = options;
+  const { info, kind, name, definition, retrySafe, rule, tool } = options;
   const { names, uris } = OWN_NAMES[kind];
   const prefixed = splice(definition, [
     ...changeStrings(definition, names, (own) => prefixedName(info.id, own)),
@@ -137,9 +145,17 @@ function toItem(options: {
   const paramHeaders = kind === "tool" ? findParamHeaders(definition) : [];
   const sandboxed = SANDBOXES.has(info.isolation);
   const { group, id: server, environment } = info;
-  const risk = riskOf(rule?.risk, riskOf(info.risk, "LOW"));
-  const about = { kind, group, server, sandboxed, environment, risk, name, retrySafe };
-  return { ...about, definition, prefixed, paramHeaders, rule };
+  const declared = riskOf(rule?.risk, riskOf(info.risk, "LOW"));
+  const about = { kind, group, server, sandboxed, environment, ...raised(declared, tool), name, retrySafe };
+  return { ...about, definition, prefixed, paramHeaders, rule, tool };
+}
+
+/** What could mislead in a definition that nobody has approved asks for a risk of its own. */
+function raised(declared: Risk, tool: registryV1.Tool | undefined): Pick<Item, "risk" | "riskReason"> {
+  const risk = riskOf(tool?.risk, "LOW");
+  if (RISKS.indexOf(risk) <= RISKS.indexOf(declared)) return { risk: declared, riskReason: "" };
+  const finding = tool?.findings.find((each) => each.risk === risk);
+  return { risk, riskReason: finding === undefined ? "" : `in its ${finding.where}, ${finding.why}` };
 }
 
 function riskOf(given: string | undefined, other: Risk): Risk {

@@ -31,6 +31,8 @@ export interface Target {
   /** The same as the client has named it. */
   readonly named: string;
   readonly item?: Item | undefined;
+  /** Why it is called by nobody now; whoever may call it is told. */
+  readonly withheld?: string;
   /** Where it has to go, when only one runner can answer. */
   readonly runner?: string | undefined;
 }
@@ -84,8 +86,11 @@ function findTool(lookup: Lookup): Found {
   if (!found.ok) return found;
   const { server, action, subject, path, own, named } = found.target;
   const item = server.items.tool.get(own);
-  if (!item) return no(`unknown tool: ${named}`);
-  return { ok: true, target: { server, action, subject, retrySafe: item.retrySafe, path, own, named, item } };
+  const about = { server, action, subject, path, own, named };
+  if (item) return { ok: true, target: { ...about, retrySafe: item.retrySafe, item } };
+  const withheld = server.withheld.get(own)?.tool?.holdReason;
+  if (withheld === undefined) return no(`unknown tool: ${named}`);
+  return { ok: true, target: { ...about, retrySafe: false, withheld } };
 }
 
 function findNamed(lookup: Lookup, options: { path: Path; what: string; action: Action }): Found {
@@ -143,9 +148,16 @@ function targetOf(server: Server, of: { action: Action; path: Path; own: string;
 }
 
 /** `name` is as the server knows it. */
-export function subjectOf({ info, sandboxed, items, risk }: Server, name: string): Subject {
+export function subjectOf({ info, sandboxed, items, withheld, risk }: Server, name: string): Subject {
   const { group, id: server, environment } = info;
-  return { group, server, name, sandboxed, environment, risk: items.tool.get(name)?.risk ?? risk };
+  return {
+    group,
+    server,
+    name,
+    sandboxed,
+    environment,
+    risk: (items.tool.get(name) ?? withheld.get(name))?.risk ?? risk,
+  };
 }
 
 function readParam({ frame }: Lookup, path: Path): string | { readonly reason: string } {

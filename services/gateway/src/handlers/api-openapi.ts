@@ -7,7 +7,8 @@ import { completeDocument, type OpenApiDocument } from "../domain/openapi-docume
 const DESCRIPTION = `What administrators and their tools use of Tollgate. Errors are problem details (RFC 9457) with stable codes. Lists take \`limit\`, \`cursor\` and, where they are at hand as a whole, \`sort\` and \`q\`. Changes take \`If-Match\` and \`Idempotency-Key\`. The gateway's README says more.`;
 
 const TAGS: Readonly<Record<string, string>> = {
-  catalogue: "Groups, servers, their tools, tool sets",
+  catalogue: "Groups, servers, tool sets, search over tools",
+  tools: "Servers' tools: versions, decisions on them, what could mislead in them",
   state: "Documents like tollgate.yaml, and where the file is not what is in force",
   tenants: "Tenants with plans of their own",
   health: "How servers are now, and their restart",

@@ -1,6 +1,15 @@
 import type { Metadata } from "@grpc/grpc-js";
 import type { Bus, SessionStore } from "@tollgate/bus";
-import type { auditV1, entriesV1, meteringV1, policyV1, registryV1, secretsV1, stateV1 } from "@tollgate/contracts";
+import type {
+  auditV1,
+  entriesV1,
+  meteringV1,
+  policyV1,
+  registryV1,
+  secretsV1,
+  stateV1,
+  toolsV1,
+} from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { Log } from "@tollgate/service";
 import type { FastifyRequest } from "fastify";
@@ -37,6 +46,7 @@ export interface ApiOptions {
     readonly registry: registryV1.RegistryServiceClient;
     readonly entries: entriesV1.EntryServiceClient;
     readonly states: Readonly<Record<"registry" | "policy" | "metering", stateV1.StateServiceClient>>;
+    readonly tools: toolsV1.ToolServiceClient;
     readonly secrets: secretsV1.SecretServiceClient;
     readonly audit: auditV1.AuditServiceClient;
     readonly metering: meteringV1.MeteringServiceClient;

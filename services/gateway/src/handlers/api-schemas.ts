@@ -71,10 +71,6 @@ export function toServer({ info, items }: Server): z.infer<typeof server> {
   };
 }
 
-export const tools = z.object({
-  items: z.array(z.object({ name: z.string(), retrySafe: z.boolean(), definition: z.record(z.string(), z.unknown()) })),
-});
-
 export function isoOrNull(ms: bigint): string | null {
   return ms === 0n ? null : new Date(Number(ms)).toISOString();
 }

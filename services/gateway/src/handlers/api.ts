@@ -6,7 +6,6 @@ import { registerAudit } from "./api-audit.ts";
 import { registerAuditTail } from "./api-audit-tail.ts";
 import { registerBatch } from "./api-batch.ts";
 import { readBodies } from "./api-bodies.ts";
-import { registerCatalogue } from "./api-catalogue.ts";
 import { registerDeadLetters } from "./api-dead-letters.ts";
 import { registerDocs } from "./api-docs.ts";
 import { setErrors } from "./api-errors.ts";
@@ -35,6 +34,7 @@ import { registerState } from "./api-state.ts";
 import { registerSystem } from "./api-system.ts";
 import { registerTenants } from "./api-tenants.ts";
 import { registerToolSets } from "./api-tool-sets.ts";
+import { registerTools } from "./api-tools.ts";
 import { registerWhatIf } from "./api-what-if.ts";
 
 /** The management API: `/api/v1`, RFC 9457 errors, OpenAPI at `/api/v1/openapi.json`, for people at `/api/docs`. Each route says what it does: api-access.ts. */
@@ -59,7 +59,7 @@ export async function registerApi(app: FastifyInstance, options: ApiOptions): Pr
       registerToolSets(guarded, options);
       registerTenants(guarded, options);
       registerState(guarded, options);
-      registerCatalogue(guarded, options);
+      registerTools(guarded, options);
       registerApprovals(guarded, options);
       registerHealth(guarded, options);
       registerPolicies(guarded, options);

@@ -46,6 +46,8 @@ export interface HeldCall {
   readonly subject: Subject;
   /** As the client calls the tool. */
   readonly named: string;
+  /** Why its risk is more than what is declared of it; empty where it is not. */
+  readonly riskReason: string;
   readonly callArguments: string;
   readonly facts: AskedFacts;
 }
@@ -128,13 +130,13 @@ export function createApprovals(options: {
   return {
     request,
     async answer(call) {
-      const { frame, facts, named } = call;
+      const { frame, facts, named, riskReason } = call;
       const isBack = sealers.state.open(frame.params?.["requestState"])?.approval !== undefined;
       const responses = readResponses(isBack ? frame.params?.["inputResponses"] : undefined);
       const justification = responses.justification || justificationIn(frame.params?.["_meta"]);
       const approval = await request({ ...call, justification });
       const { id, status } = approval;
-      const waiting: Waiting = { approval, named, url: `${publicUrl}/approvals/${id}` };
+      const waiting: Waiting = { approval, named, riskReason, url: `${publicUrl}/approvals/${id}` };
       if (status === "denied") {
         const reason = deniedReason(approval);
         refuse({ ...facts, code: "denied", reason });

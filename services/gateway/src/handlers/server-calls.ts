@@ -126,11 +126,17 @@ export function createServerCalls(options: {
       const details = stepUp === undefined ? {} : { stepUp };
       throw new AppError("permission_denied", `${target.named}: ${decision.reason}`, { details });
     }
+    if (target.withheld !== undefined) {
+      const reason = `the tool is withheld: ${target.withheld}`;
+      refuse({ ...facts, code: "denied", reason });
+      throw new AppError("permission_denied", `${target.named}: ${reason}`);
+    }
     const misfit = target.item && misfitOf(target.item, frame, inputSchemas);
     if (misfit) return { kind: "error", id: frame.id, error: misfit };
     if (!decision.allow) {
       if (looks >= LOOKS_MAX) throw new AppError("unavailable", `${target.named}: ${decision.reason}`);
-      const held = { frame, client, sink, principal, facts, subject: target.subject, named: target.named };
+      const { subject, named, item } = target;
+      const held = { frame, client, sink, principal, facts, subject, named, riskReason: item?.riskReason ?? "" };
       return (await approvals.answer({ ...held, callArguments: argumentsOf(frame) })) ?? check(asked, looks + 1);
     }
     const fallbacks = allowedOf(others, rulings.slice(1));
