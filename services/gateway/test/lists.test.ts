@@ -95,6 +95,23 @@ describe("what is remembered of a list", () => {
     expect(await namesOf()).toEqual(prefixed(all.filter((name) => name !== nameOf(3))));
   });
 
+  test("is decided anew of the servers that have changed only, and of all when the policies have", async () => {
+    const { around } = installation;
+    const [one, other] = [many(all), registryServer({ id: "other", tools: [registryTool("o1")] })];
+    around.setServers([one, other]);
+    await eventually(async () => expect(await namesOf()).toHaveLength(TOOLS + 1));
+    around.policy.decided.length = 0;
+    around.setServers([one, registryServer({ id: "other", tools: [registryTool("o1"), registryTool("o2")] })]);
+    await eventually(async () => expect(await namesOf()).toHaveLength(TOOLS + 2));
+    expect(around.policy.decided.map(({ resources }) => resources.map(({ tool }) => tool))).toEqual([["o2"]]);
+    around.policy.allow = (_request, { server, tool }) => server === "other" || tool === nameOf(2);
+    await around.policy.changeTaken();
+    around.setServers([one, registryServer({ id: "other", tools: [registryTool("o3")] })]);
+    await eventually(async () => expect(await namesOf()).toEqual([`many__${nameOf(2)}`, "other__o3"]));
+    around.setServers([registryServer({ id: "other", tools: [registryTool("o3")] })]);
+    await eventually(async () => expect(await namesOf()).toEqual(["other__o3"]));
+  });
+
   test("is each tenant's and each caller's own", async () => {
     const { policy } = installation.around;
     policy.allow = ({ principal: whose }, { tool }) => whose?.tenant === "acme" || tool === nameOf(1);

@@ -12,7 +12,7 @@ export interface Surroundings {
   readonly policy: ControlledPolicy;
   /** The registry's answer to a restart that was asked for. */
   onRestart: (request: registryV1.RestartServerRequest) => registryV1.RestartServerResponse;
-  /** A new snapshot of the registry, to every gateway. */
+  /** A new snapshot of the registry, to every gateway: those are others that are not the same objects as before. */
   setServers(servers: readonly registryV1.Server[]): void;
   /** Likewise, with other tool sets. */
   setToolSets(sets: readonly Partial<registryV1.ToolSet>[]): void;
@@ -51,8 +51,11 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
   const services = [{ definition, implementation: implementation as registryV1.RegistryServiceServer }];
   const registry = await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life });
   const announce = (change: Partial<registryV1.WatchCatalogueResponse>) => {
+    const before = new Set(snapshot.servers);
     snapshot = { ...snapshot, ...change, revision: snapshot.revision + 1n };
-    for (const stream of watching) stream.write(snapshot);
+    const servers = snapshot.servers.filter((server) => !before.has(server));
+    const delta = { ...snapshot, servers, delta: true, serverIds: snapshot.servers.map(({ id }) => id) };
+    for (const stream of watching) stream.write(stream.request.deltas ? delta : snapshot);
   };
   const surroundings: Surroundings = {
     policy,
