@@ -10,6 +10,7 @@ import { connect, ENV, hashOf, REMOTE, SECRET, TWO_GROUPS } from "./running-regi
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const PLAIN_SECRET = "plain-api-key-in-the-file";
+const STORED_SECRET = "stored-secret-of-the-api";
 const PLAIN_URL = "https://plain.example/hooks/plain-path-in-the-file";
 
 const infra = useInfrastructure();
@@ -37,6 +38,10 @@ describe("the process", () => {
 
     const work = await registry.watchAssignments().until((last) => hashOf(last, "notes"));
     expect(work.assignments[1]?.env).toEqual({ NOTES_TOKEN: SECRET, API_KEY: PLAIN_SECRET });
+    await registry.secrets.put("stored", STORED_SECRET);
+    await expect(registry.secrets.put("st/ored", STORED_SECRET)).rejects.toThrow("name has to be");
+    await expect(registry.secrets.put("stored", `${STORED_SECRET}\0`)).rejects.toThrow("holds a NUL");
+    await registry.secrets.rotate();
     await registry.reportTools("notes", ["read"]);
     const specHash = hashOf(work, "notes");
     const reason = `could not log in with ${SECRET} and ${PLAIN_SECRET}`;
@@ -67,6 +72,8 @@ describe("the process", () => {
       SECRET,
       PLAIN_SECRET,
       PLAIN_URL,
+      STORED_SECRET,
+      infra.secretKeys.split(":")[1]!,
       infra.serviceKey,
       new URL(infra.databaseUrl("registry")).password,
     ]) {
@@ -95,6 +102,7 @@ function start(file: string): void {
     TOLLGATE_NATS_URL: infra.natsUrl,
     TOLLGATE_BUS_PREFIX: infra.busPrefix,
     TOLLGATE_CONFIG_FILE: file,
+    TOLLGATE_SECRET_KEYS: infra.secretKeys,
   };
   child = spawn(process.execPath, [MAIN], { env: { PATH: process.env["PATH"], ...ENV, ...settings } });
   collect();
