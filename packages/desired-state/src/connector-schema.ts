@@ -2,9 +2,10 @@ import { METHODS, PARAMETER_STYLES } from "@tollgate/connectors";
 import { RISKS } from "@tollgate/contracts";
 import { z } from "zod";
 import { name, serverName, title } from "./names.ts";
+import { STAND_IN } from "./placeholders.ts";
 import { connectorHeadersSchema, HEADER_NAME, HEADER_VALUE, httpUrlSchema } from "./remote.ts";
 import { boolean, number } from "./scalars.ts";
-import { STAND_IN } from "./server-secrets.ts";
+
 import { limitsSchema, toolRuleSchema } from "./server-run.ts";
 import { certificationSchema, toolChangesSchema } from "./tool-changes.ts";
 

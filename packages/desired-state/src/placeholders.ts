@@ -19,7 +19,7 @@ export type ReadServerSecret = (name: string, server: string) => ServerSecret;
  * Put in where a secret is withheld, so that everything else in the entry can be checked: a url may begin with it. It goes
  * nowhere, since the server is not run.
  */
-const STAND_IN = "https://withheld.invalid/";
+export const STAND_IN = "https://withheld.invalid/";
 
 export interface Values {
   readonly env: Readonly<Record<string, string | undefined>>;
