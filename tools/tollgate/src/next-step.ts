@@ -14,13 +14,15 @@ export async function explain(error: unknown, api: (() => Promise<Api>) | undefi
   // What was not thrown on purpose says what it is.
   const known = toAppError(error);
   const step = known === error ? await stepOrNone(known, api) : undefined;
-  return [message, ...placesOf(known.details), ...(step === undefined ? [] : [step])].join("\n");
+  const places = placesOf(known.details);
+  const head = places.length === 0 ? message : message.split(places[0]!.trim())[0]!.trimEnd();
+  return [head, ...places, ...(step === undefined ? [] : [step])].join("\n");
 }
 
 /** The places of the mistakes in what was sent. */
 function placesOf({ errors, mistakes }: Row): string[] {
   if (Array.isArray(mistakes)) return mistakes.map((each) => `  ${String(each)}`);
-  if (!Array.isArray(errors)) return [];
+  if (!Array.isArray(errors) || errors.length < 2) return [];
   return (errors as { path?: string; message?: string }[]).map(({ path = "", message = "" }) => `  ${path} ${message}`);
 }
 

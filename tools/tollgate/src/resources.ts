@@ -94,7 +94,17 @@ export function declareDelete(command: Command, act: Act, resource: Pick<Resourc
 }
 
 /** What only the API says of an entry: whoever sends back what was shown does not say it. */
-const SHOWN_ONLY = ["version", "source", "updatedAt", "updatedBy", "createdAt", "createdBy", "revision", "isCedar"];
+const SHOWN_ONLY = [
+  "version",
+  "source",
+  "updatedAt",
+  "updatedBy",
+  "createdAt",
+  "createdBy",
+  "revision",
+  "isCedar",
+  "drift",
+];
 
 /**
  * From an entry as in tollgate.yaml, or as it was shown: that one says its version, and nothing else is replaced.
@@ -112,16 +122,23 @@ export function declarePut(
     .option("--if-version <n>", "only where this is the present version")
     .action(
       act<{ file: string; ifVersion?: string }>(async ({ args, options, here, api, mistake }) => {
-        const entry = await readEntry(options.file, here);
+        const { entry, version } = await readShown(options.file, here);
         const id = args[0] ?? entry["id"] ?? entry[idKey];
         if (typeof id !== "string") return mistake(`the file has no ${idKey}: name the ${noun}`);
         const { id: _id, [idKey]: _name, ...rest } = entry;
-        const version = options.ifVersion ?? entry["version"];
-        const sending = { body: toBody(rest), headers: ifVersion(version) };
+        const sending = { body: toBody(rest), headers: ifVersion(options.ifVersion ?? version) };
         const answer = await (await api()).send("PUT", placeOf(resource, id), sending);
         return { answer, text: `The ${noun} ${id} is in force.` };
       }),
     );
+}
+
+/** An entry of a file; what `show --json` has printed is one, too, and of a version. */
+export async function readShown(file: string, here: string): Promise<{ entry: Row; version: unknown }> {
+  const read = await readEntry(file, here);
+  const spec = read["spec"];
+  const isShown = typeof spec === "object" && spec !== null;
+  return { entry: isShown ? { id: read["id"], ...spec } : read, version: read["version"] };
 }
 
 /** A change of another version than this is refused; of none, of whatever is there. */

@@ -1,5 +1,4 @@
 import type { Declare } from "../command.ts";
-import type { Listed } from "../api.ts";
 import { jsonDifferences } from "../json-difference.ts";
 import { tableOf } from "../resources.ts";
 import { column, type Row } from "../table.ts";
@@ -10,6 +9,7 @@ const COLUMNS = [
   ...["updatedBy", "updatedAt"].map((name) => column(name)),
 ];
 const DRIFTS = 3;
+const DRIFT_MAX = 10_000;
 
 export const declare: Declare = (command, act) => {
   command
@@ -17,7 +17,7 @@ export const declare: Declare = (command, act) => {
     .option("--exit-code", `exit with ${DRIFTS} where there is drift`)
     .action(
       act<{ exitCode?: true }>(async ({ options, terminal, api }) => {
-        const answer = (await (await api()).get("/api/v1/drift")) as Listed;
+        const answer = await (await api()).list("/api/v1/drift", { limit: DRIFT_MAX });
         const shown = tableOf(answer, { columns: COLUMNS, noun: "drift" }, terminal.table);
         return { ...shown, code: options.exitCode === true && answer.items.length > 0 ? DRIFTS : 0 };
       }),

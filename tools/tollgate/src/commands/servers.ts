@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Act, type Declare, said } from "../command.ts";
 import { readEntry } from "../entry-file.ts";
-import { declareDelete, declareList, ifVersion, placeOf } from "../resources.ts";
+import { declareDelete, declareList, ifVersion, placeOf, readShown } from "../resources.ts";
 import { type Column, column, type Row } from "../table.ts";
 
 const SERVERS = {
@@ -96,11 +96,11 @@ function declareChanges(command: Command, act: Act): void {
     .option("--if-version <n>", "only where this is the present version")
     .action(
       act<{ file: string; ifVersion?: string }>(async ({ args, options, here, api, mistake }) => {
-        const body = await readEntry(options.file, here);
-        const id = args[0] ?? body["id"];
+        const { entry, version } = await readShown(options.file, here);
+        const id = args[0] ?? entry["id"];
         if (typeof id !== "string") return mistake("the file has no id: name the server");
-        const headers = ifVersion(options.ifVersion);
-        const answer = await (await api()).send("PUT", placeOf(SERVERS, id), { body: { ...body, id }, headers });
+        const sending = { body: { ...entry, id }, headers: ifVersion(options.ifVersion ?? version) };
+        const answer = await (await api()).send("PUT", placeOf(SERVERS, id), sending);
         return said(answer, `The server ${id} is changed.`);
       }),
     );

@@ -3,6 +3,7 @@ import { type Act, type Declare, limitOption, noteMore, said } from "../command.
 import { readEntry } from "../entry-file.ts";
 import { addFilters, declareList, filtersOf, tableOf } from "../resources.ts";
 import { column, type Row, textOf } from "../table.ts";
+import { printable } from "../terminal-text.ts";
 
 const LIMIT_DEFAULT = 100;
 const FILTERS = [
@@ -16,15 +17,9 @@ const COLUMNS = [
   column("name"),
   column("risk"),
   column("certification"),
-  { title: "hold", of: (row: Row) => holdOf(row) },
+  column("hold"),
   { title: "description", of: (row: Row) => textOf(row["description"] ?? (row["definition"] as Row)?.["description"]) },
 ];
-
-/** What keeps it back, in a word. */
-function holdOf({ hold }: Row): string {
-  if (typeof hold !== "object" || hold === null) return textOf(hold);
-  return textOf((hold as Row)["state"] ?? (hold as Row)["reason"] ?? "held");
-}
 
 const serverPath = (server: string) => `/api/v1/servers/${encodeURIComponent(server)}/tools`;
 const toolPath = (server: string, tool: string) => `${serverPath(server)}/${encodeURIComponent(tool)}`;
@@ -55,6 +50,11 @@ export const declare: Declare = (command, act) => {
   declareRegistration(command, act);
 };
 
+const VERSION_COLUMNS = [
+  ...["version", "certification", "served", "held", "risk", "firstSeen", "submittedBy"],
+  ...["decidedBy", "decidedAt", "comment"],
+];
+
 const one = (command: Command, name: string, description: string) =>
   command.command(name).description(description).argument("<server>").argument("<tool>", "as the server names it");
 
@@ -71,13 +71,12 @@ function declareReading(command: Command, act: Act): void {
       act<{ limit: number }>(async ({ args: [server, tool], options: { limit }, terminal, api }) => {
         const answer = await (await api()).list(`${toolPath(server!, tool!)}/versions`, { limit });
         noteMore(terminal, answer.nextCursor, limit);
-        const columns = ["version", "status", "risk", "at", "by", "hash"].map((name) => column(name));
+        const columns = VERSION_COLUMNS.map((name) => column(name));
         const [newest] = answer.items;
         const table = tableOf(answer, { columns, noun: "version" }, terminal.table);
-        const difference = newest?.["difference"];
-        const shown = typeof difference === "string" ? difference : JSON.stringify(difference, null, 2);
-        const isShown = difference !== undefined && difference !== null && shown !== "";
-        return { ...table, text: isShown ? `${table.text}\n\nThe newest:\n${shown}` : table.text };
+        const difference = textOf(newest?.["difference"]);
+        const isShown = difference !== "";
+        return { ...table, text: isShown ? `${table.text}\n\nThe newest:\n${printable(difference)}` : table.text };
       }),
     );
 }

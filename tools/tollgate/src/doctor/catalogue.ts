@@ -1,4 +1,4 @@
-import type { Api, Listed } from "../api.ts";
+import type { Api } from "../api.ts";
 import { type Row, textOf } from "../table.ts";
 import { type Finding, ok, problem, some, warning } from "./finding.ts";
 
@@ -40,7 +40,7 @@ export async function checkCatalogue(api: Api): Promise<Finding[]> {
 
 async function driftOf(api: Api, unseen: string[]): Promise<Finding[]> {
   try {
-    const { items } = (await api.get("/api/v1/drift")) as Listed;
+    const { items } = await api.list("/api/v1/drift", { limit: LISTED_MAX });
     if (items.length === 0) return [ok("what is in force is what the file says")];
     const names = items.map(({ kind, id }) => `${textOf(kind)} ${textOf(id)}`);
     return [
