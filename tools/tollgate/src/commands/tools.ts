@@ -50,10 +50,8 @@ export const declare: Declare = (command, act) => {
   declareRegistration(command, act);
 };
 
-const VERSION_COLUMNS = [
-  ...["version", "certification", "served", "held", "risk", "firstSeen", "submittedBy"],
-  ...["decidedBy", "decidedAt", "comment"],
-];
+const VERSION_COLUMNS =
+  "version certification served held risk firstSeen submittedBy decidedBy decidedAt comment".split(" ");
 
 const one = (command: Command, name: string, description: string) =>
   command.command(name).description(description).argument("<server>").argument("<tool>", "as the server names it");
