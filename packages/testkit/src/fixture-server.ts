@@ -3,8 +3,10 @@
  * JSON-RPC, so that it can also misbehave. Run it with `node fixture-server.ts`; environment:
  * - FIXTURE_ERA: `legacy` (default) or `modern`
  * - FIXTURE_COUNT_FILE: `count` appends one line to it per execution: what really ran, whatever was answered
+ * - FIXTURE_TOOLS_FILE: JSON of more tools, read at each list; `say` can tell that they have changed
  * - FIXTURE_START: `exit` (ends at once), `hang` (never answers)
  */
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fail, type Message, modern, reply, send, takeAnswer } from "./fixture-protocol.ts";
 import { answerTask, callTool, cancel, hear, rememberClient, TOOLS } from "./fixture-tools.ts";
@@ -26,6 +28,11 @@ let logLevel: unknown = "none";
 const listening = new Map<Message["id"], any>();
 
 type Answer = (message: Message) => unknown;
+
+function moreTools(): object[] {
+  const file = process.env["FIXTURE_TOOLS_FILE"];
+  return file === undefined ? [] : (JSON.parse(readFileSync(file, "utf8")) as object[]);
+}
 
 const LEGACY_ONLY: Record<string, Answer> = {
   initialize({ id, params }) {
@@ -65,7 +72,7 @@ const MODERN_ONLY: Record<string, Answer> = {
 };
 
 const BOTH: Record<string, Answer> = {
-  "tools/list": ({ id }) => cacheable(id, { tools: TOOLS }),
+  "tools/list": ({ id }) => cacheable(id, { tools: [...TOOLS, ...moreTools()] }),
   "tools/call": callTool,
   "prompts/list": ({ id }) => cacheable(id, { prompts: [{ name: "greet", arguments: [{ name: "who" }] }] }),
   "prompts/get": ({ id, params }) =>
