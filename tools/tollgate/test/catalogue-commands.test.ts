@@ -104,18 +104,6 @@ describe("groups, tenants and tool sets", () => {
     expect(await json("sets", "delete", "tiny")).toBeDefined();
     expect(await idsIn("sets", "list")).toEqual(["shop"]);
   });
-
-  test("connectors of a group are put", async () => {
-    const operation = { name: "list_pets", description: "All pets", method: "GET", path: "/pets" };
-    const connector = { id: "pets", base_url: "http://127.0.0.1:9", operations: [operation] };
-    write("connectors.json", { connectors: [connector] });
-    expect(await done("groups", "connectors", "demo", "-f", "connectors.json")).toBe(
-      "The connectors of demo are in force.\n",
-    );
-    expect(await done("groups", "connectors", "demo")).toMatch(/^pets/m);
-    write("none.json", { connectors: [] });
-    await done("groups", "connectors", "demo", "-f", "none.json");
-  });
 });
 
 describe("tools", () => {
@@ -250,6 +238,18 @@ describe("others' files", () => {
     expect(await tollgate(["import", "none.json"])).toMatchObject({ code: 1, out: "" });
     expect(await tollgate(["import", "none.json", "--format", "nonsense"])).toMatchObject({ code: 2 });
   });
+});
+
+test("connectors of a group are put", async () => {
+  const operation = { name: "list_pets", description: "All pets", method: "GET", path: "/pets" };
+  const connector = { id: "pets", base_url: "http://127.0.0.1:9", operations: [operation] };
+  write("connectors.json", { connectors: [connector] });
+  expect(await done("groups", "connectors", "demo", "-f", "connectors.json")).toBe(
+    "The connectors of demo are in force.\n",
+  );
+  expect(await done("groups", "connectors", "demo")).toMatch(/^pets/m);
+  write("none.json", { connectors: [] });
+  await done("groups", "connectors", "demo", "-f", "none.json");
 });
 
 test("doctor finds nothing broken", async () => {
