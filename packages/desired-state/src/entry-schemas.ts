@@ -9,9 +9,8 @@ export function describeEntry(kind: EntryKind): Record<string, unknown> {
     unrepresentable: "any",
     override: ({ zodSchema, jsonSchema }) => {
       // Of a number or a boolean that may be written as a text, what it means.
-      const { def } = zodSchema._zod;
-      if (def.type !== "pipe" || def.in._zod.def.type !== "transform") return;
-      const { $schema: _, ...meant } = z.toJSONSchema(def.out, { io: "input", unrepresentable: "any" });
+      if (!(zodSchema instanceof z.ZodPipe) || !(zodSchema.in instanceof z.ZodTransform)) return;
+      const { $schema: _, ...meant } = z.toJSONSchema(zodSchema.out, { io: "input", unrepresentable: "any" });
       Object.assign(jsonSchema, meant);
     },
   });

@@ -16,6 +16,7 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
   [/^\/api\/v1\/sessions\b/, "sessions"],
   [/^\/api\/v1\/(servers|groups|connectors|tool-sets)\b/, "servers"],
   [/^\/api\/v1\/tenants\b/, "tenants"],
+  [/^\/api\/v1\/secrets\b/, "secrets"],
   [/^\/api\/v1\/(plan|apply|drift)\b/, "state"],
   [/^\/api\/v1\/audit\/(exports|replays)\b/, "audit/exports"],
   [/^\/api\/v1\/audit\/(retention|holds)\b/, "audit/retention"],

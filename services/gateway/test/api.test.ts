@@ -72,10 +72,10 @@ test("a server's details say how it is held, how often it was restarted, and its
   expect(answer).toMatchObject({ isolation: "bubblewrap", limitsBy: "cgroup", generation: 3, toolRules: [TOOL_RULE] });
   const { items } = (await api("GET", "/servers")).answer;
   expect(items.map(({ id, generation }: any) => [id, generation])).toEqual([
+    ["lonely", 0],
+    ["off", 0],
     ["one", 3],
     ["two", 0],
-    ["off", 0],
-    ["lonely", 0],
   ]);
 });
 
@@ -202,7 +202,7 @@ describe("a restart", () => {
     installation.around.onRestart = (request) => (asked.push(request), { generation: 4n, revision: 1n });
     const { status, answer } = await api("POST", "/servers/one/restart");
     expect([status, answer]).toEqual([202, { server: "one", generation: 4 }]);
-    expect(asked).toEqual([{ serverId: "one", actor: "admin" }]);
+    expect(asked).toEqual([{ serverId: "one", actor: "admin", address: "127.0.0.1" }]);
   });
 
   test.each([

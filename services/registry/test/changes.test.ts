@@ -119,7 +119,7 @@ test("a restart says who has asked for it; one that is refused says nothing", as
       await registry.restart("notes");
       await eventually(() => {
         const restarts = recorded().filter(({ change }) => change === "restarted");
-        expect(restarts).toEqual([{ ...SERVER, change: "restarted", principal: "tester" }]);
+        expect(restarts).toEqual([{ ...SERVER, change: "restarted", principal: "tester", address: "192.0.2.7" }]);
       });
     },
     { text },

@@ -155,7 +155,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
       return connection.report({ serverId, specHash: hashOf(last, serverId), status: "ready", toolDefinitions });
     },
     restart: (serverId) =>
-      callUnary(client.restartServer.bind(client), { serverId, actor: "tester", address: "" }, unary),
+      callUnary(client.restartServer.bind(client), { serverId, actor: "tester", address: "192.0.2.7" }, unary),
     listEntries: async (kind = "", id = "") =>
       (await callUnary(entries.listEntries.bind(entries), { kind, id }, unary)).entries,
     put: (kind, id, entry, more = {}) =>

@@ -107,7 +107,7 @@ export async function readEntry(options: ApiOptions, kind: EntryKind, id: string
 }
 
 /** A body in the file's form. Its keys stand in the document; the registry checks them, as those of the file. */
-export function entryBody(kind: EntryKind, example: Value, { withId }: { withId: boolean }) {
+function entryBody(kind: EntryKind, example: Value, { withId }: { withId: boolean }) {
   const described = describeEntry(kind);
   const { id, ...others } = described["properties"] as Value;
   const required = (described["required"] as string[]).filter((key) => withId || key !== "id");

@@ -4,7 +4,7 @@ import { AppError } from "@tollgate/errors";
 import { type Log, unary } from "@tollgate/service";
 import { parseEntry } from "../domain/entry-text.ts";
 import { driftOf, type EntryValue, keyOf, valueInForce } from "../domain/layers.ts";
-import type { Author, Declared, Entries, EntryChange } from "./entries.ts";
+import { authorOf, type Declared, type Entries, type EntryChange } from "./entries.ts";
 import type { KnownEntry } from "./known-entries.ts";
 
 /** EntryService of proto/tollgate/registry/v1. */
@@ -154,10 +154,6 @@ function mistaken(key: EntryKey, reasons: readonly string[]): AppError {
 
 function wordOf({ kind }: EntryKey): string {
   return kind.replace("_", " ");
-}
-
-function authorOf({ actor, address }: { actor: string; address: string }): Author {
-  return { principal: actor, ...(address === "" ? {} : { address }) };
 }
 
 /** @throws {AppError} invalid_argument */

@@ -42,6 +42,11 @@ export interface Author {
   readonly address?: string;
 }
 
+/** As requests of gRPC name who asks for them. */
+export function authorOf({ actor, address }: { actor: string; address: string }): Author {
+  return { principal: actor, ...(address === "" ? {} : { address }) };
+}
+
 /** An entry as the API says it is to be; without a value it is to go. */
 export interface EntryChange extends EntryKey {
   readonly value: EntryValue | undefined;

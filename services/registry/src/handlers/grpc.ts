@@ -8,7 +8,7 @@ import type { RegistryMetrics } from "../metrics.ts";
 import { type Recorded, recordReport } from "../store/reports.ts";
 import { nextGeneration } from "../store/restarts.ts";
 import type { Catalogue } from "./catalogue.ts";
-import type { Entries } from "./entries.ts";
+import { authorOf, type Entries } from "./entries.ts";
 import type { Watches } from "./watch.ts";
 
 interface Options {
@@ -97,10 +97,10 @@ async function reportServer(
 }
 
 async function restartServer(
-  { serverId, actor }: registryV1.RestartServerRequest,
+  { serverId, actor, address }: registryV1.RestartServerRequest,
   { pool, catalogue, log }: Options,
 ): Promise<registryV1.RestartServerResponse> {
-  const restarted = await nextGeneration(pool, { serverId, principal: actor });
+  const restarted = await nextGeneration(pool, { serverId, ...authorOf({ actor, address }) });
   if (restarted === undefined) throw new AppError("not_found", `there is no server "${serverId}"`);
   if (restarted === "disabled") throw new AppError("failed_precondition", `server "${serverId}" is disabled`);
   log.info({ server: serverId, actor, generation: String(restarted.generation) }, "restart asked for");

@@ -17,7 +17,7 @@ import { driftOf, type EntryValue, isSameValue, keyOf, valueInForce } from "../d
 import type { Catalogue } from "./catalogue.ts";
 import { REGISTRY_SECTIONS } from "./desired-file.ts";
 import { inForce, shownText, withHidden } from "./entries-grpc.ts";
-import type { Declared, Entries, EntryChange } from "./entries.ts";
+import { authorOf, type Declared, type Entries, type EntryChange } from "./entries.ts";
 
 /** Sections that servers and tenants refer to, and that the file alone says. */
 const FILES_OWN = ["plans", "tools", "secrets"];
@@ -60,7 +60,7 @@ async function reconcile(
   request: stateV1.ReconcileRequest,
   { entries, catalogue, ...around }: Options,
 ): Promise<stateV1.ReconcileResponse> {
-  const { document, dryRun, prune, actor: principal, address } = request;
+  const { document, dryRun, prune } = request;
   const file = request.name || "document";
   let planned: readonly Planned[] = [];
   let warnings: readonly string[] = [];
@@ -71,9 +71,9 @@ async function reconcile(
     warnings = checkDocument({ document, file, sections, declared, wanted, planned, ...around });
     return planned;
   };
-  const author = { principal, ...(address === "" ? {} : { address }) };
-  const { revision, before, after } = await entries.change(plan, { ...author, dryRun });
+  // As they are before: servers that go take theirs along.
   const tools = new Map(catalogue.latest.value.servers.map(({ id, tools: all }) => [id, all.length]));
+  const { revision, before, after } = await entries.change(plan, { ...authorOf(request), dryRun });
   const sides = { before, after, toolsOf: (server: string) => tools.get(server) ?? 0 };
   return {
     changes: planned.map((each) => ({
@@ -105,7 +105,7 @@ function changesOf(
   const gone = [...standing.values()]
     .filter(({ key }) => kinds.includes(key.kind) && !kept.has(keyOf(key)))
     .map(({ key, value }): Planned => ({ ...key, value: undefined, before: value }));
-  return [...put, ...gone.toReversed()];
+  return [...put, ...ENTRY_KINDS.toReversed().flatMap((each) => gone.filter(({ kind }) => kind === each))];
 }
 
 /** The document's entries; what is hidden in them is what it was. */
