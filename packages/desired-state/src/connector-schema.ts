@@ -5,7 +5,6 @@ import { name, serverName, title } from "./names.ts";
 import { STAND_IN } from "./placeholders.ts";
 import { connectorHeadersSchema, HEADER_NAME, HEADER_VALUE, httpUrlSchema } from "./remote.ts";
 import { boolean, number } from "./scalars.ts";
-
 import { limitsSchema, toolRuleSchema } from "./server-run.ts";
 import { certificationSchema, toolChangesSchema } from "./tool-changes.ts";
 

@@ -23,8 +23,9 @@ import {
 import type { DesiredServer } from "./state.ts";
 import { toToolPolicy } from "./tool-changes.ts";
 
-/** An API is there without being started; this is for its token's url. */
 const STARTUP_TIMEOUT_MS = 60_000;
+/** All servers of a runner travel to it in one message. */
+const OPERATIONS_MAX_CHARS = 8 * 1024 * 1024;
 
 interface Options {
   readonly file: string;
@@ -65,7 +66,8 @@ function toServer(
   at: Omit<Options, "written"> &
     OperationsAt & { group: string; written: Record<string, unknown>; secrets: ReturnType<typeof secretsIn> },
 ): DesiredServer {
-  const connector = toConnector(entry, at);
+  const operations = toOperations(entry, at);
+  const connector = toConnector(entry, neededBy(entry, operations, at), at);
   warnOf(entry, connector, at);
   const { written } = at;
   return {
@@ -85,7 +87,7 @@ function toServer(
     pool: toPool(poolSchema.parse({}), { remote: true }),
     limits: toLimits(limitsSchema.parse(entry.limits)),
     sandbox: toSandbox(sandboxSchema.parse({}), at.file),
-    toolRules: withRisks(toToolRules(entry.tools), connector.operations, entry.risk),
+    toolRules: withRisks(toToolRules(entry.tools), operations, entry.risk),
     toolPolicy: toToolPolicy({ ...entry, type: "connector" }, at.tools),
     clientCapabilities: [],
     sessionContext: false,
@@ -99,11 +101,11 @@ function toServer(
   };
 }
 
-function toConnector(entry: ConnectorForm, at: OperationsAt): Connector {
+function toConnector(entry: ConnectorForm, operations: readonly ConnectorOperation[], at: OperationsAt): Connector {
   const { rate_limit: rate, retry, pagination, result } = entry;
   return {
     baseUrl: entry.base_url.replace(/\/+$/, ""),
-    operations: toOperations(entry, at),
+    operations,
     auth: toAuth(entry.auth),
     headers: entry.headers,
     timeoutMs: Math.max(1, Math.round(entry.timeout * 1_000)),
@@ -122,6 +124,26 @@ function toConnector(entry: ConnectorForm, at: OperationsAt): Connector {
     result: { pick: result.pick ?? "", schema: result.schema },
     ca: entry.ca_file === undefined ? "" : readCertificates(entry.ca_file, at),
   };
+}
+
+/** Without what runners have no use for: a document may say much of answers. */
+function neededBy(
+  { result, pagination }: ConnectorForm,
+  operations: readonly ConnectorOperation[],
+  { path, mistakes }: OperationsAt,
+): ConnectorOperation[] {
+  const needed = operations.map(
+    ({ outputSchema, pagination: guess, tags: _tags, risk: _risk, security: _, ...rest }) => ({
+      ...rest,
+      ...(result.schema && outputSchema !== undefined ? { outputSchema } : {}),
+      ...(pagination.style === "auto" && guess !== undefined ? { pagination: guess } : {}),
+    }),
+  );
+  if (JSON.stringify(needed).length > OPERATIONS_MAX_CHARS) {
+    const message = `has operations of more than ${OPERATIONS_MAX_CHARS} characters; choose some with include`;
+    mistakes.push({ path, message });
+  }
+  return needed;
 }
 
 function toAuth(auth: ConnectorForm["auth"]): Connector["auth"] {

@@ -89,6 +89,7 @@ const BY_DEFAULT = {
   sandbox: { mode: "auto", network: true, read: [], write: [] },
   toolRules: [],
   clientCapabilities: ["sampling", "elicitation", "roots", "tasks"],
+  toolPolicy: { changes: "serve_old", certification: "optional", fourEyes: false },
   sessionContext: false,
   environment: "",
   risk: "LOW",

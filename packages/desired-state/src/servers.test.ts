@@ -48,6 +48,7 @@ describe("a remote server", () => {
       limits: expect.objectContaining({ outputBytes: 6 * 2 ** 20, callTimeoutMs: 0, concurrency: 0 }),
       sandbox: { mode: "auto", network: true, read: [], write: [] },
       toolRules: [],
+      toolPolicy: { changes: "serve_old", certification: "optional", fourEyes: false },
       clientCapabilities: ALL,
       sessionContext: false,
       environment: "",
