@@ -136,10 +136,10 @@ async function compose(config: GatewayConfig, log: Log, life: Life): Promise<Run
   await registerTransports(app, transport, config);
   await registerApprovalPage(app);
   const access = createAccessEvents({ events, life, log });
-  const recordChange = createChangeEvents(events);
-  const recordSecret = createSecretEvents(events);
-  const administered = { policy, registry, lists, sessions, approvals, access, recordChange, recordSecret };
-  const served = { bus, callers, refuse, clients, metadata, serviceKey: config.serviceKey, stopping: life.signal, log };
+  const recorded = { access, recordChange: createChangeEvents(events), recordSecret: createSecretEvents(events) };
+  const administered = { policy, registry, lists, sessions, approvals, ...recorded };
+  const { serviceKey, allowedOrigins } = config;
+  const served = { bus, callers, refuse, clients, metadata, serviceKey, allowedOrigins, stopping: life.signal, log };
   await registerApi(app, { ...administered, ...served });
   await app.listen({ host: config.host, port: config.httpPort });
   // Takes no new connections, answers what is under way, then ends.

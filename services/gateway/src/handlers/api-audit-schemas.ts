@@ -105,7 +105,12 @@ export const tailed = {
 export const tailQuery = z
   .strictObject({
     ...streamed,
-    since: time("From when on; else from now on, or after the Last-Event-ID"),
+    since: time("From when on; else from now on, or after an event"),
+    after: z
+      .string()
+      .max(64)
+      .default("")
+      .meta({ description: "The id of the last event that was seen, where Last-Event-ID cannot be sent" }),
   })
   .refine(named, ONE_PRINCIPAL);
 

@@ -53,6 +53,8 @@ export interface ApiOptions {
   };
   readonly metadata: Metadata;
   readonly serviceKey: string;
+  /** Of browser pages that may open a WebSocket. */
+  readonly allowedOrigins: readonly string[];
   /** Aborts when the gateway stops: what lasts ends. */
   readonly stopping: AbortSignal;
   readonly log: Log;

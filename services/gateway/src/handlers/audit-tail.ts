@@ -17,6 +17,9 @@ const LOOK_MS = 1_000;
 /** Where a tail begins. */
 export type TailStart = { readonly after: EventPlace } | { readonly sinceMs: number } | "now";
 
+/** Where a tail is shown. */
+export type TailStream = Pick<EventStream, "send" | "event" | "comment" | "drained" | "close" | "onClose">;
+
 /**
  * Shows events as the stream gets them, until the client is gone, too slow, or may not see them any more. Each has its
  * place as its id: a client that comes back with it goes on there.
@@ -26,7 +29,7 @@ export async function tailEvents(options: {
   bus: Bus;
   filter: auditV1.EventFilter;
   start: TailStart;
-  stream: EventStream;
+  stream: TailStream;
   watch: CallerWatch;
   signal: AbortSignal;
 }): Promise<number> {
@@ -73,7 +76,7 @@ export async function tailEvents(options: {
 
 const BEFORE_ALL: EventPlace = { sequence: 0, place: 0 };
 
-async function beginningOf({ bus, start, stream }: { bus: Bus; start: TailStart; stream: EventStream }) {
+async function beginningOf({ bus, start, stream }: { bus: Bus; start: TailStart; stream: TailStream }) {
   const { stream: made, first, last } = await endOfEvents(bus);
   if (start === "now") return { from: { stream: made, sequence: last }, after: BEFORE_ALL };
   if ("sinceMs" in start) return { from: { fromMs: start.sinceMs }, after: BEFORE_ALL };

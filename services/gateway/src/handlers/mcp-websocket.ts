@@ -8,6 +8,7 @@ import { checkScope, type Scope } from "../domain/catalogue.ts";
 import { errorText } from "./call-response.ts";
 import type { CallSink } from "./calls.ts";
 import type { Caller } from "./callers.ts";
+import { keepAlive } from "./keep-alive.ts";
 import { challengeFor, resolveCaller } from "./mcp-caller.ts";
 import { type McpContext, type Outlet, toRefusal } from "./mcp-exchange.ts";
 import { type McpTransportOptions, scopeOf } from "./mcp-request.ts";
@@ -15,7 +16,6 @@ import { answerOn } from "./mcp-sse.ts";
 
 const SUBPROTOCOL = "mcp";
 const BUFFER_MAX_BYTES = 8 * 1024 * 1024;
-const PING_INTERVAL_MS = 30_000;
 const GOING_AWAY = 1001;
 const REVOKED = 4401;
 const PATH = /^\/mcp(?:\/([^/]+))?(?:\/([^/]+))?\/ws$/;
@@ -28,6 +28,8 @@ export function registerWebSocket(app: FastifyInstance, options: McpTransportOpt
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
   app.server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // api-upgrades.ts gives these to the API's routes.
+    if (request.url?.startsWith("/api/")) return;
     socket.on("error", () => socket.destroy());
     admit(request, options).then(
       ({ caller, scope }) =>
@@ -215,16 +217,4 @@ function whenDropped(request: UnderWay, act: () => void): void {
   request.onDrop = act;
   // It may have been dropped while it was being decided.
   if (request.dropped) act();
-}
-
-/** A peer that is gone without a word is noticed within two intervals. */
-function keepAlive(socket: WebSocket): () => void {
-  let answered = true;
-  socket.on("pong", () => (answered = true));
-  const timer = setInterval(() => {
-    if (!answered) return socket.terminate();
-    answered = false;
-    socket.ping();
-  }, PING_INTERVAL_MS);
-  return () => clearInterval(timer);
 }
