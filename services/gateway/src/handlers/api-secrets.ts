@@ -54,7 +54,7 @@ const secret = z
     updatedAt: z.string().nullable(),
     updatedBy: z.string(),
   })
-  .meta({ id: "Secret", description: "A secret, without its value" });
+  .meta({ description: "A secret, without its value" });
 type ApiSecret = z.infer<typeof secret>;
 
 const secrets = z.object({

@@ -23,30 +23,28 @@ const finding = z
     why: z.string(),
     risk: z.string().meta({ description: "That a tool with it has at least" }),
   })
-  .meta({ id: "ToolFinding", description: "Something in a definition that could mislead a model or a person" });
+  .meta({ description: "Something in a definition that could mislead a model or a person" });
 
 const definition = z.record(z.string(), z.unknown()).meta({ description: "As the server has it" });
 const certification = z.enum(CERTIFICATIONS);
 
-const tool = z
-  .object({
-    name: z.string().meta({ description: "As its server has it" }),
-    title: z.string(),
-    description: z.string(),
-    version: z.number().int().nonnegative().meta({ description: "Of the definition that is shown" }),
-    hash: z.string().meta({ description: "SHA-256 of the definition's canonical JSON (RFC 8785)" }),
-    certification,
-    hold: z
-      .enum(["", "held", "withheld"])
-      .meta({ description: "held: an older definition is served; withheld: the tool is offered to nobody" }),
-    holdReason: z.string(),
-    risk: z.string().meta({ description: "Of its calls: what is declared, or what its findings ask for" }),
-    riskReason: z.string().meta({ description: "Why that is more than what is declared" }),
-    findings: z.array(finding),
-    retrySafe: z.boolean(),
-    definition,
-  })
-  .meta({ id: "ServerTool" });
+const tool = z.object({
+  name: z.string().meta({ description: "As its server has it" }),
+  title: z.string(),
+  description: z.string(),
+  version: z.number().int().nonnegative().meta({ description: "Of the definition that is shown" }),
+  hash: z.string().meta({ description: "SHA-256 of the definition's canonical JSON (RFC 8785)" }),
+  certification,
+  hold: z
+    .enum(["", "held", "withheld"])
+    .meta({ description: "held: an older definition is served; withheld: the tool is offered to nobody" }),
+  holdReason: z.string(),
+  risk: z.string().meta({ description: "Of its calls: what is declared, or what its findings ask for" }),
+  riskReason: z.string().meta({ description: "Why that is more than what is declared" }),
+  findings: z.array(finding),
+  retrySafe: z.boolean(),
+  definition,
+});
 export const shownTool = tool;
 export const tools = z.object({ items: z.array(tool), nextCursor: z.string().nullable() });
 export const toolQuery = z.object({
@@ -56,28 +54,26 @@ export const toolQuery = z.object({
   ...pageQuery(["name", "title", "version", "certification", "hold", "risk"], "name"),
 });
 
-const version = z
-  .object({
-    version: z.number().int().positive(),
-    hash: z.string(),
-    certification,
-    served: z.boolean().meta({ description: "It is what clients get" }),
-    held: z.boolean().meta({ description: "It is what the server says now, and waits until somebody approves" }),
-    findings: z.array(finding),
-    risk: z
-      .string()
-      .meta({ description: "That the findings ask for; empty where an approval has taken them as they are" }),
-    difference: z
-      .string()
-      .meta({ description: "To the version that was served before: a line for each place, what it may do first" }),
-    firstSeen: z.string().nullable(),
-    submittedBy: z.string(),
-    decidedBy: z.string(),
-    decidedAt: z.string().nullable(),
-    comment: z.string(),
-    definition,
-  })
-  .meta({ id: "ToolVersion" });
+const version = z.object({
+  version: z.number().int().positive(),
+  hash: z.string(),
+  certification,
+  served: z.boolean().meta({ description: "It is what clients get" }),
+  held: z.boolean().meta({ description: "It is what the server says now, and waits until somebody approves" }),
+  findings: z.array(finding),
+  risk: z
+    .string()
+    .meta({ description: "That the findings ask for; empty where an approval has taken them as they are" }),
+  difference: z
+    .string()
+    .meta({ description: "To the version that was served before: a line for each place, what it may do first" }),
+  firstSeen: z.string().nullable(),
+  submittedBy: z.string(),
+  decidedBy: z.string(),
+  decidedAt: z.string().nullable(),
+  comment: z.string(),
+  definition,
+});
 export const shownVersion = version;
 export const versions = z.object({ items: z.array(version), nextCursor: z.string().nullable() });
 export const versionQuery = z.object(pageQuery(["version", "certification", "firstSeen"], "-version"));
