@@ -262,6 +262,8 @@ describe("what a document may hold besides", () => {
     const { named, warnings } = read(withOperation(body, { components: { schemas } }));
     expect(JSON.stringify(named("x")).length).toBeLessThan(40_000);
     expect(Object.keys(named("x").inputSchema["properties"] as object)).toEqual(["a", "b", "c"]);
+    const { a, b, c } = named("x").inputSchema["properties"] as Record<string, unknown>;
+    expect([b, c]).toEqual([a, a]);
     expect(warnings).toEqual(["POST /x: body: a large schema is left open"]);
   });
 
@@ -320,10 +322,37 @@ describe("what a document may hold besides", () => {
     expect(JSON.stringify(PETS_2_0)).toBe(before);
   });
 
+  it("keeps a body apart whose members are called like a parameter", () => {
+    const parameters = [{ in: "query", name: "id", schema: { type: "integer" } }];
+    const { named } = read(
+      withOperation(bodyOf({ type: "object", properties: { id: { type: "string" } } }, { parameters })),
+    );
+    expect(named("x")).toMatchObject({
+      body: { argument: "body" },
+      inputSchema: { properties: { id: { type: "integer" }, body: { properties: { id: { type: "string" } } } } },
+    });
+  });
+
+  it("may ask for a token where none can be had: then it has to be given one", () => {
+    for (const tokenUrl of ["https://id.example.com/token?tenant=1", "ftp://id.example.com", "/token"]) {
+      const securitySchemes = { s: { type: "oauth2", flows: { clientCredentials: { tokenUrl, scopes: {} } } } };
+      const { openapi, operations } = read(
+        withOperation({ security: [{ s: [] }] }, { components: { securitySchemes } }),
+      );
+      expect(securityOf(openapi, operations, { prefix: "x" })).toMatchObject({
+        auth: { type: "bearer", token: "${secret:x.token}" },
+        warnings: [expect.stringContaining("only client credentials") as unknown],
+      });
+    }
+  });
+
   it("changes no object's prototype", () => {
     const text = JSON.stringify(SHOP_3_0).replaceAll('"customer"', '"__proto__"');
     expect(read(JSON.parse(text)).operations).not.toEqual([]);
-    expect(({} as Record<string, unknown>)["type"]).toBeUndefined();
+    const odd = JSON.parse('{"type": "object", "properties": {"__proto__": {"type": "string"}, "a": {}}}') as unknown;
+    const properties = read(withOperation(bodyOf(odd))).named("x").inputSchema["properties"];
+    expect(properties).toEqual({ a: {} });
+    expect(Object.getPrototypeOf(properties)).toBe(Object.prototype);
   });
 });
 

@@ -10,7 +10,6 @@ const DEPTH_MAX = 16;
 const OFFICIAL = "io.modelcontextprotocol.registry/official";
 /** What is taken where a server comes in several ways, best first. */
 const KINDS = ["npm", "oci", "pypi", "nuget"] as const;
-const HUBS = /^https?:\/\/(?:docker\.io|registry-1\.docker\.io|index\.docker\.io|hub\.docker\.com)\/?$/;
 
 /** Undefined where the document is none of a registry. */
 export function registryServers(document: unknown): Fields[] | undefined {
@@ -131,7 +130,7 @@ function fromPackage(
 /** Later revisions have the tag in the identifier, earlier ones beside it. */
 function imageOf(fields: Fields, name: string, version: string | undefined): string {
   const host = textAt(fields, "registryBaseUrl") ?? "";
-  const hasHost = /^[^/]*[.:][^/]*\//.test(name) || host === "" || HUBS.test(host);
+  const hasHost = /^[^/]*[.:][^/]*\//.test(name) || host === "";
   const image = hasHost ? name : `${host.replace(/^https?:\/\//, "").replace(/\/+$/, "")}/${name}`;
   const isTagged = /@sha256:|:[^/]+$/.test(name);
   return isTagged || version === undefined ? image : `${image}:${version}`;

@@ -112,7 +112,7 @@ export const REGISTRY_LIST = {
       packages: [
         {
           registry_type: "oci",
-          registry_base_url: "https://docker.io",
+          registry_base_url: "https://images.example.com/",
           identifier: "example/database",
           version: "3.1.0",
           runtime_arguments: [

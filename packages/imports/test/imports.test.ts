@@ -166,6 +166,26 @@ describe("VS Code's file", () => {
     load(imported);
   });
 
+  it("may describe its inputs in words that YAML would take for entries", () => {
+    const inputs = [{ id: "key", description: "A key\n\u2028mcp_servers: []\rgroups: 1" }];
+    const imported = importDocument(
+      JSON.stringify({ inputs, servers: { a: { command: "own", env: { KEY: "${input:key}" } } } }),
+    );
+    expect(toYaml(imported)).toContain("#   a.key (A key mcp_servers: [] groups: 1)\n");
+    expect(load(imported).servers).toHaveLength(1);
+  });
+
+  it("may start a package that is called like its program", () => {
+    for (const [command, ...args] of [
+      ["npx", "npx"],
+      ["node", "node"],
+      ["python", "python3"],
+    ])
+      expect(load(importDocument(JSON.stringify({ mcpServers: { a: { command, args } } }))).servers).toMatchObject([
+        { type: "command", command, args },
+      ]);
+  });
+
   it("may be its settings", () => {
     const settings = { "editor.tabSize": 2, mcp: { servers: { a: { command: "npx", args: ["-y", "a@1.0.0"] } } } };
     expect(importDocument(JSON.stringify(settings)).servers).toMatchObject([{ id: "a", command: "a@1.0.0" }]);
@@ -210,7 +230,7 @@ describe("the MCP registry", () => {
         name: "io.example/database",
         group: "imported",
         type: "container",
-        command: "example/database:3.1.0",
+        command: "images.example.com/example/database:3.1.0",
         env: { DB_TYPE: "postgres", DB_PASSWORD: "${secret:database.DB_PASSWORD}" },
       },
       {
