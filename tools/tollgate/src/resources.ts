@@ -14,6 +14,8 @@ export interface Resource {
   /** Filters of the list, which the API has under the same names. */
   readonly filters?: readonly Filter[];
   readonly pageMax?: number;
+  /** Its service pages it, in the only order that there is. */
+  readonly isOrdered?: true;
 }
 
 export interface Filter {
@@ -47,20 +49,21 @@ export function declareList(
   resource: Resource & { pathOf?: (args: readonly string[]) => string },
 ): Command {
   const { path, pathOf = () => path, filters, columns, pageMax, noun } = resource;
-  return addFilters(command, filters)
-    .option("--sort <fields>", "by these, such as name,-updatedAt")
-    .option("-q, --search <words>", "those that hold these words")
-    .addOption(limitOption(LIMIT_DEFAULT))
-    .action(
-      act<{ limit: number; sort?: string; search?: string }>(async ({ args, options, terminal, api }) => {
-        const { limit, sort, search } = options;
-        const query = { ...filtersOf(options, filters), sort, q: search };
-        const page = { query, limit, ...(pageMax === undefined ? {} : { pageMax }) };
-        const answer = await (await api()).list(pathOf(args), page);
-        noteMore(terminal, answer.nextCursor, limit);
-        return tableOf(answer, { columns, noun }, terminal.table);
-      }),
-    );
+  addFilters(command, filters);
+  if (resource.isOrdered !== true)
+    command
+      .option("--sort <fields>", "by these, such as name,-updatedAt")
+      .option("-q, --search <words>", "those that hold these words");
+  return command.addOption(limitOption(LIMIT_DEFAULT)).action(
+    act<{ limit: number; sort?: string; search?: string }>(async ({ args, options, terminal, api }) => {
+      const { limit, sort, search } = options;
+      const query = { ...filtersOf(options, filters), sort, q: search };
+      const page = { query, limit, ...(pageMax === undefined ? {} : { pageMax }) };
+      const answer = await (await api()).list(pathOf(args), page);
+      noteMore(terminal, answer.nextCursor, limit);
+      return tableOf(answer, { columns, noun }, terminal.table);
+    }),
+  );
 }
 
 export function tableOf(

@@ -127,6 +127,17 @@ describe("the catalogue", () => {
     expect(found).toEqual([{ level, what, advice: expect.any(String) }]);
   });
 
+  test("nobody approves of his own calls: one who may decide is not enough", async () => {
+    const { found } = await examine({ servers: [{ ...server, risk: "CRITICAL" }], tokens: [admin] });
+    expect(found).toEqual([
+      {
+        level: "warning",
+        what: expect.stringMatching(/at most one token that may approve: one$/),
+        advice: expect.any(String),
+      },
+    ]);
+  });
+
   test("what is disabled, remote, expiring or revoked is fine; and two may approve", async () => {
     const { found } = await examine({
       servers: [

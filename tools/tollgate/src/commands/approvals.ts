@@ -6,6 +6,7 @@ import { column, type Row, textOf } from "../table.ts";
 const APPROVALS = {
   path: "/api/v1/approvals",
   noun: "approval",
+  isOrdered: true as const,
   columns: [
     column("id"),
     column("status"),

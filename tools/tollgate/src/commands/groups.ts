@@ -6,7 +6,7 @@ import { column } from "../table.ts";
 const GROUPS = {
   path: "/api/v1/groups",
   noun: "group",
-  columns: [column("id"), column("name"), column("description"), column("servers"), column("connectors")],
+  columns: [column("id"), column("name"), column("description"), column("servers"), column("drift")],
 };
 const CONNECTORS_MAX = 1_000;
 const CONNECTOR_COLUMNS = ["id", "name", "type", "status", "tools", "url"].map((name) => column(name));

@@ -9,7 +9,9 @@ const POLICIES = {
   path: "/api/v1/policies",
   noun: "policy",
   idKey: "name",
-  columns: ["id", "effect", "principals", "actions", "resources", "source", "version"].map((name) => column(name)),
+  columns: ["id", "effect", "principals", "actions", "resources", "source", "drift", "version"].map((name) =>
+    column(name),
+  ),
   filters: [
     { name: "tenant", description: "that can concern somebody of this tenant" },
     { name: "effect", description: "what they do", choices: ["allow", "deny"] },

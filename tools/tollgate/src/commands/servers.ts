@@ -7,7 +7,7 @@ import { type Column, column, type Row } from "../table.ts";
 const SERVERS = {
   path: "/api/v1/servers",
   noun: "server",
-  columns: ["id", "group", "type", "status", "tools", "risk", "reason"].map((name) => column(name)),
+  columns: ["id", "group", "type", "status", "tools", "risk", "drift", "reason"].map((name) => column(name)),
   filters: [
     { name: "group", description: "of this group" },
     { name: "status", description: "pending, ready, unavailable or disabled" },

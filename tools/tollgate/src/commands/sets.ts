@@ -5,7 +5,7 @@ import { column } from "../table.ts";
 const SETS = {
   path: "/api/v1/tool-sets",
   noun: "tool set",
-  columns: ["id", "name", "tools", "repositories"].map((name) => column(name)),
+  columns: ["id", "name", "tools", "repositories", "drift"].map((name) => column(name)),
 };
 
 export const declare: Declare = (command, act) => {

@@ -5,7 +5,7 @@ import { column } from "../table.ts";
 const TENANTS = {
   path: "/api/v1/tenants",
   noun: "tenant",
-  columns: ["id", "name", "plan", "source"].map((name) => column(name)),
+  columns: ["id", "plan", "lane", "weight", "source", "drift"].map((name) => column(name)),
 };
 
 export const declare: Declare = (command, act) => {
