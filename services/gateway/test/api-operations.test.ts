@@ -426,4 +426,4 @@ describe("whoever asks", () => {
 });
 
 /** Whoever is known may, and sees its own. */
-const OWN = ["batch", "getGraphql", "queryGraphql", "listApprovals", "getApproval", "createApproval"];
+const OWN = ["listTools", "batch", "getGraphql", "queryGraphql", "listApprovals", "getApproval", "createApproval"];

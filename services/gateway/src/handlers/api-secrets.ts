@@ -164,6 +164,7 @@ function registerRotation(app: FastifyInstance, options: ApiOptions): void {
       config: { action: "admin/secrets/write" },
       schema: {
         tags,
+        operationId: "rotateSecretKeys",
         summary: "Wrap everything that is encrypted with the newest master key",
         description:
           "To be called when a new key stands first in TOLLGATE_SECRET_KEYS of every registry; after it the old key may go. Calling it again goes on where it was interrupted.",
