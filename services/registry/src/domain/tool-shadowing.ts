@@ -88,8 +88,10 @@ function findTypos(byName: ByName, add: Add): void {
   for (const name of byName.keys()) {
     const plain = name.toLowerCase();
     if (plain.length < TYPO_MIN_CHARS) continue;
-    const shortenedNames = Array.from(plain, (_, at) => plain.slice(0, at) + plain.slice(at + 1));
-    for (const shortened of new Set([plain, ...shortenedNames])) {
+    const shortenedNames = new Set([plain]);
+    for (let at = 0; at < plain.length; at++)
+      if (!isNoLetter(plain[at]!)) shortenedNames.add(plain.slice(0, at) + plain.slice(at + 1));
+    for (const shortened of shortenedNames) {
       const names = byShortened.get(shortened);
       if (names === undefined) byShortened.set(shortened, [name]);
       else names.push(name);
@@ -110,7 +112,7 @@ function findTypos(byName: ByName, add: Add): void {
 
 /** `get` and `set`, plurals and numbers are no mistakes of spelling: nor is what differs in a word's first letter. */
 function isTypo(one: string, other: string): boolean {
-  if (one === other || skeletonOf(one) === skeletonOf(other)) return false;
+  if (one === other) return false;
   let from = 0;
   while (from < Math.min(one.length, other.length) && one[from] === other[from]) from += 1;
   let back = 0;
@@ -118,12 +120,18 @@ function isTypo(one: string, other: string): boolean {
   const [mine, theirs] = [one.slice(from, one.length - back), other.slice(from, other.length - back)];
   if (mine.length > 2 || theirs.length > 2) return false;
   const isSwapped = mine.length === 2 && theirs.length === 2 && mine[0] === theirs[1] && mine[1] === theirs[0];
-  if (/[\d_.-]/.test(mine + theirs)) return false;
-  if (isSwapped) return true;
+  if (Array.from(mine + theirs).some(isNoLetter)) return false;
+  // Names that read alike are told of as such. Dearest, and so last: most pairs are none of these.
+  if (isSwapped) return skeletonOf(one) !== skeletonOf(other);
   if (mine.length > 1 || theirs.length > 1 || from === 0 || /[-_.]/.test(one[from - 1]!)) return false;
   const isPlural =
     (mine + theirs === "s" || mine + theirs === "es") && /^(?:$|[-_.])/.test(one.slice(one.length - back));
-  return !isPlural;
+  return !isPlural && skeletonOf(one) !== skeletonOf(other);
+}
+
+/** What names are numbered and put together with; names that differ in it do so on purpose. */
+function isNoLetter(character: string): boolean {
+  return /[\d_.-]/.test(character);
 }
 
 /** Of tools of different servers all but the first there was are told about. */
