@@ -58,7 +58,7 @@ const call = async (name: string, args: object = {}): Promise<any> => {
 };
 const descriptions = async (name: string): Promise<string[]> => {
   const client = modernClient({ url: `${system.gatewayUrl}/mcp`, token: system.token });
-  const { result } = (await client.request("tools/list", {})).last as any;
+  const { result } = (await client.request("tools/list", {})).last;
   return result.tools.filter((each: any) => each.name === name).map((each: any) => each.description);
 };
 /** The server says that its list has changed. */

@@ -1,3 +1,4 @@
+import { parseJson } from "@tollgate/mcp";
 import type { Certification, KnownTool } from "./tool-standing.ts";
 
 /**
@@ -33,4 +34,15 @@ export function movedBy(
   if (said.version < reported.version && isRolling) return undefined;
   const isServed = said.certification === "approved" || (by.acceptsChanges && said.certification !== "retired");
   return { reported: said.version, served: isServed ? said.version : served.version };
+}
+
+/** A definition as the record shows it; its text where it is nested too deeply for an event. */
+export function recordable(version: number, definition: string): object {
+  const value = parseJson(definition);
+  try {
+    JSON.stringify(value);
+    return { version, definition: value };
+  } catch {
+    return { version, definition };
+  }
 }

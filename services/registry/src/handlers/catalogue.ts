@@ -2,6 +2,7 @@ import { type Bus, publishCatalogueRevision, subscribeCatalogueRevisions } from 
 import type { registryV1 } from "@tollgate/contracts";
 import type { Life, Log, Pool } from "@tollgate/service";
 import { keepSame } from "../domain/catalogue-delta.ts";
+import { tellShadowing, toOffered } from "../domain/offered-tools.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import { loadCatalogue, type OfferCache } from "../store/catalogue.ts";
 import { readRevision } from "../store/revision.ts";
@@ -10,6 +11,7 @@ import { createLatest, type Latest } from "./latest.ts";
 /** How soon a change is seen of which the other replica's notice was lost, and how soon a lost database is noticed. */
 const POLL_MS = 1_000;
 export const SNAPSHOT_SPACING_MS = 20;
+const OFFERING = { toOffered, tellShadowing };
 
 /** The catalogue in memory: a copy of the tables at one revision, the same object for all watchers. */
 export interface Catalogue {
@@ -29,7 +31,7 @@ export async function openCatalogue(options: {
 }): Promise<Catalogue> {
   const { pool, bus, metrics, life, log } = options;
   const offers: OfferCache = new Map();
-  const latest = createLatest(await loadCatalogue(pool, offers), {
+  const latest = createLatest(await loadCatalogue(pool, offers, OFFERING), {
     spacingMs: SNAPSHOT_SPACING_MS,
     signal: life.signal,
   });
@@ -37,7 +39,7 @@ export async function openCatalogue(options: {
   let problem: string | undefined;
 
   const load = async (): Promise<void> => {
-    const next = await loadCatalogue(pool, offers);
+    const next = await loadCatalogue(pool, offers, OFFERING);
     if (next.revision === latest.value.revision) return;
     latest.set(keepSame(latest.value, next));
     metrics.observe(next);

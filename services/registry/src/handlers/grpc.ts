@@ -9,6 +9,7 @@ import { type Recorded, recordReport } from "../store/reports.ts";
 import { nextGeneration } from "../store/restarts.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { authorOf, type Entries } from "./entries.ts";
+import { recordTools } from "./tool-reports.ts";
 import type { Watches } from "./watch.ts";
 
 interface Options {
@@ -125,7 +126,11 @@ async function takeReport(
   const server = `server "${request.serverId}"`;
   const report = parseReport(request, (text) => hideSecrets(text, entries.serverOf(request.serverId)));
   if (!report.ok) throw new AppError("invalid_argument", `${server}: ${report.reason}`);
-  const recorded = await recordReport(pool, report.value, { runner: request.runner, nowMs: Date.now() });
+  const recorded = await recordReport(pool, report.value, {
+    runner: request.runner,
+    nowMs: Date.now(),
+    recordTools,
+  });
   switch (recorded.kind) {
     case "unknown_server":
       throw new AppError("not_found", `there is no ${server}`);

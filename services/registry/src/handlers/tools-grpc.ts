@@ -3,11 +3,13 @@ import { AppError } from "@tollgate/errors";
 import { type Log, type Pool, unary } from "@tollgate/service";
 import { toolNameIn } from "../domain/connector-tools.ts";
 import { DECISIONS } from "../domain/tool-decision.ts";
-import { decideTool, removeTool, restoreTool, type ToolAct } from "../store/tool-decisions.ts";
+import { toVersions } from "../domain/tool-history.ts";
+import type { ToolAct } from "../store/tool-decisions.ts";
 import { readToolVersions } from "../store/tool-versions.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { addOperation, removeOperation } from "./connector-operations.ts";
 import type { Entries } from "./entries.ts";
+import { decideTool, removeTool, restoreTool } from "./tool-decisions.ts";
 
 const COMMENT_MAX_CHARS = 2_000;
 
@@ -39,8 +41,8 @@ export function createToolService(options: Options): {
 
 /** @throws {AppError} not_found */
 async function versionsOf(pool: Pool, serverId: string, tool: string): Promise<toolsV1.ToolVersion[]> {
-  const versions = await readToolVersions(pool, serverId, tool);
-  if (versions.length > 0) return versions;
+  const versions = toVersions(await readToolVersions(pool, serverId, tool));
+  if (versions.length > 0) return versions.map((version) => ({ serverId, tool, ...version }));
   throw new AppError("not_found", `there is no server "${serverId}" that has listed a tool "${tool}"`);
 }
 

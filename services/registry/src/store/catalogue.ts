@@ -1,14 +1,22 @@
 import { registryV1 } from "@tollgate/contracts";
 import { type Pool, withTransaction } from "@tollgate/service";
 import type { Kind } from "../domain/item.ts";
+import type { ListedTool, OfferedTools } from "../domain/offered-tools.ts";
 import { type Queryable, readRevision } from "./revision.ts";
-import { loadTools, type OfferedTools, tellShadowing } from "./tools.ts";
+import { loadTools } from "./tools.ts";
 
 /** What a server offers. */
 type Offer = Pick<registryV1.Server, "tools" | "withheldTools" | "prompts" | "resources" | "resourceTemplates">;
 
 /** Each server's offer as it was at a revision, so that loading again reads only those that have changed. */
 export type OfferCache = Map<string, CachedOffer>;
+
+/** What is made of the tools that servers list. */
+export interface Offering {
+  readonly toOffered: (tools: readonly ListedTool[]) => OfferedTools;
+  readonly tellShadowing: (servers: ReadonlyMap<string, OfferedTools>) => void;
+}
+
 interface CachedOffer extends OfferedTools {
   readonly revision: string;
   readonly offer: Omit<Offer, "tools" | "withheldTools">;
@@ -27,7 +35,11 @@ interface ItemRow extends registryV1.Item {
 }
 
 /** The whole catalogue at one revision. `cache` is brought up to date. */
-export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<registryV1.WatchCatalogueResponse> {
+export async function loadCatalogue(
+  pool: Pool,
+  cache: OfferCache,
+  offering: Offering,
+): Promise<registryV1.WatchCatalogueResponse> {
   return withTransaction(pool, async (client) => {
     // All statements see one moment.
     await client.query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY");
@@ -47,7 +59,7 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
     const toolSets = await client.query<registryV1.ToolSet>(
       "SELECT id, name, description, tools, repositories FROM registry.tool_sets ORDER BY position",
     );
-    await refreshOffers(client, servers.rows, cache);
+    await refreshOffers(client, servers.rows, { cache, offering });
     return {
       revision,
       groups: groups.rows,
@@ -60,7 +72,11 @@ export async function loadCatalogue(pool: Pool, cache: OfferCache): Promise<regi
   });
 }
 
-async function refreshOffers(client: Queryable, servers: readonly ServerRow[], cache: OfferCache): Promise<void> {
+async function refreshOffers(
+  client: Queryable,
+  servers: readonly ServerRow[],
+  { cache, offering }: { cache: OfferCache; offering: Offering },
+): Promise<void> {
   const revisions = new Map(servers.map((server) => [server.id, server.items_revision]));
   const { size } = cache;
   for (const [id, { revision }] of cache) if (revisions.get(id) !== revision) cache.delete(id);
@@ -75,8 +91,8 @@ async function refreshOffers(client: Queryable, servers: readonly ServerRow[], c
   const items = Map.groupBy(rows, (row) => row.server_id);
   const tools = await loadTools(client, ids);
   for (const { id, items_revision: revision } of missing)
-    cache.set(id, { revision, offer: toOffer(items.get(id)), ...tools.get(id)! });
-  tellShadowing(cache);
+    cache.set(id, { revision, offer: toOffer(items.get(id)), ...offering.toOffered(tools.get(id) ?? []) });
+  offering.tellShadowing(cache);
 }
 
 function toOffer(rows: readonly ItemRow[] = []): CachedOffer["offer"] {

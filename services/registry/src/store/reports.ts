@@ -1,8 +1,9 @@
+import type { AuditEvent } from "@tollgate/contracts";
 import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
 import type { Item } from "../domain/item.ts";
 import type { Findings, Report } from "../domain/report.ts";
 import { lockRevision, type Queryable, setRevision } from "./revision.ts";
-import { recordTools, type ToolsReport } from "./tool-reports.ts";
+import type { ToolsReport } from "./tool-reports.ts";
 
 /** The whole catalogue has to fit into one gRPC message of 64 MiB, or no gateway would get any. */
 const CATALOGUE_MAX_BYTES = 48 * 1024 * 1024;
@@ -29,11 +30,17 @@ interface StateRow extends State {
   readonly certification: ToolsReport["policy"]["certification"];
 }
 
+/** Compares what a server says of its tools with what is known of them: whether anything differs, and what to record of it. */
+export type RecordTools = (
+  client: Queryable,
+  report: ToolsReport,
+) => Promise<{ readonly changed: boolean; readonly events: readonly AuditEvent[] }>;
+
 /** Takes a runner's report in. With several runners of one group the last report wins. */
 export async function recordReport(
   pool: Pool,
   report: Report,
-  by: { readonly runner: string; readonly nowMs: number },
+  by: { readonly runner: string; readonly nowMs: number; readonly recordTools: RecordTools },
 ): Promise<Recorded> {
   return withTransaction(pool, async (client) => {
     const current = await lockRevision(client);
@@ -66,8 +73,8 @@ const NO_TOOLS = { changed: false, events: [] };
 function toolsIn(
   client: Queryable,
   { serverId, items }: Report & Findings,
-  { row, ...by }: { row: StateRow; runner: string; nowMs: number },
-): ReturnType<typeof recordTools> {
+  { row, recordTools, ...by }: { row: StateRow; runner: string; nowMs: number; recordTools: RecordTools },
+): ReturnType<RecordTools> {
   const { group, changes, certification } = row;
   const tools = items.filter(({ kind }) => kind === "tool");
   return recordTools(client, { serverId, group, tools, policy: { changes, certification }, ...by });
