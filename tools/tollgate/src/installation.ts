@@ -216,11 +216,13 @@ function compileCache(root: string): Record<string, string> {
 
 /** What those who read the configuration put into it: the user's variables, and where the user's secrets are. */
 const FOR_CONFIGURATION = /^(?!TOLLGATE_)|^TOLLGATE_SECRETS_DIR$/;
+/** And what the registry reads of servers' secrets with: entries that the API has made cannot name it. */
+const FOR_REGISTRY = /^(?!TOLLGATE_)|^TOLLGATE_(?:SECRETS_DIR$|VAULT_)/;
 /** What a runner needs to install servers and to find a container engine. Its servers get none of it. */
 const FOR_LAUNCHES = /^(?:(?:npm_config|pip|uv|docker|containers?)_.+|(?:https?|all|no)_proxy|xdg_runtime_dir)$/i;
 const ALSO_INHERITED: Partial<Record<ServiceName, RegExp>> = {
   policy: FOR_CONFIGURATION,
-  registry: FOR_CONFIGURATION,
+  registry: FOR_REGISTRY,
   audit: FOR_CONFIGURATION,
   runner: FOR_LAUNCHES,
 };
