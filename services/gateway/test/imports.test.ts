@@ -82,12 +82,12 @@ describe("POST /api/v1/imports", () => {
   });
 
   test("keeps nobody else waiting", async () => {
-    const lines = Array.from({ length: 6_000 }, (_, at) => `  /p${at}: { x: [1, 2, 3] }\n`);
+    const lines = Array.from({ length: 2_000 }, (_, at) => `  /p${at}: { x: [1, 2, 3] }\n`);
     let isDone = false;
     const long = importing({ document: `openapi: 3.1.0\npaths:\n${lines.join("")}  /a: { get: {} }\n` }).finally(() => {
       isDone = true;
     });
-    for (let count = 0; count < 10; count += 1) {
+    for (let count = 0; count < 5; count += 1) {
       const headers = { authorization: "Bearer admin" };
       expect((await fetch(installation.url("/api/v1/groups"), { headers })).status).toBe(200);
     }
@@ -96,7 +96,7 @@ describe("POST /api/v1/imports", () => {
   });
 
   test("reads two at a time, and tells others when to come back", async () => {
-    const document = `openapi: 3.1.0\npaths:\n${Array.from({ length: 5_000 }, (_, at) => `  /p${at}: {}\n`).join("")}  /a: { get: {} }\n`;
+    const document = `openapi: 3.1.0\npaths:\n${Array.from({ length: 500 }, (_, at) => `  /p${at}: {}\n`).join("")}  /a: { get: {} }\n`;
     const answers = await Promise.all(Array.from({ length: 5 }, () => importing({ document })));
     const refused = answers.filter(({ status }) => status === 429);
     expect(refused).toHaveLength(3);
