@@ -59,7 +59,7 @@ async function call(name: string, args: object = {}): Promise<any> {
   return (await client().request("tools/call", { name, arguments: args })).last;
 }
 const toolNames = async (): Promise<string[]> =>
-  ((await client().request("tools/list", {})).last as any).result.tools.map(({ name }: { name: string }) => name);
+  (await client().request("tools/list", {})).last.result.tools.map(({ name }: { name: string }) => name);
 
 async function admin(path: string): Promise<any> {
   const headers = { authorization: `Bearer ${system.adminToken}` };
@@ -107,6 +107,8 @@ test("the record has each call, and no secret", async () => {
   await eventually(async () => {
     const { items: events } = await admin("/audit/events?kind=call&server=pets&limit=100");
     expect(events.map(({ outcome }: any) => outcome)).toEqual(expect.arrayContaining(["ok", "unknown"]));
+    // Four pages, and an empty one after them.
+    expect(events.find(({ tool }: any) => tool === "listPets")).toMatchObject({ apiRequests: 5 });
     expect(JSON.stringify(events)).not.toContain(SECRET);
   });
 });

@@ -105,7 +105,10 @@ describe("whatever an argument holds", () => {
           { id },
           OPTIONS,
         );
-        if (!request.ok) return void expect(["", ".", ".."]).toContain(id);
+        if (!request.ok) {
+          expect(["", ".", ".."]).toContain(id);
+          return;
+        }
         const url = new URL(request.value.path, "http://api.example");
         expect(url.origin).toBe("http://api.example");
         expect([url.search, url.hash]).toEqual(["", ""]);
@@ -135,7 +138,10 @@ describe("whatever an argument holds", () => {
       fc.property(anything, (value) => {
         const parameters = [parameter("header", "X-A"), parameter("cookie", "c")];
         const request = buildRequest(operation({ parameters }), { "X-A": value, c: value }, OPTIONS);
-        if (!request.ok) return void expect(request.reason).toMatch(/a header cannot carry$/);
+        if (!request.ok) {
+          expect(request.reason).toMatch(/a header cannot carry$/);
+          return;
+        }
         expect(Object.keys(request.value.headers)).toEqual(["x-a", "cookie"]);
         expect(Object.values(request.value.headers).join("")).not.toMatch(/[\r\n\0]/);
         expect(request.value.headers["cookie"]).not.toMatch(/[; ,]/);

@@ -104,6 +104,8 @@ export interface CallEvent extends CallFacts {
   readonly recorded?: Recording;
   /** How often it was handed to a server, where that was more than once. */
   readonly attempts?: number;
+  /** How often connectors have asked their APIs for it, where that was more than once. */
+  readonly apiRequests?: number;
   /** Who answered in the place of `server`, which could not. */
   readonly fallback?: CallFallback;
 }

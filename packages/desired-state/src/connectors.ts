@@ -133,7 +133,7 @@ function neededBy(
   { path, mistakes }: OperationsAt,
 ): ConnectorOperation[] {
   const needed = operations.map(
-    ({ outputSchema, pagination: guess, tags: _tags, risk: _risk, security: _, ...rest }) => ({
+    ({ outputSchema, pagination: guess, tags: _tags, risk: _risk, security: _security, ...rest }) => ({
       ...rest,
       ...(result.schema && outputSchema !== undefined ? { outputSchema } : {}),
       ...(pagination.style === "auto" && guess !== undefined ? { pagination: guess } : {}),

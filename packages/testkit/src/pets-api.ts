@@ -96,8 +96,9 @@ const LISTS: Readonly<Record<string, Handler>> = {
   },
   "/by-link": (_request, response, url) => {
     const page = whole(url, "page", 1);
-    const next = page < 4 ? { link: `<?page=${page + 1}>; rel="next", <?page=1>; rel="first"` } : {};
-    json(response, PETS.slice((page - 1) * 3, page * 3), 200, next as Record<string, string>);
+    const next: Record<string, string> =
+      page < 4 ? { link: `<?page=${page + 1}>; rel="next", <?page=1>; rel="first"` } : {};
+    json(response, PETS.slice((page - 1) * 3, page * 3), 200, next);
   },
   "/next-is-elsewhere": (_request, response) =>
     json(response, { pets: PETS, next: "http://other.example/pets?page=2" }),

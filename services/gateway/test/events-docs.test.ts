@@ -38,6 +38,7 @@ const FIELDS: { readonly [K in AuditEvent["kind"]]: Presence<Extract<AuditEvent,
     resultHash: "optional",
     recorded: "optional",
     attempts: "optional",
+    apiRequests: "optional",
     fallback: "optional",
   },
   refusal: {

@@ -79,6 +79,7 @@ describe("a metered call", () => {
   it("has no downstream call where no server was handed it, and one where nothing else is said", () => {
     expect(meter(callEvent()).downstreamCalls).toBe(0);
     expect(meter(callEvent({ startedAt: TIME_MS })).downstreamCalls).toBe(1);
+    expect(meter(callEvent({ startedAt: TIME_MS, attempts: 2, apiRequests: 7 })).downstreamCalls).toBe(7);
   });
 
   it("has waited for a start alone where its runner does not say with how many", () => {

@@ -34,8 +34,8 @@ const COUNT_MAX = 10_000;
 /** Every outcome is billed, `unknown`, `cancelled` and `timeout` too: the call was taken in and used what it used. */
 export function toCallUsage(event: CallEvent, sequence: number): CallUsage {
   // Of these fields nothing is checked when an event is parsed.
-  const { coldStart, coldStartCalls, cpuMs, attempts, startedAt } = event as {
-    readonly [K in "coldStart" | "coldStartCalls" | "cpuMs" | "attempts" | "startedAt"]?: unknown;
+  const { coldStart, coldStartCalls, cpuMs, attempts, apiRequests, startedAt } = event as {
+    readonly [K in "coldStart" | "coldStartCalls" | "cpuMs" | "attempts" | "apiRequests" | "startedAt"]?: unknown;
   };
   return {
     timeMs: timeOfId(event.id),
@@ -46,7 +46,7 @@ export function toCallUsage(event: CallEvent, sequence: number): CallUsage {
     requestBytes: bounded(event.requestBytes, BYTES_MAX),
     responseBytes: bounded(event.responseBytes, BYTES_MAX),
     coldStartCalls: coldStart === true ? countOf(coldStartCalls) : 0,
-    downstreamCalls: typeof startedAt === "number" ? countOf(attempts) : 0,
+    downstreamCalls: typeof startedAt === "number" ? countOf(apiRequests ?? attempts) : 0,
     tenant: event.tenant,
     team: storedText(event.team, STORED_MAX_BYTES.team),
     principal: storedText(event.principal, STORED_MAX_BYTES.principal),

@@ -22,6 +22,8 @@ export interface Ending {
   readonly attempts?: number;
   /** How often it was tried again at the same server. */
   readonly retries?: number;
+  /** How often APIs were asked for it; absent for once or never. */
+  readonly apiRequests?: number;
   readonly fallback?: CallFallback;
 }
 
@@ -47,6 +49,7 @@ export function toCallEvent(envelope: CallEnvelope, ending: Ending, runner: stri
     ...(ending.coldStartCalls === undefined ? {} : { coldStartCalls: ending.coldStartCalls }),
     ...(ending.cpuMs === undefined ? {} : { cpuMs: milliseconds(ending.cpuMs) }),
     ...(ending.attempts === undefined ? {} : { attempts: ending.attempts }),
+    ...(ending.apiRequests === undefined ? {} : { apiRequests: ending.apiRequests }),
     ...(ending.fallback === undefined ? {} : { fallback: ending.fallback }),
   };
 }

@@ -85,6 +85,8 @@ export interface CallState {
   /** How often a server was handed it, and how often it was tried again. */
   handedOver: number;
   retries: number;
+  /** How often connectors have asked their APIs for it. */
+  apiRequests: number;
   /** Who answers in its server's place. */
   fallback: CallFallback | undefined;
   /** What its server wanted to ask the client, who cannot be asked that. */
@@ -137,6 +139,7 @@ export function createCallState(
     went: undefined,
     handedOver: 0,
     retries: 0,
+    apiRequests: 0,
     fallback: undefined,
     cannotAsk: undefined,
     givingUp: undefined,
@@ -215,7 +218,7 @@ export function standsAlone({ envelope, frame }: CallState): boolean {
 
 /** How it came to its end. */
 function courseOf(state: CallState): Omit<Ending, "outcome" | "endedAt" | "responseBytes"> {
-  const { coldStart, cpuMs, startedAt, handedOver, retries, fallback } = state;
+  const { coldStart, cpuMs, startedAt, handedOver, retries, apiRequests, fallback } = state;
   return {
     coldStart: coldStart !== undefined,
     ...(coldStart === undefined ? {} : { coldStartCalls: coldStart.calls }),
@@ -223,6 +226,7 @@ function courseOf(state: CallState): Omit<Ending, "outcome" | "endedAt" | "respo
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(handedOver > 1 ? { attempts: handedOver } : {}),
     ...(retries > 0 ? { retries } : {}),
+    ...(apiRequests > 1 ? { apiRequests } : {}),
     ...(fallback === undefined ? {} : { fallback }),
   };
 }

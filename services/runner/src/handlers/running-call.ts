@@ -165,6 +165,9 @@ function sinkOf(state: CallState, attempts: Attempts): CallSink {
     onAnswer: (answer) => takeAnswer(state, attempts, answer),
     onNotice: (frame) => takeNotice(state, attempts, frame),
     onQuestion: (question) => takeQuestion(state, attempts, question),
+    onApiRequest: () => {
+      state.apiRequests += 1;
+    },
     onCannotAsk: (method) => {
       state.cannotAsk = method;
     },

@@ -23,6 +23,8 @@ export interface ApiRequestOptions {
   readonly repeatable: boolean;
   readonly bodyMaxBytes: number;
   readonly signal: AbortSignal;
+  /** Before each that leaves. */
+  readonly onRequest: () => void;
 }
 
 /** An API as its connector says that it is asked: with its credentials, at its rate, and nowhere else. */
@@ -57,6 +59,7 @@ export function createApiClient(connector: Connector): ApiClient {
       await enterTurn(options.signal);
       const authorized = await authorizer.authorize(whole);
       options.signal.throwIfAborted();
+      options.onRequest();
       const reply = await exchange(http, authorized, { ...options, place, timeoutMs });
       // It was refused before anybody looked at what it wants.
       if (renewed || reply.status !== 401 || !authorizer.renew(authorized)) return reply;

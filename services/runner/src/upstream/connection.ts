@@ -29,6 +29,8 @@ export interface Listener {
 export interface CallSink extends Listener {
   /** Whose call it is (`streamOwner`). */
   readonly owner: string;
+  /** Of connectors: their API is asked, once more. */
+  readonly onApiRequest?: () => void;
   /** The server wanted to ask its client this, who cannot be asked. */
   readonly onCannotAsk: (method: string) => void;
   /** Once, unless the call is cancelled before. */
@@ -109,6 +111,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     open: options.open,
     log,
     events: {
+      onApiRequest: (id) => calls.get(id)?.onApiRequest?.(),
       onRequest(frame, during) {
         const question = questions.receive(frame);
         if (!question) return;

@@ -26,6 +26,8 @@ export interface ConnectorCall {
   readonly answerMaxBytes: number;
   readonly idempotencyKey: string;
   readonly signal: AbortSignal;
+  /** Before each request to the API. */
+  readonly onRequest: () => void;
   /** There are so many pages by now. */
   readonly onPage: (pages: number) => void;
 }
@@ -49,7 +51,9 @@ export async function runCall(call: ConnectorCall): Promise<string> {
     const result = plan === undefined ? await single(call, built.value) : await paged(call, built.value, plan);
     const bytes = Buffer.byteLength(result);
     if (bytes <= call.answerMaxBytes) return client.hide(result);
-    return errorResult(`the result has ${bytes} bytes, and may have ${call.answerMaxBytes} (limits.output_mb): ask for less of it`);
+    return errorResult(
+      `the result has ${bytes} bytes, and may have ${call.answerMaxBytes} (limits.output_mb): ask for less of it`,
+    );
   } catch (error) {
     if (error instanceof AppError && error.code === "payload_too_large")
       return errorResult(`${error.message} (limits.output_mb): ask for less of it`);
@@ -61,8 +65,12 @@ async function single(call: ConnectorCall, request: ApiRequest): Promise<string>
   return answerResult(await ask(call, request, call.answerMaxBytes), optionsOf(call));
 }
 
-function ask({ client, operation, signal }: ConnectorCall, request: ApiRequest, bodyMaxBytes: number): Promise<ApiReply> {
-  return client.request(request, { repeatable: isRepeatable(operation), bodyMaxBytes, signal });
+function ask(
+  { client, operation, signal, onRequest }: ConnectorCall,
+  request: ApiRequest,
+  bodyMaxBytes: number,
+): Promise<ApiReply> {
+  return client.request(request, { repeatable: isRepeatable(operation), bodyMaxBytes, signal, onRequest });
 }
 
 const optionsOf = ({ operation, connector: { result } }: ConnectorCall) => ({ operation, result });
@@ -86,7 +94,8 @@ async function paged(call: ConnectorCall, first: ApiRequest, plan: PagePlan): Pr
     const value = typeof reply === "string" ? undefined : valueOf(reply);
     const listAt = value === undefined ? undefined : plan.listAt(value);
     if (typeof reply === "string" || listAt === undefined) {
-      if (walk === undefined) return typeof reply === "string" ? errorResult(reply) : answerResult(reply, optionsOf(call));
+      if (walk === undefined)
+        return typeof reply === "string" ? errorResult(reply) : answerResult(reply, optionsOf(call));
       const why = typeof reply === "string" ? reply : `page ${index + 1} could not be read (HTTP ${reply.status})`;
       return joined(call, walk, `There is more: ${why}.`);
     }

@@ -73,7 +73,8 @@ export class ConnectorTransport implements Transport {
     const { connector, client, outputMaxBytes, events, log } = this.#options;
     const { name, args, hasProgress } = paramsOf(text);
     const operation = this.#operations.get(name);
-    if (operation === undefined) return this.#refuse(id, { code: RPC.invalidParams, message: `there is no tool ${name}` });
+    if (operation === undefined)
+      return this.#refuse(id, { code: RPC.invalidParams, message: `there is no tool ${name}` });
     if (args === undefined) return this.#refuse(id, { code: RPC.invalidParams, message: "arguments are no object" });
     const controller = new AbortController();
     this.#calls.set(id, controller);
@@ -86,12 +87,14 @@ export class ConnectorTransport implements Transport {
         answerMaxBytes: outputMaxBytes,
         idempotencyKey: randomUUID(),
         signal: controller.signal,
+        onRequest: () => events.onApiRequest?.(id),
         onPage: (pages) => hasProgress && this.#progress(id, pages),
       });
       if (this.#calls.delete(id)) this.#answer(id, result);
     } catch (error) {
       if (!this.#calls.delete(id)) return;
-      if (error instanceof RequestFailure) return events.onLost(id, error.message, { notDelivered: error.notDelivered });
+      if (error instanceof RequestFailure)
+        return events.onLost(id, error.message, { notDelivered: error.notDelivered });
       if (!(error instanceof AppError)) log.error({ err: error }, "a call of a connector failed inside the runner");
       this.#refuse(id, toRpcError(toAppError(error)));
     }
@@ -128,7 +131,11 @@ function discovered(name: string): Record<string, unknown> {
 }
 
 /** Numbers in the arguments as they are spelled. */
-function paramsOf(text: string): { name: string; args: Readonly<Record<string, unknown>> | undefined; hasProgress: boolean } {
+function paramsOf(text: string): {
+  name: string;
+  args: Readonly<Record<string, unknown>> | undefined;
+  hasProgress: boolean;
+} {
   const params = findMembers(text, 0, ["params"])?.spans["params"];
   const members = params && findMembers(text, params.start, ["name", "arguments", "_meta"]);
   const read = (key: string) => {

@@ -68,6 +68,8 @@ export interface TransportEvents {
    * it came, where the transport knows (HTTP); undefined for stdio, WebSocket and the GET stream.
    */
   readonly onMessage: (text: string, during: number | undefined) => Heard;
+  /** Of connectors: for this request their API is asked, once more. */
+  readonly onApiRequest?: (id: number) => void;
   /**
    * The answer to this request cannot come any more. When the connection ends with it, `onEnd` follows in the same
    * tick: whoever sends the request again does so in a later one.

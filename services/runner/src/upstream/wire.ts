@@ -59,6 +59,8 @@ export interface Wire {
 }
 
 export interface WireEvents {
+  /** As of a transport. */
+  readonly onApiRequest?: (id: number) => void;
   /** `during`: the id of our request on whose response stream it came, where the transport knows. */
   readonly onRequest: (frame: RequestFrame, during: number | undefined) => void;
   readonly onNotification: (frame: NotificationFrame, during: number | undefined) => void;
@@ -79,6 +81,7 @@ export function openWire(options: {
   let protocol = "";
 
   const transport = options.open({
+    onApiRequest: (id) => events.onApiRequest?.(id),
     onMessage(text, during) {
       messages += 1;
       return receive(text, during);

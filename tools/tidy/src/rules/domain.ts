@@ -6,6 +6,7 @@ import { packageOf } from "../specifier.ts";
 import type { SourceFile, Tree } from "../tree.ts";
 
 const PURE_PACKAGES = new Set([
+  "@tollgate/connectors",
   "@tollgate/contracts",
   "@tollgate/desired-state",
   "@tollgate/errors",
