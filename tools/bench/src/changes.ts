@@ -61,7 +61,8 @@ async function untilListed(url: string, token: string): Promise<void> {
   const check = async () => {
     let [total, cursor] = [0, undefined as string | undefined];
     do {
-      const { last } = await client.request("tools/list", cursor === undefined ? {} : { cursor });
+      const { last, text } = await client.request("tools/list", cursor === undefined ? {} : { cursor });
+      if (last?.result === undefined) throw new Error(`no list: ${text}`);
       const { tools, nextCursor } = last.result as { tools: unknown[]; nextCursor?: string };
       [total, cursor] = [total + tools.length, nextCursor];
     } while (cursor !== undefined);

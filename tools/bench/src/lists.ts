@@ -25,6 +25,10 @@ const PAGE_ROUNDS = 300;
 const SHARE_MIN = 0.8;
 /** Of the cheapest page's time, by which another may be above it. */
 const PAGES_DIFFER_MAX = 0.25;
+const SEARCHES_WARM_UP = 20;
+const SEARCHES_MEASURED = 200;
+/** Words of all tools, of some, with a slip, the beginning of one. */
+const SEARCHES = ["record archived", "read record 7", "recrod 12", "incl", "s31 fields"];
 const READY_TIMEOUT_MS = 30_000;
 const META = '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}';
 type Headers = Readonly<Record<string, string>>;
@@ -37,6 +41,7 @@ export function measureLists(durationMs: number): Promise<number> {
     const lines = [
       ...(await compareWithFastify(`${url}/first`, stage, durationMs)),
       ...(await measurePages(url, modernHeaders(stage))),
+      await measureSearch(stage),
     ];
     process.stdout.write(renderTable(`Lists: ${IN_FLIGHT} in flight, ${durationMs / 1000} s each`, lines));
     return lines.some(({ reached }) => reached === false) ? 1 : 0;
@@ -175,4 +180,18 @@ async function measurePages(url: string, headers: Headers): Promise<Line[]> {
       differ <= PAGES_DIFFER_MAX,
     ),
   ];
+}
+
+/** Of one who may call all of them: for an administrator less is decided. */
+async function measureSearch({ urls, token }: CatalogueStage): Promise<Line> {
+  const headers = { authorization: `Bearer ${token}` };
+  const search: Call = async (n) => {
+    const words = SEARCHES[n % SEARCHES.length]!;
+    const response = await fetch(`${urls[0]}/api/v1/tools?limit=20&q=${encodeURIComponent(words)}`, { headers });
+    const { items } = (await response.json()) as { items?: unknown[] };
+    if (items === undefined || items.length === 0) throw new Error(`${words}: ${response.status}, nothing found`);
+  };
+  await measureSerial(search, SEARCHES_WARM_UP);
+  const { p50Ms, p99Ms } = await measureSerial(search, SEARCHES_MEASURED);
+  return line(`a search over ${TOOLS_IN_ALL} tools, one at a time: p50, p99`, `${ms(p50Ms)}, ${ms(p99Ms)}`);
 }
