@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { AppError } from "@tollgate/errors";
 import type { ImportAnswer, ImportQuestion, ImportShown } from "./import-worker.ts";
 
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 60_000;
 const HEAP_MAX_MB = 512;
 /** Each has a thread: more would take the processor away from calls. */
 const AT_ONCE_MAX = 2;
