@@ -14,7 +14,7 @@ const AREAS: readonly (readonly [RegExp, string])[] = [
   [/^\/api\/v1\/tokens\b/, "tokens"],
   [/^\/api\/v1\/(principals|roles)\b/, "principals"],
   [/^\/api\/v1\/sessions\b/, "sessions"],
-  [/^\/api\/v1\/(servers|groups|connectors|tool-sets)\b/, "servers"],
+  [/^\/api\/v1\/(servers|groups|connectors|tool-sets|health)\b/, "servers"],
   [/^\/api\/v1\/tenants\b/, "tenants"],
   [/^\/api\/v1\/secrets\b/, "secrets"],
   [/^\/api\/v1\/(plan|apply|drift)\b/, "state"],

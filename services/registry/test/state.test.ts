@@ -1,10 +1,18 @@
 import { openLife } from "@tollgate/service";
-import { eventually, testLog, useInfrastructure } from "@tollgate/testkit";
+import { eventually, startService, testLog, useInfrastructure } from "@tollgate/testkit";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { ChangeEvent } from "@tollgate/contracts";
 import { followChanges } from "./recorded.ts";
-import { assignmentIn, runRegistry, type RunningRegistry, SECRET, serverIn, TWO_GROUPS } from "./running-registry.ts";
+import {
+  assignmentIn,
+  connect,
+  runRegistry,
+  type RunningRegistry,
+  SECRET,
+  serverIn,
+  TWO_GROUPS,
+} from "./running-registry.ts";
 
 const infra = useInfrastructure();
 const life = openLife(testLog);
@@ -196,7 +204,7 @@ describe("two replicas", () => {
 
   test("changing the same at once lose nothing: one after the other, and who was second is told", async () => {
     await registry.put("tenant", "acme", {});
-    const puts = Array.from({ length: 12 }, (_, at) =>
+    const puts = Array.from({ length: 6 }, (_, at) =>
       (at % 2 ? other : registry).put("group", `g-${at}`, { name: `n-${at}` }),
     );
     const [first, second] = await Promise.allSettled([
@@ -205,7 +213,7 @@ describe("two replicas", () => {
     ]);
     await Promise.all(puts);
     const groups = (await other.listEntries("group")).map(({ id }) => id);
-    expect(groups.filter((id) => id.startsWith("g-"))).toHaveLength(12);
+    expect(groups.filter((id) => id.startsWith("g-"))).toHaveLength(6);
     expect([first.status, second.status].toSorted()).toEqual(["fulfilled", "rejected"]);
   });
 
@@ -241,4 +249,37 @@ test("what is declared stays when the registry has nothing of it in its file, an
   registry = await runRegistry(infra);
   const last = await registry.watchCatalogue().until((each) => expect(serverIn(each, "bench").status).toBe("ready"));
   expect(serverIn(last, "bench").tools.map(({ name }) => name)).toEqual(["tool"]);
+});
+
+test("kill -9 in the middle of changes leaves each of them done or not: what was answered is there", async () => {
+  const killed = await startService("registry", {
+    PATH: process.env["PATH"]!,
+    TOLLGATE_SERVICE_KEY: infra.serviceKey,
+    TOLLGATE_HTTP_PORT: "0",
+    TOLLGATE_GRPC_PORT: "0",
+    TOLLGATE_DATABASE_URL: infra.databaseUrl("registry"),
+    TOLLGATE_NATS_URL: infra.natsUrl,
+    TOLLGATE_BUS_PREFIX: infra.busPrefix,
+    TOLLGATE_CONFIG_FILE: registry.file,
+    NOTES_TOKEN: SECRET,
+  });
+  const port = /"grpcPort":(\d+)/.exec(killed.output())![1];
+  const client = connect(Number(port), infra.serviceKey);
+  const answered: string[] = [];
+  const puts = Array.from({ length: 200 }, async (_, at) => {
+    await client.put("group", `k-${at}`, {});
+    answered.push(`k-${at}`);
+  });
+  const settled = Promise.allSettled(puts);
+  await eventually(() => expect(answered.length).toBeGreaterThan(3));
+  await killed.stop("SIGKILL");
+  await settled;
+  await client.close();
+  expect(answered.length).toBeLessThan(200);
+  const declared = (await registry.listEntries("group")).map(({ id }) => id).filter((id) => id.startsWith("k-"));
+  expect(declared).toEqual(expect.arrayContaining(answered));
+  // At most the one that was under way has come without an answer.
+  expect(declared.length).toBeLessThanOrEqual(answered.length + 1);
+  const rows = await query("SELECT id FROM registry.groups WHERE id LIKE 'k-%'");
+  expect(rows.map(({ id }) => id).toSorted()).toEqual(declared.toSorted());
 });

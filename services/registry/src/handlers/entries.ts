@@ -35,6 +35,7 @@ import type { SecretStores } from "./secret-stores.ts";
 
 const NOTHING: Assignments = { revision: 0n, groups: [], assignments: [] };
 const SALT_BYTES = 12;
+const TRIES_MAX = 20;
 
 /** Who changes what is declared. */
 export interface Author {
@@ -149,13 +150,8 @@ export function openEntries(options: Options): Entries {
     );
   });
 
-  const commit = async (file: TakenFile, work: Work & { dryRun?: boolean }) => {
-    const done = await withTransaction(pool, async (client) => {
-      if (work.dryRun) await client.query("SAVEPOINT dry_run");
-      const result = await reconcile(client, file, work);
-      if (work.dryRun) await client.query("ROLLBACK TO SAVEPOINT dry_run");
-      return result;
-    });
+  const commit = async (file: TakenFile, work: Work) => {
+    const done = await reconcile(pool, file, work);
     if (work.dryRun) return done;
     await use(done.state, done.entriesRevision);
     await catalogue.refresh();
@@ -208,15 +204,54 @@ interface Work {
   readonly envelopes: Envelopes | undefined;
   readonly plan: (known: ReadonlyMap<string, KnownEntry>) => Promise<readonly Layers[]>;
   readonly author: Author;
+  readonly dryRun?: boolean;
 }
 
-/** Inside a transaction. */
-async function reconcile(client: Queryable, file: TakenFile, { envelopes, plan, author }: Work) {
-  const current = await lockRevision(client);
-  const next = current + 1n;
-  const known = await readKnownEntries(client, envelopes);
+/** What is to be written, if nothing else was meanwhile. */
+interface Prepared {
+  /** Of the entries that it was made of. */
+  readonly of: bigint;
+  readonly known: ReadonlyMap<string, KnownEntry>;
+  readonly changes: readonly Layers[];
+  readonly state: DesiredState;
+}
+
+/**
+ * Loading takes its time, and may ask for secrets over other connections: so everything is prepared before the lock is
+ * taken, and prepared anew when another replica has written meanwhile.
+ */
+async function reconcile(pool: Pool, file: TakenFile, work: Work) {
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const prepared = await prepare(pool, file, work);
+    const done = await withTransaction(pool, async (client) => {
+      const current = await lockRevision(client);
+      if ((await readEntriesRevision(client)) !== prepared.of) return undefined;
+      if (work.dryRun) await client.query("SAVEPOINT dry_run");
+      const result = await write(client, { current, prepared, work });
+      if (work.dryRun) await client.query("ROLLBACK TO SAVEPOINT dry_run");
+      return result;
+    });
+    if (done !== undefined) return done;
+  }
+  throw new AppError("unavailable", "others change what is declared all the time; try again");
+}
+
+async function prepare(pool: Pool, file: TakenFile, { envelopes, plan }: Work): Promise<Prepared> {
+  // Before the entries: what is written in between is noticed then.
+  const of = await readEntriesRevision(pool);
+  const known = await readKnownEntries(pool, envelopes);
   const changes = await plan(known);
   const state = await cover(file, new Map([...known, ...changes.map((each) => [keyOf(each), each] as const)]));
+  return { of, known, changes, state };
+}
+
+async function write(
+  client: Queryable,
+  { current, prepared, work }: { current: bigint; prepared: Prepared; work: Work },
+) {
+  const { known, changes, state } = prepared;
+  const { envelopes, author } = work;
+  const next = current + 1n;
   const before = await readDeclared(client);
   const isOther = await writeDesired(client, toDesiredRows(state), next);
   const updatedBy = author.principal;
