@@ -33,6 +33,13 @@ afterEach(async () => {
   await registry.close();
 });
 
+async function administer(sql: string): Promise<void> {
+  const admin = new pg.Client(infra.adminUrl);
+  await admin.connect();
+  await admin.query(sql);
+  await admin.end();
+}
+
 async function report(definitions: readonly string[], runner = "r-1"): Promise<bigint> {
   const specHash = hashOf(await registry.watchAssignments().until((work) => hashOf(work, "notes")), "notes");
   return registry.report({ serverId: "notes", specHash, status: "ready", runner, toolDefinitions: [...definitions] });
@@ -257,7 +264,8 @@ describe("findings", () => {
   });
 
   test("among servers come and go with the others", async () => {
-    await start(FILE().replace(" }]", " }, { id: evil, group: demo, type: command, command: evil-server }]"));
+    const evilServer = "{ id: evil, group: demo, type: command, command: evil-server }";
+    await start(FILE().replace("notes-server }", `notes-server }, ${evilServer}`));
     await report([tool("reads")]);
     const work = await registry.watchAssignments().until((last) => hashOf(last, "evil"));
     const evil = { serverId: "evil", specHash: hashOf(work, "evil"), status: "ready" };
@@ -279,10 +287,7 @@ test("what was reported to an older registry is the first version of its tools",
   await report([tool("old")]);
   await tools.close();
   await registry.close();
-  const admin = new pg.Client(infra.adminUrl);
-  await admin.connect();
-  await admin.query("DELETE FROM registry.tools");
-  await admin.end();
+  await administer("DELETE FROM registry.tools");
   await start();
   expect(await offered()).toMatchObject([{ text: "old", version: 1, hold: "" }]);
   await report([tool("new")]);
@@ -293,7 +298,12 @@ test("what a server can make grow stays bounded", async () => {
   await start();
   await report([tool("first")]);
   await tools.decide(name, "approve");
-  for (let at = 0; at < 110; at++) await report([tool(`text ${at}`)]);
+  // As if the server had said another definition each time.
+  await administer(`INSERT INTO registry.tool_versions (server_id, tool, version, hash, definition, retry_safe, first_seen)
+    SELECT server_id, tool, number, number, definition, false, now()
+    FROM registry.tool_versions, generate_series(2, 110) AS number WHERE tool = '${name}'`);
+  await administer(`UPDATE registry.tools SET newest = 110 WHERE tool = '${name}'`);
+  await report([tool("last")]);
   const versions = (await tools.versions(name)).map(({ version }) => version);
   expect(versions).toHaveLength(102);
   expect([versions[0], versions.at(-2), versions.at(-1)]).toEqual([111, 11, 1]);

@@ -6,9 +6,9 @@ import { invisibleIn } from "./invisible-characters.ts";
 
 const FINDINGS_MAX = 20;
 const EXCERPT_MAX_CHARS = 120;
-/** What comes after it is looked at as a text of its own, which begins a little before. */
-const TEXT_MAX_CHARS = 16_384;
-const OVERLAP_CHARS = 512;
+/** Of one text, and of all texts together, so much is looked at: more is nothing that anybody reads. */
+const TEXT_MAX_CHARS = 32_768;
+const DEFINITION_MAX_CHARS = 131_072;
 const DESCRIPTION_MAX_CHARS = 6_000;
 const OTHER_MAX_CHARS = 3_000;
 
@@ -18,6 +18,8 @@ const ENCODED: readonly { readonly pattern: RegExp; readonly what: string }[] = 
   { pattern: /(?:&#x?[0-9a-fA-F]{2,6};){6}/g, what: "HTML's character references" },
   { pattern: /(?:%[0-9a-fA-F]{2}){12}/g, what: "percent-encoding" },
 ];
+/** Of icons; no text. */
+const PICTURE = /^data:image\/[\w.+-]{1,40};base64,[A-Za-z0-9+/]*={0,2}$/;
 /** Text behind so much of nothing is out of people's sight. */
 const OUT_OF_SIGHT = /(?:\S[ \t]{60,}|\n[ \t]{0,8}(?:\n[ \t]{0,8}){14})\S/;
 
@@ -29,14 +31,17 @@ export type Finding = toolsV1.Finding;
  */
 export function findingsIn(definition: Readonly<Record<string, unknown>>): Finding[] {
   const findings = new Map<string, Finding>();
+  let left = DEFINITION_MAX_CHARS;
   for (const each of textsOf(definition)) {
-    for (const { kind, why, risk } of each.isName ? inName(each.text) : inText(each)) {
-      const where = each.where();
+    if (PICTURE.test(each.text)) continue;
+    for (const { kind, why, risk } of left <= 0 ? [TOO_LONG] : each.isName ? inName(each.text) : inText(each)) {
+      const where = left <= 0 ? "" : each.where();
       // The same in other words is one finding.
       const key = `${kind} ${where} ${why.split(': "')[0]}`;
       if (!findings.has(key)) findings.set(key, { kind, where, why, risk });
     }
-    if (findings.size > FINDINGS_MAX * 4) break;
+    if (left <= 0 || findings.size > FINDINGS_MAX * 4) break;
+    left -= Math.min(each.text.length, TEXT_MAX_CHARS);
   }
   const rank = ({ risk }: Finding): number => -RISKS.indexOf(risk as Risk);
   return [...findings.values()].toSorted((a, b) => rank(a) - rank(b)).slice(0, FINDINGS_MAX);
@@ -49,9 +54,13 @@ export function riskOf(findings: readonly Finding[]): Risk | undefined {
 
 type Found = Omit<Finding, "where">;
 
-function inText({ text, where }: DefinitionText): Found[] {
+/** What is not looked at is told as the worst that is usually found. */
+const TOO_LONG: Found = { kind: "overlong", why: "so long that not all of it was looked at", risk: "HIGH" };
+
+function inText({ text: whole, where }: DefinitionText): Found[] {
+  const text = whole.slice(0, TEXT_MAX_CHARS);
   const found: Found[] = invisibleIn(text).map(({ why, risk }) => ({ kind: "invisible_characters", why, risk }));
-  for (const part of partsOf(text)) found.push(...inWords(spaced(folded(part)), RULES));
+  found.push(...inWords(spaced(folded(text)), RULES));
   const word = mixedWordIn(text);
   if (word !== undefined)
     found.push({
@@ -61,11 +70,10 @@ function inText({ text, where }: DefinitionText): Found[] {
     });
   if (OUT_OF_SIGHT.test(text))
     found.push({ kind: "hidden_instructions", why: "text far behind blank space, where nobody looks", risk: "MEDIUM" });
-  // A picture is no text.
-  if (text.startsWith("data:image/")) return found;
   found.push(...encodedIn(text));
   const max = where() === "description" ? DESCRIPTION_MAX_CHARS : OTHER_MAX_CHARS;
-  if (text.length > max)
+  if (whole.length > TEXT_MAX_CHARS) found.push(TOO_LONG);
+  else if (text.length > max)
     found.push({ kind: "overlong", why: `${text.length} characters; people read no more than ${max}`, risk: "MEDIUM" });
   return found;
 }
@@ -108,14 +116,6 @@ function encodedIn(text: string): Found[] {
 /** Words and lines of dashes are none. */
 function isMixed(run: string): boolean {
   return /\d/.test(run) && /[a-fA-F]/.test(run) && new Set(run).size >= 8;
-}
-
-function partsOf(text: string): string[] {
-  if (text.length <= TEXT_MAX_CHARS) return [text];
-  const parts: string[] = [];
-  for (let at = 0; at < text.length; at += TEXT_MAX_CHARS - OVERLAP_CHARS)
-    parts.push(text.slice(at, at + TEXT_MAX_CHARS));
-  return parts;
 }
 
 /** Marks of emphasis do not part what they emphasise. */

@@ -5,6 +5,8 @@ import { textsOf } from "./definition-texts.ts";
 /** Shorter names are one letter apart from each other by chance. */
 const TYPO_MIN_CHARS = 8;
 const MENTIONS_MAX = 3;
+/** A longer text is told as such. */
+const TEXT_MAX_CHARS = 32_768;
 const SENTENCE_CHARS = 160;
 const EXCERPT_MAX_CHARS = 120;
 
@@ -35,7 +37,7 @@ export function mentionsIn(definition: Readonly<Record<string, unknown>>): Menti
   const mentions: Mention[] = [];
   for (const { text, isName, where } of textsOf(definition)) {
     if (isName) continue;
-    for (const { 0: name, index } of text.matchAll(NAME)) {
+    for (const { 0: name, index } of text.slice(0, TEXT_MAX_CHARS).matchAll(NAME)) {
       if (name === definition["name"]) continue;
       const sentence = text.slice(Math.max(0, index - SENTENCE_CHARS), index + name.length + SENTENCE_CHARS);
       if (!INSTRUCTS.test(folded(sentence))) continue;

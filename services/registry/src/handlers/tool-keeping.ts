@@ -1,8 +1,7 @@
 import { enqueueEvents, type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
 import { canonicalHash } from "../domain/canonical-hash.ts";
 import type { Item } from "../domain/item.ts";
-import { touchItems } from "../store/reports.ts";
-import { lockRevision, setRevision } from "../store/revision.ts";
+import { lockRevision } from "../store/revision.ts";
 import { type ListedRow, readUnknownTools } from "../store/tool-adoption.ts";
 import { forgetTools } from "../store/tool-memory.ts";
 import { recordTools } from "./tool-reports.ts";
@@ -27,7 +26,7 @@ export async function keepTools({ pool, life, log }: { pool: Pool; life: Life; l
 /** What was reported to a registry that knew no versions becomes the first version of each tool. */
 async function adoptTools(pool: Pool, nowMs: number): Promise<void> {
   await withTransaction(pool, async (client) => {
-    const revision = (await lockRevision(client)) + 1n;
+    await lockRevision(client);
     const rows = await readUnknownTools(client);
     if (rows.length === 0) return;
     for (const [serverId, own] of Map.groupBy(rows, (row) => row.server_id)) {
@@ -35,9 +34,7 @@ async function adoptTools(pool: Pool, nowMs: number): Promise<void> {
       const report = { serverId, group, runner: "", tools: own.map(toItem), policy: { changes, certification }, nowMs };
       const { events } = await recordTools(client, report);
       await enqueueEvents(client, "registry", events);
-      await touchItems(client, serverId, revision);
     }
-    await setRevision(client, revision);
   });
 }
 
