@@ -89,6 +89,7 @@ describe("secrets in Vault", () => {
     await valueOf(registry, "at last");
     vault.remove("api-key");
     await waits(registry, "put it into Vault");
+    expect(await registry.secrets.one("api-key")).toMatchObject({ store: "", usedBy: ["a"], problem: "" });
   });
 });
 
