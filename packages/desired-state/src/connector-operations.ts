@@ -1,14 +1,12 @@
 import { createHash } from "node:crypto";
-import { type ConnectorOperation, type Method, operationsOf, readOpenApi } from "@tollgate/connectors";
+import type { ConnectorOperation, Method } from "@tollgate/connectors";
 import type { Parsed } from "@tollgate/contracts";
-import { AppError } from "@tollgate/errors";
-import { parseDocument } from "yaml";
 import type { ConnectorForm } from "./connector-schema.ts";
 import type { Mistake, Path } from "./document.ts";
+import { operationsOfDocument } from "./document-operations.ts";
 import type { ReadDocument } from "./documents.ts";
 import { isOwnHeader } from "./remote.ts";
 
-const ALIASES_MAX = 100;
 const WARNINGS_MAX = 20;
 /** RFC 9110, section 9.2.2. */
 const SAFE_TO_REPEAT: ReadonlySet<Method> = new Set(["GET", "HEAD", "PUT", "DELETE"]);
@@ -48,88 +46,23 @@ function documented(
   const place = [...path, "openapi"];
   const named = typeof entry.openapi === "string" ? entry.openapi : "the document";
   const warn = (message: string) => warnings.push({ path: place, message: `${named}: ${message}` });
-  const document = typeof entry.openapi === "string" ? parsed(entry.openapi, readDocument) : valid(entry.openapi);
-  if (!document.ok) {
-    mistakes.push({ path: place, message: document.reason });
+  const text = typeof entry.openapi === "string" ? readDocument(entry.openapi) : textOf(entry.openapi);
+  const found = text.ok ? operationsOfDocument(text.value, entry) : text;
+  if (!found.ok) {
+    mistakes.push({ path: place, message: text.ok ? `${named}: ${found.reason}` : `names a file ${found.reason}` });
     return [];
   }
-  const filters = { include: entry.include.map(toFilter), exclude: entry.exclude.map(toFilter) };
-  try {
-    const found = operationsOf(readOpenApi(document.value), {
-      isWanted: (each) =>
-        (filters.include.length === 0 || filters.include.some((filter) => filter(each))) &&
-        !filters.exclude.some((filter) => filter(each)),
-    });
-    for (const message of found.warnings.slice(0, WARNINGS_MAX)) warn(message);
-    if (found.warnings.length > WARNINGS_MAX) warn(`and ${found.warnings.length - WARNINGS_MAX} more`);
-    return found.operations.filter((operation) => {
-      const problem = problemOf(operation, entry.base_url);
-      if (problem !== undefined) warn(`${operation.name} is left out: it ${problem}`);
-      return problem === undefined;
-    });
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    mistakes.push({ path: place, message: `${named}: ${error.message}` });
-    return [];
-  }
+  for (const message of found.value.warnings.slice(0, WARNINGS_MAX)) warn(message);
+  const more = found.value.warnings.length - WARNINGS_MAX;
+  if (more > 0) warn(`and ${more} more`);
+  return found.value.operations.filter((operation) => {
+    const problem = problemOf(operation, entry.base_url);
+    if (problem !== undefined) warn(`${operation.name} is left out: it ${problem}`);
+    return problem === undefined;
+  });
 }
 
-const valid = (value: unknown): Parsed<unknown> => ({ ok: true, value });
-
-/** YAML, which JSON is a part of; that is read by the faster reader where it is JSON. */
-function parsed(name: string, readDocument: ReadDocument): Parsed<unknown> {
-  const text = readDocument(name);
-  if (!text.ok) return { ok: false, reason: `names a file ${text.reason}` };
-  if (/^\s*\{/.test(text.value)) {
-    try {
-      return valid(JSON.parse(text.value));
-    } catch {
-      // It may be YAML all the same; and that reader says where the mistake is.
-    }
-  }
-  const document = parseDocument(text.value, { prettyErrors: true });
-  const [error] = document.errors;
-  if (error !== undefined) return { ok: false, reason: `${name}: ${error.message.split("\n")[0]}` };
-  try {
-    return valid(document.toJS({ maxAliasCount: ALIASES_MAX }));
-  } catch (thrown) {
-    return { ok: false, reason: `${name}: ${(thrown as Error).message}` };
-  }
-}
-
-type Wanted = Parameters<NonNullable<NonNullable<Parameters<typeof operationsOf>[1]>["isWanted"]>>[0];
-
-/** `tag:NAME`, `METHOD /path`, or a tool's name, each with * for any part. */
-function toFilter(pattern: string): (operation: Wanted) => boolean {
-  const parts = /^(\*|[A-Z]+) +(\S+)$/.exec(pattern);
-  if (pattern.startsWith("tag:")) {
-    const isTag = toMatch(pattern.slice("tag:".length));
-    return ({ tags }) => tags.some(isTag);
-  }
-  if (parts === null) {
-    const isName = toMatch(pattern);
-    return ({ name }) => isName(name);
-  }
-  const [isMethod, isPath] = [toMatch(parts[1]!), toMatch(parts[2]!)];
-  return ({ method, path }) => isMethod(method) && isPath(path);
-}
-
-/** Goes on from part to part, so that no pattern takes long. */
-function toMatch(pattern: string): (text: string) => boolean {
-  const [first = "", ...rest] = pattern.split("*");
-  const last = rest.pop();
-  if (last === undefined) return (text) => text === pattern;
-  return (text) => {
-    if (!text.startsWith(first) || text.length < first.length + last.length || !text.endsWith(last)) return false;
-    let at = first.length;
-    for (const part of rest) {
-      const found = text.indexOf(part, at);
-      if (found < 0) return false;
-      at = found + part.length;
-    }
-    return at <= text.length - last.length;
-  };
-}
+const textOf = (document: unknown): Parsed<string> => ({ ok: true, value: JSON.stringify(document) });
 
 function ownOperation(form: OperationForm, { path, mistakes }: OperationsAt): ConnectorOperation[] {
   const { input_schema: given, output_schema: outputSchema, annotations, ...rest } = form;
