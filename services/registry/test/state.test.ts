@@ -251,7 +251,9 @@ test("what is declared stays when the registry has nothing of it in its file, an
   expect(serverIn(last, "bench").tools.map(({ name }) => name)).toEqual(["tool"]);
 });
 
-test("kill -9 in the middle of changes leaves each of them done or not: what was answered is there", async () => {
+const KILL_MAX_MS = 120_000;
+
+test("kill -9 in the middle of changes leaves each of them done or not", { timeout: KILL_MAX_MS }, async () => {
   const killed = await startService("registry", {
     PATH: process.env["PATH"]!,
     TOLLGATE_SERVICE_KEY: infra.serviceKey,
