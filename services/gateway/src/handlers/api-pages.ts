@@ -10,8 +10,7 @@ const SORT_MAX_CHARS = 256;
 const ORDERED_MAX_CHARS = 200;
 const WORDS_MAX_CHARS = 200;
 
-/** What the query of every list takes. */
-export const page = {
+const page = {
   limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
   cursor: z.string().max(CURSOR_MAX_CHARS).default("").meta({ description: "nextCursor of the page before" }),
 };
