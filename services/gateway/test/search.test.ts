@@ -40,8 +40,9 @@ beforeAll(async () => {
     hold: "held",
     findings: [toolsV1.Finding.fromPartial(finding)],
   });
-  around.setServers([...servers, registryServer({ id: "space", risk: "CRITICAL", tools: [special] })]);
-  await eventually(async () => expect((await search("?q=rocket")).answer.items).toHaveLength(1));
+  const withheldTools = [registryTool("land_rocket", { hold: "withheld" })];
+  around.setServers([...servers, registryServer({ id: "space", risk: "CRITICAL", tools: [special], withheldTools })]);
+  await eventually(async () => expect((await search("?q=rocket")).answer.items).toHaveLength(2));
 });
 
 describe("searching 2,000 tools", () => {
@@ -91,7 +92,8 @@ describe("searching 2,000 tools", () => {
     expect(await names("?q=merge&group=demo&certification=approved&limit=1000")).toSatisfy((found: string[]) =>
       found.every((name) => /^s[13579]__merge_/.test(name)),
     );
-    expect(await names("?risk=CRITICAL")).toEqual(["space__launch_rocket"]);
+    expect(await names("?risk=CRITICAL")).toEqual(["space__land_rocket", "space__launch_rocket"]);
+    expect(await names("?hold=withheld")).toEqual(["space__land_rocket"]);
     expect(await names("?hold=held")).toEqual(["space__launch_rocket"]);
     expect((await names("?server=s3&sort=-name&limit=2"))[0]).toMatch(/^s3__update_ticket_/);
     for (const wrong of ["?risk=HUGE", "?sort=nothing", "?limit=0", "?cursor=x", `?q=${"a".repeat(300)}`])
@@ -106,7 +108,10 @@ describe("searching 2,000 tools", () => {
     expect(new Set(answer.items.map(({ server }: any) => server))).toEqual(new Set(["s7"]));
     expect((await search("?q=rocket", "token")).answer.items).toEqual([]);
     expect((await search("?limit=1000", "token")).answer.items).toHaveLength(TOOLS);
-    expect((await search("?q=rocket")).answer.items).toHaveLength(1);
+    expect((await search("?q=rocket")).answer.items).toHaveLength(2);
+    policy.allow = () => true;
+    await policy.changeTaken();
+    expect((await search("?q=rocket", "token")).answer.items).toHaveLength(1);
     expect((await search("?q=rocket", "nobody")).status).toBe(401);
   });
 });

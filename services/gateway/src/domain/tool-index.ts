@@ -1,4 +1,3 @@
-import type { registryV1 } from "@tollgate/contracts";
 import { parseJson } from "@tollgate/mcp";
 import MiniSearch from "minisearch";
 import type { Catalogue, Item, Server } from "./catalogue.ts";
@@ -13,7 +12,6 @@ const WEIGHTS = { name: 4, title: 3, server: 2, description: 1, arguments: 1 };
 /** One tool of the catalogue, and what is said of it. */
 export interface FoundTool {
   readonly item: Item;
-  readonly info: registryV1.Tool;
   readonly title: string;
   readonly description: string;
   /** How well it fits; 0 where nothing was searched for. */
@@ -83,8 +81,8 @@ export function createToolIndex(): ToolIndex {
   };
 }
 
-function toFound({ item, info, title, description }: Document, score: number): FoundTool {
-  return { item, info, title, description, score };
+function toFound({ item, title, description }: Document, score: number): FoundTool {
+  return { item, title, description, score };
 }
 
 /** Names are made of words too: `read_file`, `readFile`. */
@@ -96,12 +94,11 @@ function partsOf(text: string): string[] {
   return text.split(/[\s\p{Z}\p{P}\p{S}]+/u);
 }
 
-function documentsOf({ info, items }: Server): Document[] {
-  return info.tools.flatMap((tool) => {
-    const item = items.tool.get(tool.name);
-    if (item === undefined) return [];
-    const about = aboutTool(tool.definition);
-    return [{ ...about, item, info: tool, id: `${info.id}\n${tool.name}`, name: tool.name, server: info.id }];
+/** What is withheld is there for those who look after the catalogue. */
+function documentsOf({ info: { id: server }, items, withheld }: Server): Document[] {
+  return [...new Map([...withheld, ...items.tool]).values()].map((item) => {
+    const { name, definition } = item;
+    return { ...aboutTool(definition), item, id: `${server}\n${name}`, name, server };
   });
 }
 

@@ -28,7 +28,9 @@ const found = z.object({
   certification: z.string().meta({ description: "draft, submitted, approved or retired" }),
   risk: z.string().meta({ description: "LOW, MEDIUM, HIGH or CRITICAL" }),
   riskReasons: z.array(z.string()).meta({ description: "What in its definition could mislead" }),
-  hold: z.string().meta({ description: "held: an older version is served while the newest waits; empty: it is not" }),
+  hold: z
+    .string()
+    .meta({ description: "held: an older version is served while the newest waits; withheld: nobody is offered it" }),
   score: z.number().meta({ description: "How well it fits what was searched for; 0 without q" }),
   definition: z.record(z.string(), z.unknown()).optional().meta({ description: "Where it was asked for" }),
 });
@@ -48,7 +50,7 @@ const query = z.object({
   group: filter,
   risk: z.enum(RISKS).optional(),
   certification: filter,
-  hold: filter,
+  hold: z.enum(["held", "withheld"]).optional(),
   definition: z.stringbool().default(false).meta({ description: "With the definitions, as the servers have them" }),
 });
 
@@ -95,9 +97,9 @@ export function registerSearch(app: FastifyInstance, options: ApiOptions): void 
 type Shown = z.infer<typeof found>;
 type Row = Omit<Shown, "definition"> & { readonly item: Item };
 
-function toRow({ item, info, title, description, score }: FoundTool): Row {
+function toRow({ item, title, description, score }: FoundTool): Row {
   const { server, group, name, risk } = item;
-  const { version, certification, hold, findings } = info;
+  const { version, certification, hold, findings } = item.tool!;
   const about = { server, group, name, prefixedName: prefixedName(server, name), title, description, score };
   return { ...about, version, certification, risk, riskReasons: findings.map(({ why }) => why), hold, item };
 }
