@@ -301,17 +301,7 @@ describe("what is not valid is refused, and nothing fails", () => {
   test(
     "paths with odd ids, and queries with odd values",
     async () => {
-      const raw = [
-        "%00",
-        "%ED%A0%80",
-        "%zz",
-        "%",
-        "..%2f..%2f",
-        "x".repeat(599),
-        "x".repeat(5_000),
-        "%20",
-        ...ODD_TEXTS.filter((text) => text.isWellFormed() && text !== "").map(encodeURIComponent),
-      ];
+      const raw = ["%00", "%ED%A0%80", "%zz", "..%2f..%2f", "x".repeat(5_000), "%E2%80%AE", "__proto__"];
       const trials = operations.flatMap((operation): Trial[] =>
         operation.parameters.flatMap(({ name, in: where, schema }) => {
           if (where === "path")
@@ -340,16 +330,19 @@ describe("what is not valid is refused, and nothing fails", () => {
   test(
     "odd headers",
     async () => {
-      const odd = (name: string) =>
-        ["", "*", '"a", "b"', "\u00ff\u00fe", "x".repeat(4_000)].map((value) => ({ [name]: value }));
-      const all = ["if-match", "if-none-match", "idempotency-key", "accept", "last-event-id"].flatMap(odd);
-      const trials = operations.flatMap((operation) =>
-        all.map((headers): Trial => ({
-          operation,
-          what: JSON.stringify(headers).slice(0, 60),
-          asked: requestOf(operation, { headers }),
-        })),
-      );
+      const values = ["", "*", '"a", "b"', "\u00ff\u00fe", "x".repeat(4_000)];
+      const trials = operations.flatMap(({ method, parameters, ...rest }): Trial[] => {
+        const operation = { method, parameters, ...rest };
+        const own = parameters.filter((each) => each.in === "header").map(({ name }) => name);
+        const names = [...own, method === "GET" ? "last-event-id" : "idempotency-key", "accept"];
+        return names.flatMap((name) =>
+          values.map((value) => ({
+            operation,
+            what: `${name}: ${value.slice(0, 20)}`,
+            asked: requestOf(operation, { headers: { [name]: value } }),
+          })),
+        );
+      });
       expect(await failuresOf(trials)).toEqual([]);
     },
     TIME_MAX_MS,

@@ -19,19 +19,8 @@ export interface OddValue {
 
 const DEPTH_MAX = 3;
 const LENGTH_MAX = 100_000;
-export const ODD_TEXTS = [
-  "",
-  "\u0000",
-  "a\u0000b",
-  "\ud800",
-  "💥".repeat(40),
-  "\u202e\u200b\ufeff",
-  "__proto__",
-  "../../etc/passwd",
-  "'; DROP TABLE x; --",
-  "1e999",
-];
-const OF_OTHER_TYPES = [null, true, -1.5, 1e308, "text", [], {}, [null]];
+export const ODD_TEXTS = ["", "\u0000", "\ud800", "💥".repeat(40), "__proto__", "../'; DROP TABLE x; --"];
+const OF_OTHER_TYPES = [null, true, 1e308, "text", [null], {}];
 
 /** The example with one thing changed in each: left out, of another type, out of bounds, odd. */
 export function oddValues(schema: ValueSchema, example: unknown, depth = 0): OddValue[] {
