@@ -19,7 +19,7 @@ export interface OddValue {
 
 const DEPTH_MAX = 3;
 const LENGTH_MAX = 100_000;
-export const ODD_TEXTS = ["", "\u0000", "\ud800", "💥".repeat(40), "__proto__", "../'; DROP TABLE x; --"];
+const ODD_TEXTS = ["", "\u0000", "\ud800", "💥".repeat(40), "__proto__", "../'; DROP TABLE x; --"];
 const OF_OTHER_TYPES = [null, true, 1e308, "text", [null], {}];
 
 /** The example with one thing changed in each: left out, of another type, out of bounds, odd. */
