@@ -6,6 +6,7 @@ const TRIALS = 50;
 const WARM_UP_TRIALS = 5;
 const HEARD_MAX_MS = 200;
 const HEARD_TIMEOUT_MS = 10_000;
+const READY_TIMEOUT_MS = 60_000;
 const PAUSE_MIN_MS = 100;
 const PAUSE_MAX_MS = 400;
 
@@ -68,7 +69,7 @@ async function untilListed(url: string, token: string): Promise<void> {
     } while (cursor !== undefined);
     if (total !== TOOLS_IN_ALL) throw new Error(`${total} of ${TOOLS_IN_ALL} tools`);
   };
-  await eventually(check, { timeoutMs: HEARD_TIMEOUT_MS });
+  await eventually(check, { timeoutMs: READY_TIMEOUT_MS });
 }
 
 interface Listener {

@@ -17,7 +17,8 @@ const LEASE_LOOK_MS = 20;
 /** A decision is asked for again when the policies changed while it was on its way. */
 const ATTEMPTS_MAX = 3;
 const ATTEMPT_PAUSE_MS = 5;
-const DECIDE_MAX = 2_000;
+/** Each part is remembered: a list that took too long goes on where it was when it is asked for again. */
+const DECIDE_MAX = 500;
 const TOKENS_CACHED_MAX = 20_000;
 const RULINGS_CACHED_MAX = 200_000;
 
