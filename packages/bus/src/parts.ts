@@ -1,4 +1,4 @@
-import { errors } from "@nats-io/transport-node";
+import { errors, type Msg } from "@nats-io/transport-node";
 import type { Bus } from "./connection.ts";
 
 /** What one process of the installation says of itself. */
@@ -41,12 +41,17 @@ export async function requestParts(bus: Bus, { waitMs }: { waitMs: number }): Pr
 
 export function answerParts(bus: Bus, statusOf: () => Promise<PartStatus>): void {
   const subject = bus.subjects.parts;
+  const answer = async (message: Msg): Promise<void> => {
+    try {
+      message.respond(JSON.stringify(await statusOf()));
+    } catch (failure) {
+      bus.log.error({ err: failure, subject }, "this part cannot tell how it is");
+    }
+  };
   bus.connection.subscribe(subject, {
     callback: (error, message) => {
-      if (error) return bus.log.error({ err: error, subject }, "messages cannot be received");
-      statusOf()
-        .then((status) => message.respond(JSON.stringify(status)))
-        .catch((failure: unknown) => bus.log.error({ err: failure, subject }, "this part cannot tell how it is"));
+      if (error) bus.log.error({ err: error, subject }, "messages cannot be received");
+      else void answer(message);
     },
   });
 }
