@@ -46,7 +46,10 @@ export function parseSource(text: string): { source: SourceDocument; mistakes: M
 /** The file's plain values, `${NAME}` as written. */
 export function valuesOf(source: SourceDocument): unknown {
   try {
-    return source.document.toJS({ maxAliasCount: ALIASES_MAX });
+    const values: unknown = source.document.toJS({ maxAliasCount: ALIASES_MAX });
+    // An alias may stand inside what it means, which nothing here would come to the end of.
+    JSON.stringify(values);
+    return values;
   } catch (error) {
     throw new AppError("invalid_argument", `the configuration file cannot be read: ${(error as Error).message}`, {
       cause: error,

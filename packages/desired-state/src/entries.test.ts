@@ -58,6 +58,10 @@ describe("an overlay", () => {
   });
 });
 
+test("a file that holds itself is refused", () => {
+  expect(() => load([], "groups: &all [*all]")).toThrow(/cannot be read: .*circular/);
+});
+
 describe("mistakes", () => {
   test("of an entry of the overlay name it, those of the file their place in the file", () => {
     const text = FILE.replace("command: notes,", "comand: notes,");

@@ -47,7 +47,9 @@ describe("servers", () => {
     expect(created.body.spec).toEqual({ ...entry, env: { KEY: "(hidden)" } });
     expect(JSON.stringify(created.body)).not.toContain("plain-secret");
     expect(await ask("POST", "/servers", entry)).toMatchObject({ status: 409, body: { code: "already_exists" } });
-    await eventually(async () => expect((await ask("GET", "/servers/notes")).body.status).toBe("ready"), { timeoutMs: 30_000 });
+    await eventually(async () => expect((await ask("GET", "/servers/notes")).body.status).toBe("ready"), {
+      timeoutMs: 30_000,
+    });
 
     const read = await ask("GET", "/servers/notes");
     const { id: _, ...spec } = read.body.spec;
@@ -115,6 +117,37 @@ test("groups, tenants and tool sets", async () => {
   expect((await ask("GET", "/tool-sets?q=shop")).body.items).toHaveLength(1);
   expect(await ask("DELETE", "/servers/files")).toMatchObject({ status: 409 });
   expect(await ask("DELETE", "/tool-sets/shop")).toMatchObject({ status: 200 });
+});
+
+test("a group's connectors are replaced, shown as servers, and changed with their group", async () => {
+  const connector = {
+    id: "invoices",
+    base_url: "https://invoices.example/api",
+    auth: { type: "bearer", token: "plain-secret" },
+    operations: [{ name: "list_invoices", method: "GET", path: "/invoices" }],
+  };
+  const put = await ask("PUT", "/groups/demo/connectors", { connectors: [connector] });
+  expect(put).toMatchObject({
+    status: 200,
+    body: { id: "demo", connectors: 1, drift: "changed", spec: { name: "Demo" } },
+  });
+  const { items } = (await ask("GET", "/connectors")).body;
+  expect(items).toMatchObject([
+    { id: "invoices", group: "demo", type: "connector", spec: { auth: { type: "bearer" } } },
+  ]);
+  expect((await ask("GET", "/groups/demo/connectors")).body.items).toEqual(items);
+  expect((await ask("GET", "/servers/invoices")).body).toMatchObject({ type: "connector", source: "api" });
+  expect(JSON.stringify([put.body, items])).not.toContain("plain-secret");
+  expect(await ask("DELETE", "/servers/invoices")).toMatchObject({
+    status: 409,
+    body: { detail: '"invoices" is a connector of the group "demo": change it there' },
+  });
+  const again = await ask("PUT", "/groups/demo/connectors", { connectors: [put.body.spec.connectors[0]] });
+  expect(again.body.version).toBe(put.body.version);
+  expect(await ask("PUT", "/groups/demo/connectors", { connectors: [{ id: "x" }] })).toMatchObject({ status: 400 });
+  expect(await ask("PUT", "/groups/gone/connectors", { connectors: [] })).toMatchObject({ status: 404 });
+  expect(await ask("PUT", "/groups/demo", { name: "Demo" })).toMatchObject({ status: 200, body: { drift: "" } });
+  expect((await ask("GET", "/connectors")).body.items).toEqual([]);
 });
 
 describe("documents", () => {

@@ -108,6 +108,16 @@ mcp_servers:
         mistakes: [expect.stringMatching(/^document\.yaml:5:\d+: mcp_servers\[2\]\.command has to be absolute/)],
       },
     });
+    for (const [odd, message] of [
+      ['tool_sets: [{ id: a, tools: ["*:*"], description: "\\0" }]', "holds a NUL or half a character"],
+      ["tool_sets: [{ id: a, tools: .nan }]", "tool_sets[0].tools"],
+      ["groups: &all [*all]", "circular"],
+      ["- 1", "has to hold sections"],
+    ] as const)
+      await expect(registry.reconcile(odd)).rejects.toMatchObject({
+        code: "invalid_argument",
+        message: expect.stringContaining(message),
+      });
     await expect(registry.reconcile("groups: [}")).rejects.toMatchObject({ code: "invalid_argument" });
     await expect(registry.reconcile("groups: []", { prune: true })).rejects.toMatchObject({
       message: expect.stringContaining('server "echo": group is not the id of a group'),

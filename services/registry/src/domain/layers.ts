@@ -39,7 +39,13 @@ export function hashEntry(value: EntryValue, salt: string): string {
 }
 
 function canonicalText(value: EntryValue): string {
-  return canonicalize(value) ?? "";
+  const json = JSON.stringify(value);
+  try {
+    return canonicalize(JSON.parse(json)) ?? "";
+  } catch {
+    // Half a character has no canonical form: such a text is the same only as it is written.
+    return json;
+  }
 }
 
 function isHashOf(hash: string | null | undefined, value: EntryValue): boolean {

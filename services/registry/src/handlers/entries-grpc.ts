@@ -81,7 +81,7 @@ async function putEntry(request: entriesV1.PutEntryRequest, entries: Entries): P
   const { entry: text, createOnly } = request;
   const key = toKey(request);
   const parsed = parseEntry(text, key);
-  if (!parsed.ok) throw mistaken(key, [parsed.reason]);
+  if (!parsed.ok) throw mistakenEntry(key, [parsed.reason]);
   let created = false;
   const plan = (declared: Declared): EntryChange[] => {
     const standing = checkVersion(declared, key, request.ifVersion);
@@ -141,13 +141,13 @@ function checkVersion(declared: Declared, key: EntryKey, ifVersion: bigint): Sta
 export function withHidden(key: EntryKey, value: EntryValue, before: EntryValue | undefined): EntryValue {
   const { value: whole, missing } = keepHidden(key.kind, value, before);
   if (missing.length === 0) return whole;
-  throw mistaken(
+  throw mistakenEntry(
     key,
     missing.map((path) => `${path.join(".")} is "(hidden)", and nothing was there before`),
   );
 }
 
-function mistaken(key: EntryKey, reasons: readonly string[]): AppError {
+export function mistakenEntry(key: EntryKey, reasons: readonly string[]): AppError {
   const mistakes = reasons.map((reason) => `${wordOf(key)} "${key.id}": ${reason}`);
   return new AppError("invalid_argument", mistakes.join("\n"), { details: { mistakes } });
 }

@@ -12,11 +12,12 @@ import {
   type WrittenEntry,
 } from "@tollgate/desired-state";
 import { type Log, unary } from "@tollgate/service";
+import { parseEntry } from "../domain/entry-text.ts";
 import { followUpOf } from "../domain/follow-up.ts";
 import { driftOf, type EntryValue, isSameValue, keyOf, valueInForce } from "../domain/layers.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { REGISTRY_SECTIONS } from "./desired-file.ts";
-import { inForce, shownText, withHidden } from "./entries-grpc.ts";
+import { inForce, mistakenEntry, shownText, withHidden } from "./entries-grpc.ts";
 import { authorOf, type Declared, type Entries, type EntryChange } from "./entries.ts";
 
 /** Sections that servers and tenants refer to, and that the file alone says. */
@@ -113,7 +114,9 @@ function restoredIn(sections: Readonly<Record<string, unknown>>, declared: Decla
   const standing = new Map(inForce(declared).map((each) => [keyOf(each.key), each]));
   return entriesIn(sections).map((entry) => {
     const before = standing.get(keyOf(entry))?.value;
-    return { ...entry, value: withHidden(entry, entry.value, before) };
+    const parsed = parseEntry(JSON.stringify(entry.value), entry);
+    if (!parsed.ok) throw mistakenEntry(entry, [parsed.reason]);
+    return { ...entry, value: withHidden(entry, parsed.value, before) };
   });
 }
 
