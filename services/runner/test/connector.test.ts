@@ -15,6 +15,7 @@ beforeAll(async () => {
 beforeEach(() => {
   api.requests.length = 0;
   api.tokens.length = 0;
+  api.abandoned.length = 0;
   api.failures = 0;
 });
 afterEach(() => {
