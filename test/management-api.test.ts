@@ -343,7 +343,15 @@ describe("GraphQL", () => {
       data: { getRole: null },
       errors: [{ path: ["getRole"], extensions: { code: "not_found", status: 404 } }],
     });
-    for (const wrong of ["{", "{ nothing }", "{ getRole { name } }", "mutation { a }", "subscription { a }"])
+    for (const wrong of [
+      "{",
+      "{ nothing }",
+      "{ getRole { name } }",
+      "mutation { a }",
+      "subscription { a }",
+      "1",
+      '{"kind":"Document","definitions":[]}',
+    ])
       expect((await ask(wrong)).answer).toMatchObject({ data: null, errors: [{ message: expect.any(String) }] });
     const deep = (levels: number): string =>
       levels === 0 ? "id" : `history { items { policy { ${deep(levels - 1)} } } }`;

@@ -2,8 +2,7 @@ import { AppError, type Problem } from "@tollgate/errors";
 import { parseJson } from "@tollgate/mcp";
 import { fastify, type FastifyInstance, type FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import type { GraphQLError } from "graphql";
-import type { MercuriusPlugin } from "mercurius";
+import type { GraphQLError as QueryError } from "graphql";
 import { z } from "zod";
 import { answerOf, type GraphqlField, toGraphql } from "../domain/graphql-schema.ts";
 import type { OpenApiDocument } from "../domain/openapi-document.ts";
@@ -15,7 +14,7 @@ const BODY_MAX_BYTES = 128 * 1024;
 const NAME_MAX_CHARS = 128;
 /** What tools ask of the schema itself goes this deep. */
 const DEPTH_MAX = 16;
-const TOKENS_MAX = 2_000;
+const PARSING = { maxLexicalTokens: 2_000 };
 /** Of one query, by how many reads of the API its fields are answered. */
 const READS_MAX = 50;
 const EXAMPLE = "{ listPolicies(limit: 5) { items { id effect } nextCursor } }";
@@ -47,7 +46,7 @@ const answer = z.object({
   errors: z.array(z.record(z.string(), z.unknown())).optional(),
 });
 
-type Mistake = Pick<GraphQLError, "message"> & Partial<Pick<GraphQLError, "locations" | "path" | "extensions">>;
+type Mistake = Pick<QueryError, "message"> & Partial<Pick<QueryError, "locations" | "path" | "extensions">>;
 
 /** What arguments and the members that stand for them are. */
 type Values = Readonly<Record<string, string | number | boolean | null | undefined>>;
@@ -63,8 +62,8 @@ interface Context {
  */
 export function registerGraphql(app: FastifyInstance, inner: InnerRequests): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
-  let engine: Promise<FastifyInstance & { graphql: MercuriusPlugin }> | undefined;
-  app.addHook("onClose", async () => engine?.then((opened) => opened.close()));
+  let engine: ReturnType<typeof openEngine> | undefined;
+  app.addHook("onClose", async () => engine?.then(({ app: opened }) => opened.close()));
   const shared = { config: { action: "own", alone: true }, bodyLimit: BODY_MAX_BYTES } as const;
   const described = {
     tags: ["combined"],
@@ -74,9 +73,15 @@ export function registerGraphql(app: FastifyInstance, inner: InnerRequests): voi
   };
 
   async function execute(request: FastifyRequest, asked: z.infer<typeof body>): Promise<z.infer<typeof answer>> {
-    const opened = await (engine ??= openEngine(app.swagger() as unknown as OpenApiDocument, inner));
+    const {
+      app: opened,
+      parse,
+      GraphQLError,
+    } = await (engine ??= openEngine(app.swagger() as unknown as OpenApiDocument, inner));
     const context: Context = { caller: request.caller!, reads: 0 };
     try {
+      // Mercurius takes JSON for a parsed query: nothing gets there that was not parsed here.
+      parse(asked.query, PARSING);
       const { data, errors } = await opened.graphql(
         asked.query,
         context,
@@ -85,7 +90,7 @@ export function registerGraphql(app: FastifyInstance, inner: InnerRequests): voi
       );
       return { data: data ?? null, ...(errors === undefined ? {} : { errors: errors.map(toShown) }) };
     } catch (error) {
-      const mistakes = (error as { errors?: readonly Mistake[] }).errors;
+      const mistakes = error instanceof GraphQLError ? [error] : (error as { errors?: readonly Mistake[] }).errors;
       if (mistakes === undefined) throw error;
       // Of the query itself.
       return { data: null, errors: mistakes.map(toShown) };
@@ -120,7 +125,7 @@ function toShown({ message, locations, path, extensions }: Mistake): Record<stri
 }
 
 async function openEngine(document: OpenApiDocument, inner: InnerRequests) {
-  const { default: mercurius } = await import("mercurius");
+  const [{ default: mercurius }, { parse, GraphQLError }] = await Promise.all([import("mercurius"), import("graphql")]);
   const { sdl, fields } = toGraphql(document, (operation, path) => {
     const isAlone = operation.operationId === "getGraphql";
     return path.startsWith("/api/v1/") && !isAlone && answerOf(operation) !== undefined;
@@ -135,10 +140,10 @@ async function openEngine(document: OpenApiDocument, inner: InnerRequests) {
     resolvers: resolvers as never,
     routes: false,
     queryDepth: DEPTH_MAX,
-    graphql: { parseOptions: { maxLexicalTokens: TOKENS_MAX } },
+    graphql: { parseOptions: PARSING },
   });
   await engine.ready();
-  return engine;
+  return { app: engine, parse, GraphQLError };
 }
 
 async function read(
