@@ -337,7 +337,7 @@ describe("an API in trouble", () => {
 });
 
 test("a call that is cancelled is taken back", async () => {
-  const { wire } = one("/slow");
+  const { wire } = one("/slow", {}, { timeoutMs: 600_000 });
   const id = wire.newId();
   const text = JSON.stringify({ jsonrpc: "2.0", id, method: "tools/call", params: { name: "call", arguments: {} } });
   wire.send({ id, text, method: "tools/call", params: undefined }, () => expect.unreachable());
