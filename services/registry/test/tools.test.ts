@@ -220,6 +220,9 @@ describe("certification", () => {
     await report([tool("one")]);
     await expect(tools.decide("write", "approve")).rejects.toMatchObject({ code: "not_found" });
     await expect(tools.decide(name, "approve", { version: 7 })).rejects.toMatchObject({ code: "not_found" });
+    await expect(tools.decide(name, "approve", { version: 0xffff_ffff })).rejects.toMatchObject({ code: "not_found" });
+    await expect(tools.decide("a\0b", "approve")).rejects.toMatchObject({ code: "not_found" });
+    await expect(tools.versions("a\0b")).rejects.toMatchObject({ code: "not_found" });
     await expect(tools.decide(name, "praise")).rejects.toMatchObject({ code: "invalid_argument" });
     await expect(tools.versions("write")).rejects.toMatchObject({ code: "not_found" });
   });
@@ -308,4 +311,26 @@ test("what a server can make grow stays bounded", async () => {
   expect(versions).toHaveLength(102);
   expect([versions[0], versions.at(-2), versions.at(-1)]).toEqual([111, 11, 1]);
   expect(await offered()).toMatchObject([{ text: "first", hold: "held" }]);
+});
+
+test("the tools of a connector are operations of its group's entry", async () => {
+  const connector =
+    '{ id: notes, base_url: "https://api.example", operations: [{ name: list, method: GET, path: /all }] }';
+  await start(`groups: [{ id: demo, connectors: [${connector}] }]\n`);
+  const operations = async () => {
+    const work = await registry.watchAssignments().until((last) => hashOf(last, "notes"));
+    const { connector: json } = work.assignments.find(({ serverId }) => serverId === "notes")!;
+    return (JSON.parse(json) as { operations: { name: string }[] }).operations.map((each) => each.name);
+  };
+  await registry.watchCatalogue().until((last) => expect(serverIn(last, "notes").type).toBe("connector"));
+  const get = JSON.stringify({ name: "get", method: "GET", path: "/one" });
+  await tools.register(get);
+  await eventually(async () => expect(await operations()).toEqual(["list", "get"]));
+  await expect(tools.register(get)).rejects.toMatchObject({ code: "already_exists" });
+  await expect(tools.register('{"name":"odd","method":"LOOK","path":"/"}')).rejects.toMatchObject({
+    code: "invalid_argument",
+  });
+  await tools.remove("list");
+  await eventually(async () => expect(await operations()).toEqual(["get"]));
+  await expect(tools.remove("list")).rejects.toMatchObject({ code: "not_found" });
 });

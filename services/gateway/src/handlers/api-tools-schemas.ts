@@ -85,7 +85,7 @@ export const decision = z
       .number()
       .int()
       .positive()
-      .max(0xffff_ffff)
+      .max(0x7fff_ffff)
       .optional()
       .meta({ description: "Without it the one that the server says now" }),
     comment: z.string().max(COMMENT_MAX_CHARS).default(""),

@@ -12,6 +12,8 @@ import type { Entries } from "./entries.ts";
 import { decideTool, removeTool, restoreTool } from "./tool-decisions.ts";
 
 const COMMENT_MAX_CHARS = 2_000;
+/** Of the database's integers. */
+const VERSION_MAX = 0x7fff_ffff;
 
 interface Options {
   readonly pool: Pool;
@@ -41,6 +43,7 @@ export function createToolService(options: Options): {
 
 /** @throws {AppError} not_found */
 async function versionsOf(pool: Pool, serverId: string, tool: string): Promise<toolsV1.ToolVersion[]> {
+  checkNames(serverId, tool);
   const versions = toVersions(await readToolVersions(pool, serverId, tool));
   if (versions.length > 0) return versions.map((version) => ({ serverId, tool, ...version }));
   throw new AppError("not_found", `there is no server "${serverId}" that has listed a tool "${tool}"`);
@@ -56,6 +59,8 @@ async function decide(
     throw new AppError("invalid_argument", `decision: has to be one of ${DECISIONS.join(", ")}`);
   if (comment.length > COMMENT_MAX_CHARS || comment.includes("\0"))
     throw new AppError("invalid_argument", `comment: has to be a text of at most ${COMMENT_MAX_CHARS} characters`);
+  if (request.version > VERSION_MAX)
+    throw new AppError("not_found", `${serverId}:${tool} has no version ${request.version}`);
   const act = { ...actOf(request), version: request.version, decision, comment };
   const { version, revision } = await decideTool(pool, act);
   log.info({ server: serverId, tool, version, decision, actor }, "tool decided on");
@@ -91,8 +96,15 @@ async function remove(
   return { revision };
 }
 
+/** Nothing that a report is taken with has such names, and the database cannot hold them. @throws {AppError} not_found */
+function checkNames(...names: readonly string[]): void {
+  if (names.every((name) => name.isWellFormed() && !name.includes("\0"))) return;
+  throw new AppError("not_found", "there is no server or tool of such a name");
+}
+
 function actOf(request: { serverId: string; tool: string; actor: string; address: string }): ToolAct {
   const { serverId, tool, actor, address } = request;
+  checkNames(serverId, tool);
   return { serverId, tool, actor, address, nowMs: Date.now() };
 }
 
