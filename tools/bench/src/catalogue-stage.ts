@@ -23,6 +23,8 @@ export interface CatalogueStage {
   /** Of the gateways; each has a registry of its own. */
   readonly urls: readonly string[];
   readonly token: string;
+  /** Process ids of all services, by name and number. */
+  readonly pids: Readonly<Record<string, number>>;
   /** Reports the nth server once more through the first registry, with a tool of this name more. */
   reportTool(server: number, name: string): Promise<void>;
 }
@@ -56,7 +58,8 @@ async function startStage(
   life.onClose("files", 5_000, () => rm(directory, { recursive: true }));
   const configFile = join(directory, "tollgate.yaml");
   await writeFile(configFile, yamlWith(token));
-  const start = starter(infra, { configFile, life });
+  const pids: Record<string, number> = {};
+  const start = starter(infra, { configFile, life, pids });
   const policyPort = await start("policy", {});
   const urls: string[] = [];
   let reporter: Reporter | undefined;
@@ -68,11 +71,19 @@ async function startStage(
   }
   // One after the other, as the registry takes them anyway.
   for (let n = 0; n < SERVERS; n++) await reporter!.report(n, toolsOf(n));
-  return { urls, token, reportTool: (server, name) => reporter!.report(server, [...toolsOf(server), toolOf(name)]) };
+  return {
+    urls,
+    token,
+    pids,
+    reportTool: (server, name) => reporter!.report(server, [...toolsOf(server), toolOf(name)]),
+  };
 }
 
 /** Starts a service, and gives the port that others ask it on: gRPC, and HTTP of a gateway. */
-function starter(infra: Infrastructure, { configFile, life }: { configFile: string; life: Life }) {
+function starter(
+  infra: Infrastructure,
+  { configFile, life, pids }: { configFile: string; life: Life; pids: Record<string, number> },
+) {
   return async (service: "policy" | "registry" | "gateway", addresses: Record<string, string>): Promise<number> => {
     const [grpcPort, httpPort] = [await freePort(), await freePort()];
     const started = await startService(service, {
@@ -88,6 +99,7 @@ function starter(infra: Infrastructure, { configFile, life }: { configFile: stri
         Object.entries(addresses).map(([name, address]) => [`TOLLGATE_${name.toUpperCase()}_ADDRESS`, address]),
       ),
     });
+    pids[`${service} ${Object.keys(pids).filter((name) => name.startsWith(service)).length + 1}`] = started.pid;
     life.onClose(service, 20_000, () => started.stop("SIGTERM"));
     return service === "gateway" ? httpPort : grpcPort;
   };

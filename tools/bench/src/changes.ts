@@ -1,4 +1,5 @@
 import { eventually, legacyClient, line, modernClient, ms, must, renderTable } from "@tollgate/testkit";
+import { readCpu } from "./cpu.ts";
 import { type CatalogueStage, onCatalogueStage, TOOLS_IN_ALL } from "./catalogue-stage.ts";
 
 const REPLICAS = 2;
@@ -22,7 +23,11 @@ export function measureChanges(): Promise<number> {
         await untilListed(`${url}/mcp`, stage.token);
         listeners.push(await listen(`${url}/mcp`, stage.token));
       }
-      const times = await playTrials(stage, listeners);
+      await playTrials(stage, listeners, { from: -WARM_UP_TRIALS, to: 0 });
+      const before = readCpu(stage.pids);
+      const times = await playTrials(stage, listeners, { from: 0, to: TRIALS });
+      const after = readCpu(stage.pids);
+      const cpu = Object.keys(before).map((name) => `${name} ${ms((after[name]! - before[name]!) / TRIALS)}`);
       const lines = times.map((each, gateway) => {
         const where = gateway === 0 ? "the registry that was told" : "another registry";
         const [p50, p99, max] = [at(each, 0.5), at(each, 0.99), each.at(-1)!];
@@ -30,7 +35,7 @@ export function measureChanges(): Promise<number> {
         return must(`client of the gateway at ${where}`, found, `≤ ${HEARD_MAX_MS} ms`, max <= HEARD_MAX_MS);
       });
       const title = `A change of one of ${TOOLS_IN_ALL} tools, ${TRIALS} times, until list_changed is heard`;
-      process.stdout.write(renderTable(title, [line("gateways, registries", `${REPLICAS}, ${REPLICAS}`), ...lines]));
+      process.stdout.write(renderTable(title, [...lines, line("processor time for each change", cpu.join(", "))]));
       return lines.some(({ reached }) => reached === false) ? 1 : 0;
     } finally {
       for (const listener of listeners) listener.close();
@@ -39,9 +44,13 @@ export function measureChanges(): Promise<number> {
 }
 
 /** Of each listener, sorted. */
-async function playTrials(stage: CatalogueStage, listeners: readonly Listener[]): Promise<number[][]> {
+async function playTrials(
+  stage: CatalogueStage,
+  listeners: readonly Listener[],
+  { from, to }: { from: number; to: number },
+): Promise<number[][]> {
   const times = listeners.map((): number[] => []);
-  for (let trial = -WARM_UP_TRIALS; trial < TRIALS; trial++) {
+  for (let trial = from; trial < to; trial++) {
     // So that trials fall on all places of whatever looks at intervals.
     const pauseMs = PAUSE_MIN_MS + Math.random() * (PAUSE_MAX_MS - PAUSE_MIN_MS);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -49,7 +58,7 @@ async function playTrials(stage: CatalogueStage, listeners: readonly Listener[])
     const heard = listeners.map((listener) => listener.next());
     await stage.reportTool(Math.abs(trial), `new_${trial}`);
     const ends = await Promise.all(heard);
-    if (trial >= 0) ends.forEach((end, n) => times[n]!.push(end - began));
+    ends.forEach((end, n) => times[n]!.push(end - began));
   }
   return times.map((each) => each.toSorted((a, b) => a - b));
 }
