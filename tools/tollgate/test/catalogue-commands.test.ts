@@ -133,7 +133,9 @@ describe("tools", () => {
 
   test("are removed and registered", async () => {
     expect(await done("tools", "remove", "fixture", "tally")).toBe("fixture:tally is gone.\n");
-    await eventually(async () => expect(await done("tools", "search", "tally", "--hold", "removed")).not.toBe(""));
+    await eventually(async () =>
+      expect(await json("tools", "show", "fixture", "tally")).toMatchObject({ hold: "withheld" }),
+    );
     write("tally.json", { name: "tally", inputSchema: { type: "object" } });
     expect(await done("tools", "register", "fixture", "-f", "tally.json")).toBe("fixture:tally is registered.\n");
   });

@@ -8,9 +8,9 @@ import { printable } from "../terminal-text.ts";
 const LIMIT_DEFAULT = 100;
 const FILTERS = [
   { name: "group", description: "of this group" },
-  { name: "risk", description: "LOW, MEDIUM, HIGH or CRITICAL" },
-  { name: "certification", description: "draft, submitted, approved or retired" },
-  { name: "hold", description: "that are kept back so, such as held" },
+  { name: "risk", description: "of this risk", choices: ["LOW", "MEDIUM", "HIGH", "CRITICAL"] },
+  { name: "certification", description: "how far they are", choices: ["draft", "submitted", "approved", "retired"] },
+  { name: "hold", description: "that are kept back so", choices: ["held", "withheld"] },
 ];
 const COLUMNS = [
   column("server"),
@@ -18,6 +18,7 @@ const COLUMNS = [
   column("risk"),
   column("certification"),
   column("hold"),
+  { title: "because", of: (row: Row) => textOf(row["holdReason"]) || textOf(row["riskReason"] ?? row["riskReasons"]) },
   { title: "description", of: (row: Row) => textOf(row["description"] ?? (row["definition"] as Row)?.["description"]) },
 ];
 
