@@ -52,6 +52,18 @@ const SERVER: DesiredServer = {
   written: {},
 };
 
+const CONNECTOR: NonNullable<DesiredServer["connector"]> = {
+  baseUrl: "https://pets.example",
+  operations: [],
+  auth: { type: "bearer", token: "token" },
+  headers: {},
+  timeoutMs: 30_000,
+  retry: { attempts: 3, backoffMs: 200, statuses: [503] },
+  pagination: { style: "none" },
+  result: { pick: "", schema: false },
+  ca: "",
+};
+
 function desiredOf(servers: readonly DesiredServer[]): Parameters<typeof assignmentsOf>[0] {
   const groups = [...new Set(servers.map(({ group }) => group))].map((id) => ({ id, name: id }));
   return { groups, servers };
@@ -81,6 +93,7 @@ describe("the hash of a spec", () => {
     ["pool", { pool: { ...POOL, mode: "exclusive" } }],
     ["limits", { limits: { ...LIMITS, memoryBytes: 2 ** 30 } }],
     ["sandbox", { sandbox: { mode: "required", network: true, read: [], write: [] } }],
+    ["a connector", { connector: CONNECTOR }],
     ["a secret's name", { secretNames: ["other-key"] }],
     [
       "a tool's rule",
@@ -106,6 +119,14 @@ describe("the hash of a spec", () => {
     const withHeaders = (headers: Record<string, string>) => toAssignment({ ...SERVER, headers }).specHash;
     expect(withHeaders({ X: "1", Y: "2" })).toBe(withHeaders({ Y: "2", X: "1" }));
     expect(specHash).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  test("each connector has its own, and runners get it whole", () => {
+    const [one, other] = ["token", "other"].map((token) =>
+      toAssignment({ ...SERVER, connector: { ...CONNECTOR, auth: { type: "bearer", token } } }),
+    );
+    expect(one!.specHash).not.toBe(other!.specHash);
+    expect(JSON.parse(one!.connector)).toEqual(CONNECTOR);
   });
 });
 
