@@ -293,5 +293,5 @@ test("kill -9 in the middle of changes leaves each of them done or not", { timeo
   // At most the one that was under way has come without an answer.
   expect(declared.length).toBeLessThanOrEqual(answered.length + 1);
   const rows = await query("SELECT id FROM registry.groups WHERE id LIKE 'k-%'");
-  expect(rows.map(({ id }) => id).toSorted()).toEqual(declared.toSorted());
+  expect(rows.map(({ id }) => String(id)).toSorted()).toEqual(declared.toSorted());
 });
