@@ -27,9 +27,11 @@ describe("a change through another replica", () => {
     const [a, b] = await Promise.all([runRegistry(infra), runRegistry(infra)]);
     try {
       await a.reportTools("notes", ["read"]);
-      const [deltas, whole] = [b.watchCatalogue(true), b.watchCatalogue()];
-      for (const watched of [deltas, whole])
-        await watched.until((first) => expect(toolNames(first, "notes")).toEqual(["read"]));
+      const whole = b.watchCatalogue();
+      await whole.until((first) => expect(toolNames(first, "notes")).toEqual(["read"]));
+      // Not before it has heard of that: the first message is whole, and what comes later is not.
+      const deltas = b.watchCatalogue(true);
+      await deltas.until((first) => expect(toolNames(first, "notes")).toEqual(["read"]));
       expect(deltas.received.at(-1)).toEqual(whole.received.at(-1));
       const before = deltas.received.length;
       const times: number[] = [];
