@@ -133,6 +133,19 @@ limits:
     expect(await drift()).toContain("limit days removed");
   });
 
+  test("does not bring in more than there may be, however often it is sent", async () => {
+    const many = (from: number) =>
+      Array.from({ length: 250 }, (_, at) => `  - { name: many-${from + at}, per: team, concurrent: 1 }`).join("\n");
+    const halves = [many(0), many(250)].map((half) => half.split("\n"));
+    const documents = halves.flatMap((lines) => [lines.slice(0, 150), lines.slice(150)]);
+    const sent = documents.map((lines) => reconcile(`limits:\n${lines.join("\n")}\n`));
+    const refused = (await Promise.allSettled(sent)).filter(({ status }) => status === "rejected");
+    expect(refused.length).toBeGreaterThan(0);
+    const unary = { metadata: policy.metadata, timeoutMs: 30_000, service: "policy" };
+    const { limits } = await callUnary(policy.client.listLimits.bind(policy.client), {}, unary);
+    expect(limits.length).toBeLessThanOrEqual(400);
+  });
+
   test("with a mistake changes nothing, whichever section it is in", async () => {
     const { revision } = await policy.listPolicies();
     const mistaken = [
@@ -152,7 +165,8 @@ limits:
     const own = `policies: [{ name: a, description: "\${TOLLGATE_TOKEN}", effect: deny, principals: ["*"], actions: ["*"], resources: ["*"] }]`;
     await expect(reconcile(own)).rejects.toThrow("the environment has no TOLLGATE_TOKEN");
     const locked = `policies: [{ name: a, effect: deny, principals: ["*"], actions: ["admin/policies/write"], resources: ["*"] }]`;
-    await expect(reconcile(locked)).rejects.toThrow("nobody could administer any more");
+    for (const dryRun of [true, false])
+      await expect(reconcile(locked, { dryRun })).rejects.toThrow("nobody could administer any more");
     expect(await found("a")).toBeUndefined();
   });
 });

@@ -49,16 +49,22 @@ export function planDocument<R extends { readonly id: string }, W extends { read
   readonly wanted: readonly W[];
   readonly isSame: (record: R, wanted: W) => boolean;
   readonly prune: boolean;
-}): { readonly put: readonly { wanted: W; before: R | undefined }[]; readonly remove: readonly R[] } {
-  const { stored, wanted, isSame, prune } = options;
+  readonly countMax: number;
+}): {
+  readonly put: readonly { wanted: W; before: R | undefined }[];
+  readonly remove: readonly R[];
+  /** So many there would be, where that is too many. */
+  readonly tooMany: number | undefined;
+} {
+  const { stored, wanted, isSame, prune, countMax } = options;
   const inForce = new Map(stored.map((record) => [record.id, record]));
   const kept = new Set(wanted.map(({ id }) => id));
-  return {
-    put: wanted
-      .map((each) => ({ wanted: each, before: inForce.get(each.id) }))
-      .filter(({ wanted: each, before }) => before === undefined || !isSame(before, each)),
-    remove: prune ? stored.filter(({ id }) => !kept.has(id)) : [],
-  };
+  const put = wanted
+    .map((each) => ({ wanted: each, before: inForce.get(each.id) }))
+    .filter(({ wanted: each, before }) => before === undefined || !isSame(before, each));
+  const remove = prune ? stored.filter(({ id }) => !kept.has(id)) : [];
+  const count = stored.length + put.filter(({ before }) => before === undefined).length - remove.length;
+  return { put, remove, tooMany: count > countMax ? count : undefined };
 }
 
 /** Whose word something is that the API says: the file's again, where it says the same. */

@@ -47,6 +47,8 @@ export interface Authority {
   change(principal: string, work: Change): Promise<PolicyState>;
   /** The same without waiting for the gateways: for changes of the configuration file, for which nobody waits. */
   apply(work: Change): Promise<PolicyState>;
+  /** The same, and taken back again: throws what `change` would throw. */
+  rehearse(principal: string, work: Change): Promise<void>;
   /** Takes over what other replicas have changed. */
   refresh(): Promise<PolicyState>;
 }
@@ -93,6 +95,9 @@ export async function openAuthority(options: {
       await Promise.all([hub.taken(next.revision), replicas.taken(next.revision)]);
       return next;
     },
+    async rehearse(principal, work) {
+      await inTurn(() => store({ pool, before: state, work, principal, log, isRehearsal: true }));
+    },
     refresh: () => apply(() => Promise.resolve([])),
   };
 }
@@ -104,8 +109,9 @@ async function store(options: {
   readonly work: Change;
   readonly principal: string;
   readonly log: Log;
+  readonly isRehearsal?: boolean;
 }): Promise<PolicyState> {
-  const { pool, before, work, principal, log } = options;
+  const { pool, before, work, principal, log, isRehearsal = false } = options;
   const built: PolicyState[] = [];
   try {
     const next = await withTransaction(pool, async (client) => {
@@ -121,6 +127,7 @@ async function store(options: {
       built.push(after);
       // Whoever writes the file can always write it anew: only its policies are looked at.
       if (principal !== FILE || changed.includes("policies")) checkAdministrators(base, after);
+      if (isRehearsal) throw new Rehearsed();
       const nowMs = Date.now();
       const by = { principal, revision: after.revision };
       const events = changesBetween(base, after, changed).map((each) => changeEvent({ ...each, ...by }, nowMs));
@@ -131,6 +138,7 @@ async function store(options: {
     return next;
   } catch (error) {
     disposeOthers(built, [before]);
+    if (error instanceof Rehearsed) return before;
     const refusal = error instanceof AppError ? error : refusedValue(error);
     if (refusal !== undefined) throw refusal;
     log.error({ err: error }, "a change was not stored");
@@ -138,6 +146,9 @@ async function store(options: {
     throw new AppError("unavailable", "the change could not be stored; it may be repeated", { cause: error });
   }
 }
+
+/** Takes back a change that was only to be tried. */
+class Rehearsed extends Error {}
 
 /** What others have made of a state since. */
 async function catchUp(client: ClientBase, before: PolicyState, revision: number): Promise<PolicyState> {

@@ -6,10 +6,10 @@ import type { ClientBase } from "pg";
 import { driftOf, type EntryDrift, planDocument, sourceOf } from "../domain/file-entries.ts";
 import type { LimitRecord } from "../domain/limits.ts";
 import { type PolicyRecord, samePolicy, toFileForm, type WrittenPolicy } from "../domain/policy.ts";
-import type { Changed, PolicyState } from "../domain/state.ts";
+import type { Changed } from "../domain/state.ts";
 import { type EntryKind, readFileEntries } from "../store/file-entries.ts";
-import { deleteLimit, putLimit } from "../store/limits.ts";
-import { deletePolicy, putPolicy } from "../store/policies.ts";
+import { deleteLimit, putLimit, readLimits } from "../store/limits.ts";
+import { deletePolicy, putPolicy, readPolicies } from "../store/policies.ts";
 import { checkActor, type Dependencies } from "./dependencies.ts";
 import { toPolicies } from "./desired-file.ts";
 import { isSameLimit, LIMITS_MAX, toDeclaredLimit, withId } from "./limit-changes.ts";
@@ -55,32 +55,37 @@ async function reconcile(
   const desired = loadDesiredState(document, { file, env: variables, sections: SECTIONS });
   const given = new Set(Object.keys(desired.sections));
   const wanted = { policies: toPolicies(desired), limits: desired.limits.map(withId) };
-  const planOf = (state: PolicyState): Plan => ({
+  // Read in the transaction: another replica may have changed something that is not heard of here yet.
+  const plan = async (client: ClientBase): Promise<Plan> => ({
     policies: planDocument({
-      stored: state.policies,
+      stored: await readPolicies(client),
       wanted: wanted.policies,
       isSame: samePolicy,
       prune: prune && given.has("policies"),
+      countMax: POLICIES_MAX,
     }),
     limits: planDocument({
-      stored: state.limits.records.map(withId),
+      stored: (await readLimits(client)).map(withId),
       wanted: wanted.limits,
       isSame: isSameLimit,
       prune: prune && given.has("limits"),
+      countMax: LIMITS_MAX,
     }),
   });
-  checkCounts(authority.current(), wanted);
-  if (dryRun) {
-    const state = authority.current();
-    return { changes: changesOf(planOf(state)), warnings: [], revision: BigInt(state.revision) };
-  }
   let changes: stateV1.Change[] = [];
-  const state = await authority.change(actor, async (client) => {
-    // What others have changed since is in the state by now: changes are made one after the other.
-    const plan = planOf(authority.current());
-    changes = changesOf(plan);
-    return carryOut(client, plan, actor);
-  });
+  const work = async (client: ClientBase): Promise<Changed[]> => {
+    const planned = await plan(client);
+    for (const [what, { tooMany }] of Object.entries(planned))
+      if (tooMany !== undefined)
+        throw new AppError("failed_precondition", `there would be ${tooMany} ${what}, which is too many: remove some`);
+    changes = changesOf(planned);
+    return carryOut(client, planned, actor);
+  };
+  if (dryRun) {
+    await authority.rehearse(actor, work);
+    return { changes, warnings: [], revision: BigInt(authority.current().revision) };
+  }
+  const state = await authority.change(actor, work);
   if (changes.length > 0) metrics.changes.inc({ kind: "document" });
   log.info({ actor, changes: changes.length, revision: state.revision }, "document applied");
   return { changes, warnings: [], revision: BigInt(state.revision) };
@@ -99,12 +104,6 @@ async function carryOut(client: ClientBase, { policies, limits }: Plan, actor: s
   const ids = [...policies.put.map(({ wanted }) => wanted), ...policies.remove].map(({ id }) => id);
   const isLimited = limits.put.length > 0 || limits.remove.length > 0;
   return [...(ids.length > 0 ? [{ policies: ids }] : []), ...(isLimited ? (["limits"] as const) : [])];
-}
-
-function checkCounts(state: PolicyState, wanted: { policies: readonly unknown[]; limits: readonly unknown[] }): void {
-  if (state.policies.length + wanted.policies.length > 2 * POLICIES_MAX || wanted.policies.length > POLICIES_MAX)
-    throw new AppError("failed_precondition", `at most ${POLICIES_MAX} policies fit`);
-  if (wanted.limits.length > LIMITS_MAX) throw new AppError("failed_precondition", `at most ${LIMITS_MAX} limits fit`);
 }
 
 function changesOf({ policies, limits }: Plan): stateV1.Change[] {
