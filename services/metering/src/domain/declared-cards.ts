@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { meteringV1 } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
 import type { DesiredRateCard } from "@tollgate/desired-state";
 import type { NewRateCard } from "./new-rate-card.ts";
 import type { RateCardRow } from "./rate-card.ts";
@@ -42,13 +43,60 @@ export function toDeclared(card: Omit<RateCardRow, "version">): Omit<DesiredRate
   };
 }
 
-/** Whether the newest version of a card says what is given: for which calls, and at which prices. */
-export function saysSame(newest: RateCardRow, given: NewRateCard): boolean {
-  const prices = ({ currency, perSecond, perCpuSecond, perMegabyte, perColdStart, tiers, perCall }: NewRateCard) => {
+/**
+ * The versions that have to be added so that the card says what is given from its time on, and until then what it says now:
+ * versions that are still to come are replaced by ones of the same time, since none is ever taken back. None where it says so
+ * already.
+ * @param versions of the card, in the order of their making
+ * @throws {AppError} failed_precondition where the card does not hold yet, and its beginning is to move
+ */
+export function versionsFor(
+  versions: readonly RateCardRow[],
+  given: NewRateCard,
+  nowMs: number,
+): { readonly content: NewRateCard; readonly validFromMs: number | undefined }[] {
+  const beginsMs = Math.max(given.validFromMs ?? nowMs, nowMs);
+  const current = heldAt(versions, nowMs);
+  const times = [...versions.map(({ validFromMs }) => validFromMs).filter((time) => time > nowMs), beginsMs];
+  const timeline: Held[] = [...versions];
+  const added: { content: NewRateCard; validFromMs: number | undefined }[] = [];
+  for (const time of [...new Set(times)].toSorted((a, b) => a - b)) {
+    const wanted = time < beginsMs ? current : given;
+    if (wanted === undefined) throw notTakenBack(given.id, time);
+    const held = heldAt(timeline, time);
+    if (held !== undefined && saysSame(held, wanted)) continue;
+    timeline.push({ ...wanted, validFromMs: time });
+    added.push({ content: wanted, validFromMs: time > nowMs ? time : undefined });
+  }
+  return added;
+}
+
+type Content = Omit<NewRateCard, "validFromMs">;
+type Held = Content & { readonly validFromMs: number };
+
+/** Of those that are valid then, the one that became so last, and of several at once the newest: as calls are priced. */
+function heldAt(versions: readonly Held[], timeMs: number): Held | undefined {
+  const valid = versions.filter(({ validFromMs }) => validFromMs <= timeMs);
+  return valid.reduce<Held | undefined>(
+    (held, each) => (held === undefined || each.validFromMs >= held.validFromMs ? each : held),
+    undefined,
+  );
+}
+
+function notTakenBack(id: string, timeMs: number): AppError {
+  const from = new Date(timeMs).toISOString();
+  return new AppError(
+    "failed_precondition",
+    `rate card ${id} begins at ${from} and says nothing before: give it that time, or another id`,
+  );
+}
+
+function saysSame(one: Content, other: Content): boolean {
+  const pricesOf = ({ currency, perSecond, perCpuSecond, perMegabyte, perColdStart, tiers, perCall }: Content) => {
     const base = tiers.length > 0 ? "0" : perCall;
     return { currency, perSecond, perCpuSecond, perMegabyte, perColdStart, tiers, base };
   };
-  return isSameSelector(newest, given) && isDeepStrictEqual(prices(newest), prices(given));
+  return isSameSelector(one, other) && isDeepStrictEqual(pricesOf(one), pricesOf(other));
 }
 
 function present<T extends Record<string, string>>(fields: T, nothing: string): Partial<T> {

@@ -3,7 +3,7 @@ import { type DesiredRateCard, type DesiredState, followDesiredState, loadDesire
 import { AppError } from "@tollgate/errors";
 import { type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
 import type { PoolClient } from "pg";
-import { saysSame, toMessage } from "../domain/declared-cards.ts";
+import { toMessage, versionsFor } from "../domain/declared-cards.ts";
 import { type NewRateCard, parseNewRateCard } from "../domain/new-rate-card.ts";
 import { readFileCards, writeFileCards } from "../store/file-cards.ts";
 import { lockRateCards, readRateCards } from "../store/rate-cards.ts";
@@ -34,8 +34,12 @@ export async function followFile(options: {
   const reading = { file, env: {}, sections: SECTIONS };
   let { retentionDays } = loadDesiredState("{}", reading).metering;
   const apply = async ({ metering, rateCards }: DesiredState): Promise<void> => {
-    await applyCards(pool, rateCards);
     ({ retentionDays } = metering);
+    // What goes on being billed as it was must not keep the others' calls from it.
+    await applyCards(pool, rateCards).catch((error: unknown) => {
+      if (!(error instanceof AppError) || error.code !== "failed_precondition") throw error;
+      log.error({ problem: error.message }, "the file's rate cards are not taken; those that there are stay");
+    });
   };
   const onProblem = (error: unknown): void => {
     const problem = error instanceof AppError ? error.message : String(error);
@@ -58,18 +62,20 @@ async function applyCards(pool: Pool, cards: readonly DesiredRateCard[]): Promis
   });
 }
 
-/** Makes it a version where the newest says something else; says whether it did. Under the lock of cards. */
+/** Makes the versions that it takes for the card to say this; says whether it took any. Under the lock of cards. */
 export async function declareCard(client: PoolClient, card: DesiredRateCard, by: string): Promise<boolean> {
-  const given = newCardOf(card, by);
-  const newest = (await readRateCards(client)).findLast(({ id }) => id === given.id);
-  if (newest !== undefined && saysSame(newest, given)) return false;
-  await addVersion(client, given, { by, rerate: false });
-  return true;
+  const given = parseNewRateCard(toMessage(card, by));
+  const versions = (await readRateCards(client)).filter(({ id }) => id === given.id);
+  const added = versionsFor(versions, given, Date.now());
+  for (const { content, validFromMs } of added)
+    await addVersion(client, { ...cardOf(content), validFromMs }, { by, rerate: false });
+  return added.length > 0;
 }
 
-/** A time that is over means from now on: what was priced already stays as it is. */
-export function newCardOf(card: DesiredRateCard, by: string): NewRateCard {
-  const given = parseNewRateCard(toMessage(card, by));
-  const isToCome = given.validFromMs !== undefined && given.validFromMs > Date.now();
-  return { ...given, validFromMs: isToCome ? given.validFromMs : undefined };
+/** Without what is of a version. */
+function cardOf(content: NewRateCard): NewRateCard {
+  const { id, currency, tenant, group, server, tool, tiers } = content;
+  const { perCall, perSecond, perCpuSecond, perMegabyte, perColdStart } = content;
+  const prices = { perCall, perSecond, perCpuSecond, perMegabyte, perColdStart, tiers };
+  return { id, currency, tenant, group, server, tool, ...prices, validFromMs: undefined };
 }

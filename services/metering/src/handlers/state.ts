@@ -1,10 +1,11 @@
 import { stateV1 } from "@tollgate/contracts";
 import { type DesiredRateCard, loadDesiredState } from "@tollgate/desired-state";
 import { type Log, type Pool, unary, withTransaction } from "@tollgate/service";
-import { saysSame, toDeclared } from "../domain/declared-cards.ts";
+import { toDeclared, toMessage, versionsFor } from "../domain/declared-cards.ts";
+import { parseNewRateCard } from "../domain/new-rate-card.ts";
 import { readFileCards } from "../store/file-cards.ts";
 import { lockRateCards, readRateCards, type StoredRateCard } from "../store/rate-cards.ts";
-import { declareCard, newCardOf, SECTIONS } from "./desired-file.ts";
+import { declareCard, SECTIONS } from "./desired-file.ts";
 
 const KIND = "rate_card";
 
@@ -28,7 +29,7 @@ async function reconcile(pool: Pool, request: stateV1.ReconcileRequest): Promise
   const { rateCards } = loadDesiredState(document, { file, env: {}, sections: SECTIONS });
   return withTransaction(pool, async (client) => {
     await lockRateCards(client);
-    const before = newestOf(await readRateCards(client));
+    const before = versionsOf(await readRateCards(client));
     const changes = rateCards.flatMap((card) => changeOf(before.get(card.id), card, actor));
     // What could not be done is told by a plan as well.
     await client.query("SAVEPOINT plan");
@@ -41,24 +42,33 @@ async function reconcile(pool: Pool, request: stateV1.ReconcileRequest): Promise
   });
 }
 
-function changeOf(newest: StoredRateCard | undefined, card: DesiredRateCard, by: string): stateV1.Change[] {
-  const after = JSON.stringify(card);
-  const place = { kind: KIND, id: card.id, after };
-  if (newest === undefined) return [{ ...place, change: "create", before: "", note: "prices calls from now on" }];
-  if (saysSame(newest, newCardOf(card, by))) return [];
-  const note = `version ${newest.version + 1}: prices calls from now on; what was billed stays`;
-  return [{ ...place, change: "update", before: JSON.stringify(toDeclared(newest)), note }];
+function changeOf(
+  versions: readonly StoredRateCard[] | undefined,
+  card: DesiredRateCard,
+  by: string,
+): stateV1.Change[] {
+  const place = { kind: KIND, id: card.id, after: JSON.stringify(card) };
+  const from = card.valid_from === undefined ? "from now on" : `from ${card.valid_from} on, or from now on`;
+  if (versions === undefined) return [{ ...place, change: "create", before: "", note: `prices calls ${from}` }];
+  if (isSaid(versions, card, by)) return [];
+  const note = `prices calls ${from}; what was billed stays`;
+  return [{ ...place, change: "update", before: JSON.stringify(toDeclared(versions.at(-1)!)), note }];
 }
 
-/** Cards of which the newest version is not what the file said last. */
+function isSaid(versions: readonly StoredRateCard[], card: DesiredRateCard, by: string): boolean {
+  return versionsFor(versions, parseNewRateCard(toMessage(card, by)), Date.now()).length === 0;
+}
+
+/** Cards that do not say, now and in the time to come, what the file said last. */
 async function readDrift(pool: Pool): Promise<stateV1.GetDriftResponse> {
   const said = await readFileCards(pool);
-  const items = [...newestOf(await readRateCards(pool)).values()].flatMap((newest): stateV1.Drift[] => {
+  const items = [...versionsOf(await readRateCards(pool)).values()].flatMap((versions): stateV1.Drift[] => {
+    const newest = versions.at(-1)!;
     const { id, createdBy, createdAtMs } = newest;
     // The card that every installation begins with is nobody's.
     if (createdBy === "") return [];
     const file = said.get(id) as DesiredRateCard | undefined;
-    if (file !== undefined && saysSame(newest, newCardOf(file, createdBy))) return [];
+    if (file !== undefined && isSaid(versions, file, createdBy)) return [];
     const drift = file === undefined ? "added" : "changed";
     const texts = {
       fileEntry: file === undefined ? "" : JSON.stringify(file),
@@ -69,6 +79,7 @@ async function readDrift(pool: Pool): Promise<stateV1.GetDriftResponse> {
   return { items };
 }
 
-function newestOf(cards: readonly StoredRateCard[]): Map<string, StoredRateCard> {
-  return new Map(cards.map((card) => [card.id, card]));
+/** Of each card, in the order of their making. */
+function versionsOf(cards: readonly StoredRateCard[]): Map<string, StoredRateCard[]> {
+  return Map.groupBy(cards, ({ id }) => id);
 }
