@@ -61,11 +61,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
 
   const metrics = createMetrics();
   const ops = createOps(metrics, life);
-  const { natsUrl: url, busPrefix: prefix, serviceKey } = config;
-  const bus = await connectBus({ url, name: runner, prefix, log, signal: life.signal });
-  life.onClose("nats", 5_000, () => bus.drain());
-  ops.checks.set("nats", () => bus.problem());
-  answerAsPart({ name: "runner", bus, ops });
+  const bus = await openBus(config, { runner, ops, life, log });
 
   const registry = connectRegistry(config, { runner, life, log });
   const questions = createQuestions({ runner, onNotice: (session, frame) => pools.tell(session, frame), log });
@@ -87,7 +83,7 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   observePools(metrics, () => pools.all());
   const poolOf = (server: string) => pools.get(server);
 
-  const sealers = createSealers(serviceKey);
+  const sealers = createSealers(config.serviceKey);
   const parked = createParkedCalls({ runner, sealers, limits: config });
   life.onClose("parked calls", 100, () => parked.close());
   const callCounts = createCallCounts();
@@ -125,6 +121,17 @@ async function compose(config: RunnerConfig, log: Log, life: Life): Promise<Runn
   followAssignments({ registry, pools, consumers, ops });
   const httpPort = await startOpsServer({ host: config.host, port: config.httpPort, ops, life });
   return { httpPort, close: () => life.close() };
+}
+
+async function openBus(
+  { natsUrl: url, busPrefix: prefix }: RunnerConfig,
+  { runner, ops, life, log }: { runner: string; ops: Ops; life: Life; log: Log },
+): Promise<Bus> {
+  const bus = await connectBus({ url, name: runner, prefix, log, signal: life.signal });
+  life.onClose("nats", 5_000, () => bus.drain());
+  ops.checks.set("nats", () => bus.problem());
+  answerAsPart({ name: "runner", bus, ops });
+  return bus;
 }
 
 /** It is ready when it has been told what to run. */
