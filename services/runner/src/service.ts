@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { connectBus, createEventPublisher, createReplySender, subscribeAnswers } from "@tollgate/bus";
+import { type Bus, connectBus, createEventPublisher, createReplySender, subscribeAnswers } from "@tollgate/bus";
 import type { CallEnvelope } from "@tollgate/contracts";
 import { createSealers } from "@tollgate/mcp";
 import {

@@ -60,7 +60,7 @@ export function registerImports(app: FastifyInstance, { stopping }: ApiOptions):
       bodyLimit: BODY_MAX_BYTES,
       config: { action: "admin/servers/read" },
       schema: {
-        tags: ["servers"],
+        tags: ["catalogue"],
         summary: "Entries for what others have",
         description:
           "Reads server.json of the MCP registry, files of Claude Desktop, Cursor and VS Code, and OpenAPI documents, and " +
