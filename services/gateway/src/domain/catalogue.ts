@@ -181,6 +181,18 @@ export function checkScope(catalogue: Catalogue, scope: Scope): string | undefin
   return `there is no server "${scope.server}" in group "${scope.group}"`;
 }
 
+/**
+ * The same route by what it leads to now: many repositories have the same set, or none, and then it is that of
+ * everything.
+ */
+export function resolveScope({ toolSets }: Catalogue, scope: Scope): Scope {
+  if (scope.set === undefined) return scope;
+  const found = toolSets.find(scope.set);
+  if (found === "unknown") return scope;
+  const { group, server } = scope;
+  return found === "everything" ? { group, server } : { group, server, set: found.set.id };
+}
+
 /** Those of which the route reaches anything. */
 export function serversIn(catalogue: Catalogue, scope: Scope): Server[] {
   const isInScope = reachOf(catalogue, scope);

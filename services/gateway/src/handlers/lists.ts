@@ -7,6 +7,7 @@ import {
   EMPTY_CATALOGUE,
   type Item,
   itemsIn,
+  resolveScope,
   type Scope,
   type Server,
   serversIn,
@@ -22,17 +23,20 @@ import {
   parseCursor,
   startAfter,
 } from "../domain/lists.ts";
+import { createBoundedMap } from "./bounded-map.ts";
 import type { Caller } from "./callers.ts";
 import { decide } from "./decisions.ts";
-import { createKeptBytes } from "./kept-bytes.ts";
 import { createListParts, type Part, type SeenPart } from "./list-parts.ts";
 import { invalidParams, type McpAnswer, type McpContext, type SharedResult, sharedResult } from "./mcp-exchange.ts";
 
 const PAGES_KEPT_MAX_BYTES = 128 * 1024 * 1024;
-/** Over all listings that are kept; each costs eight bytes. */
-const ITEMS_KEPT_MAX = 4_000_000;
-/** Over all callers and lists: one for each server. */
-const PARTS_KEPT_MAX = 500_000;
+const LISTINGS_KEPT_MAX_BYTES = 64 * 1024 * 1024;
+/** Of an item or a part in a list. */
+const POINTER_BYTES = 8;
+/** Over all callers and lists. */
+const VIEWS_KEPT_MAX_BYTES = 64 * 1024 * 1024;
+/** One of each server. */
+const SEEN_PART_BYTES = 80;
 /** A view that nobody has asked for over so many catalogues goes, and with it what it holds of old ones. */
 const CATALOGUES_KEPT_MAX = 64;
 
@@ -80,11 +84,15 @@ const NO_PARTS: View["parts"] = new Map();
  * nothing is shared across tenants.
  */
 export function createLists({ policy, registry }: { policy: Policy; registry: Registry }): Lists {
-  const views = new Map<string, View>();
-  const listings = new Map<string, Kept>();
-  const pages = createKeptBytes(PAGES_KEPT_MAX_BYTES);
+  const views = createBoundedMap<View>(VIEWS_KEPT_MAX_BYTES, ({ parts }) => parts.size * SEEN_PART_BYTES);
+  const listings = createBoundedMap<Kept>(
+    LISTINGS_KEPT_MAX_BYTES,
+    // Its items stand there twice when they have been put in the order of pages.
+    ({ items, parts }) => (2 * items.length + parts.length) * POINTER_BYTES,
+  );
+  const pages = createBoundedMap<Buffer>(PAGES_KEPT_MAX_BYTES, ({ length }) => length);
   const listParts = createListParts();
-  let [itemsKept, partsKept, lastId] = [0, 0, 0];
+  let lastId = 0;
   /** Of which the listings and pages are. */
   let catalogue: Catalogue = EMPTY_CATALOGUE;
   let turn = 0;
@@ -93,60 +101,38 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     if (catalogue === registry.catalogue) return;
     catalogue = registry.catalogue;
     turn += 1;
-    forgetListings();
-    if (turn % CATALOGUES_KEPT_MAX === 0) forgetOldViews();
-  }
-
-  function forgetOldViews(): void {
-    for (const [key, view] of views)
-      if (view.turn <= turn - CATALOGUES_KEPT_MAX) {
-        partsKept -= view.parts.size;
-        views.delete(key);
-      }
-  }
-
-  function forgetListings(): void {
     listings.clear();
     pages.clear();
-    itemsKept = 0;
+    if (turn % CATALOGUES_KEPT_MAX === 0) views.drop((view) => view.turn <= turn - CATALOGUES_KEPT_MAX);
   }
 
-  function viewOf(list: List, { principal, scope, address }: Viewer): { key: string; view: View | undefined } {
+  /** @param viewer with the route by what it leads to in this catalogue: others make up as many names as they like */
+  function viewKey(list: List, { principal, scope, address }: Viewer): string {
     const from = policy.addressMatters ? address : "";
-    const key = `${list.member}\n${scopeKey(scope)}\n${from}\n${principalKey(principal)}`;
-    return { key, view: views.get(key) };
-  }
-
-  function keepView(list: List, viewer: Viewer, view: View): void {
-    const { key, view: before } = viewOf(list, viewer);
-    partsKept += view.parts.size - (before?.parts.size ?? 0);
-    if (partsKept > PARTS_KEPT_MAX) {
-      views.clear();
-      partsKept = view.parts.size;
-    }
-    views.set(key, view);
+    return `${list.member}\n${scopeKey(scope)}\n${from}\n${principalKey(principal)}`;
   }
 
   /** What is there already and holds now. */
   function known(list: List, viewer: Viewer): Kept | undefined {
     takeCatalogue();
     if (!policy.holds(viewer.revision)) return undefined;
-    const { view } = viewOf(list, viewer);
+    const view = views.get(viewKey(list, { ...viewer, scope: resolveScope(catalogue, viewer.scope) }));
     if (view?.catalogue !== catalogue || view.revision !== viewer.revision) return undefined;
     return view.untilMs === 0 || Date.now() < view.untilMs ? view.kept : undefined;
   }
 
   /** What is known already of servers that have not changed since. In a set there may be more of one now, or less. */
   function knownParts(list: List, viewer: Viewer): View["parts"] {
-    const { view } = viewOf(list, viewer);
+    const view = views.get(viewKey(list, viewer));
     const holds = view?.revision === viewer.revision && policy.holds(viewer.revision);
     return holds && viewer.scope.set === undefined ? view.parts : NO_PARTS;
   }
 
-  async function find(list: List, viewer: Viewer): Promise<Kept> {
-    const { scope } = viewer;
+  async function find(list: List, asking: Viewer): Promise<Kept> {
     takeCatalogue();
     const of = catalogue;
+    const scope = resolveScope(of, asking.scope);
+    const viewer = { ...asking, scope };
     const servers = serversIn(of, scope);
     const [before, nowMs] = [knownParts(list, viewer), Date.now()];
     const parts = new Map<Server, SeenPart | undefined>();
@@ -159,7 +145,7 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     const decided = await decide(policy, viewer, list.action, { subjects: offered.flat() });
     const { principal, rulings, revision } = decided;
     // What was known is of an older revision: all of it is decided anew.
-    if (revision !== viewer.revision && before.size > 0) return find(list, { ...viewer, principal, revision });
+    if (revision !== viewer.revision && before.size > 0) return find(list, { ...asking, principal, revision });
     let from = 0;
     for (const [n, server] of unknown.entries()) {
       const asked = offered[n]!;
@@ -189,14 +175,10 @@ export function createLists({ policy, registry }: { policy: Policy; registry: Re
     };
     // The catalogue may have changed meanwhile: then this is the answer to one request only.
     if (of !== catalogue) return kept;
-    if (same === undefined) {
-      if (itemsKept + kept.items.length > ITEMS_KEPT_MAX) forgetListings();
-      itemsKept += kept.items.length;
-      listings.set(key, kept);
-    }
+    if (same === undefined) listings.set(key, kept);
     const ends = seen.map(({ untilMs }) => untilMs).filter((end) => end !== 0);
     const untilMs = ends.length === 0 ? 0 : Math.min(...ends);
-    keepView(list, viewer, { catalogue: of, turn, kept, parts, revision, untilMs });
+    views.set(viewKey(list, viewer), { catalogue: of, turn, kept, parts, revision, untilMs });
     return kept;
   }
 
