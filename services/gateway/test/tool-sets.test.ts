@@ -85,16 +85,6 @@ describe("the route of a repository", () => {
   });
 });
 
-test("whatever repositories are called, what is remembered is that of the set, or of everything", async () => {
-  const { policy } = installation.around;
-  for (const path of ["/mcp", "/mcp/sets/acme"]) await namesAt(path);
-  const before = { ...policy.asked };
-  for (const name of ["made/up", `git.example/${"long".repeat(200)}`, ""])
-    expect(await namesAt(repository(name))).toEqual(await namesAt("/mcp"));
-  expect(await namesAt(repository("github.com/ACME/web"))).toEqual(["plain__echo"]);
-  expect(policy.asked).toEqual(before);
-});
-
 describe("a set that changes", () => {
   test("shows and admits at once what it says now, and its clients are told", async () => {
     const session = await beginSession(installation, { path: "/mcp/sets/shop" });
