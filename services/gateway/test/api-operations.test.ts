@@ -43,6 +43,7 @@ interface Operation {
   responses: Record<string, { $ref?: string; content?: Record<string, Media> }>;
 }
 let client: ReturnType<typeof openApiClient>;
+let closing = () => undefined as void;
 let document: any;
 let operations: Operation[];
 const ajv = new Ajv2020({ strict: false, validateSchema: false, allErrors: true });
@@ -50,6 +51,7 @@ addFormats.default(ajv);
 
 beforeAll(async () => {
   client = openApiClient(system.gatewayUrl);
+  closing = () => client.close();
   document = JSON.parse((await client.send({ method: "GET", path: "/api/v1/openapi.json" })).text);
   ajv.addSchema(document, "api");
   operations = Object.entries(document.paths).flatMap(([path, methods]: [string, any]) =>
@@ -63,7 +65,7 @@ beforeAll(async () => {
     })),
   );
 });
-afterAll(() => client.close());
+afterAll(() => closing());
 
 const JSON_TYPE = "application/json";
 

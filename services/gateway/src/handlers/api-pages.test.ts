@@ -31,6 +31,7 @@ function walk(items: Item[], asked: object, between: (shown: readonly Item[]) =>
     const page = pageIn(items, { ...asked, cursor });
     found.push(...page.items.map(keyOf));
     between(page.items);
+    if (found.length > 1_000) throw new Error("the pages do not end");
     cursor = page.nextCursor;
   }
   return found;
