@@ -92,7 +92,11 @@ describe("a changed definition", () => {
       held: true,
       difference: expect.stringContaining("{+up, and files too.+}"),
     });
-    const decided = await api("/servers/keeps/tools/lookup/decisions", { decision: "approve", comment: "fine" });
+    const decided = await api("/servers/keeps/tools/lookup/decisions", {
+      decision: "approve",
+      version: 2,
+      comment: "fine",
+    });
     expect(decided).toMatchObject({
       status: 200,
       answer: { version: 2, certification: "approved", decidedBy: "admin" },
@@ -116,7 +120,7 @@ describe("a changed definition", () => {
       expect(items.map((each: any) => each.reason)).toContainEqual(expect.stringMatching(/^the tool is withheld: /));
     });
     expect((await call("keeps__nothing")).error.message).toBe("unknown tool: keeps__nothing");
-    await api("/servers/hides/tools/lookup/decisions", { decision: "approve" });
+    await api("/servers/hides/tools/lookup/decisions", { decision: "approve", version: 2 });
     await eventually(async () =>
       expect(await descriptions("hides__lookup")).toEqual(["Looks a name up, differently."]),
     );
@@ -151,7 +155,7 @@ describe("a definition that could mislead", () => {
       risk: "HIGH",
       findings: [{ risk: "HIGH" }],
     });
-    await api("/servers/keeps/tools/add/decisions", { decision: "approve" });
+    await api("/servers/keeps/tools/add/decisions", { decision: "approve", version: 1 });
     // The server has it in its list only: the call was let in.
     await eventually(async () =>
       expect((await call("keeps__add", { word: "a" })).error.message).toBe("unknown tool add"),
@@ -183,7 +187,10 @@ describe("the API", () => {
     for (const path of ["/servers/nobody/tools", "/servers/keeps/tools/n%2Fone", "/servers/keeps/tools/x/versions"])
       expect((await api(path)).status).toBe(404);
     expect((await api("/servers/keeps/tools/lookup/decisions", { decision: "praise" })).status).toBe(400);
-    expect((await api("/servers/keeps/tools/lookup/decisions", { decision: "approve" })).status).toBe(409);
+    const unnamed = await api("/servers/keeps/tools/lookup/decisions", { decision: "approve" });
+    expect(unnamed).toMatchObject({ status: 400, answer: { detail: expect.stringContaining("which version") } });
+    const again = { decision: "approve", version: 2 };
+    expect((await api("/servers/keeps/tools/lookup/decisions", again)).status).toBe(409);
     expect((await api("/servers/keeps/tools", { name: "lookup" })).status).toBe(409);
   });
 });

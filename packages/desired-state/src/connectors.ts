@@ -21,7 +21,7 @@ import {
   toToolRules,
 } from "./server-run.ts";
 import type { DesiredServer } from "./state.ts";
-import { toToolPolicy } from "./tool-changes.ts";
+import { findLooserPolicy, toToolPolicy } from "./tool-changes.ts";
 
 const STARTUP_TIMEOUT_MS = 60_000;
 /** All servers of a runner travel to it in one message. */
@@ -47,9 +47,11 @@ interface Options {
 export function toConnectors(groups: ParsedFile["groups"], options: Options): DesiredServer[] {
   return groups.flatMap(({ id, connectors }, groupIndex) => {
     const shown = hideSecretsOf("group", options.written[groupIndex]!).shown["connectors"];
-    const readDocument = options.isOfApi({ kind: "group", id }) ? documentsRefused : options.readDocument;
+    const isOfApi = options.isOfApi({ kind: "group", id });
+    const readDocument = isOfApi ? documentsRefused : options.readDocument;
     return connectors.map((entry, index) => {
       const path = ["groups", groupIndex, "connectors", index];
+      if (isOfApi) options.mistakes.push(...findLooserPolicy({ ...entry, type: "connector" }, options.tools, path));
       const secrets = secretsIn(options.filled.filter((each) => startsWith(each.path, path)));
       const written = withoutDocument((shown as Record<string, unknown>[])[index]!);
       return toServer(entry, { ...options, readDocument, path, group: id, written, secrets });

@@ -9,7 +9,7 @@ import { normaliseConnection } from "./remote.ts";
 import type { ParsedFile } from "./schema.ts";
 import { toLimits, toPool, toSandbox, toToolRules } from "./server-run.ts";
 import { CLIENT_CAPABILITIES, type DesiredServer } from "./state.ts";
-import { toToolPolicy } from "./tool-changes.ts";
+import { findLooserPolicy, toToolPolicy } from "./tool-changes.ts";
 
 /** Their command is a file in a folder. */
 const SCRIPT_TYPES: ReadonlySet<string> = new Set(["node", "python", "uv"]);
@@ -44,8 +44,10 @@ export function toServers(
       mistakes.push({ path: [...path, way.key], message: way.mistake });
       return [];
     }
-    if (options.isOfApi({ kind: "server", id: entry.id }))
+    if (options.isOfApi({ kind: "server", id: entry.id })) {
       mistakes.push(...relativePlaces(entry, way).map((place) => ({ path: [...path, ...place], message: RELATIVE })));
+      mistakes.push(...findLooserPolicy(entry, tools, path));
+    }
     const { warning, ...reached } = way;
     if (warning !== undefined) warnings.push({ path: [...path, warning.key], message: warning.message });
     const secrets = secretsIn(filled.filter((each) => each.path[1] === index));

@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { OverlayEntry } from "./entries.ts";
 import { loadDesiredState } from "./load.ts";
 
 const load = (text: string) => loadDesiredState(text, { file: "/etc/tollgate.yaml", env: {} });
@@ -29,4 +30,46 @@ test.each([
   ["", ", certification: maybe", /mcp_servers\[0\]\.certification /],
 ])("%j and %j are mistakes", (tools, server, mistake) => {
   expect(() => load(file(tools, server))).toThrow(mistake);
+});
+
+describe("an entry of the API", () => {
+  const entry = { group: "g", type: "command", command: "y" };
+  const connectors = [
+    { id: "c", base_url: "https://a.example", operations: [{ name: "o", method: "GET", path: "/" }] },
+  ];
+  const loadOver = (tools: string, overlay: OverlayEntry) =>
+    loadDesiredState(file(tools, ""), { file: "/etc/tollgate.yaml", env: {}, overlay: [overlay] });
+  const server = (more: object): OverlayEntry => ({ kind: "server", id: "b", value: { id: "b", ...entry, ...more } });
+  const group = (more: object): OverlayEntry => ({
+    kind: "group",
+    id: "g",
+    value: { id: "g", connectors: connectors.map((each) => ({ ...each, ...more })) },
+  });
+
+  test.each<[string, OverlayEntry, object]>([
+    ["", server({ tool_changes: "withhold" }), { changes: "withhold" }],
+    ["", server({ tool_changes: "serve_old" }), { changes: "serve_old" }],
+    ["", server({ certification: "required" }), { certification: "required" }],
+    ["tools: { changes: accept }", server({ tool_changes: "accept" }), { changes: "accept" }],
+    ["tools: { changes: withhold }", group({ tool_changes: "accept" }), { changes: "accept" }],
+  ])("may be as strict as the file, and stricter: %j %j", (tools, overlay, policy) => {
+    expect(loadOver(tools, overlay).servers.at(-1)!.toolPolicy).toMatchObject(policy);
+  });
+
+  test.each<[string, OverlayEntry, string]>([
+    [
+      "",
+      server({ tool_changes: "accept" }),
+      'server "b": tool_changes has to be serve_old or withhold: the file alone',
+    ],
+    [
+      "tools: { changes: withhold }",
+      server({ tool_changes: "serve_old" }),
+      "tool_changes has to be withhold: the file",
+    ],
+    ["tools: { certification: required }", server({ certification: "optional" }), "certification has to be required:"],
+    ["tools: { certification: required }", group({ certification: "optional" }), "certification has to be required:"],
+  ])("may not be less strict: %j %j", (tools, overlay, mistake) => {
+    expect(() => loadOver(tools, overlay)).toThrow(mistake);
+  });
 });

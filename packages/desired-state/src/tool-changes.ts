@@ -1,9 +1,11 @@
 import { z } from "zod";
+import type { Mistake, Path } from "./document.ts";
 import { boolean } from "./scalars.ts";
 
 // What becomes of tools whose servers give them another definition, and which definitions are served at all.
 
-const TOOL_CHANGES = ["serve_old", "withhold", "accept"] as const;
+/** Each is stricter than the one before. */
+const TOOL_CHANGES = ["accept", "serve_old", "withhold"] as const;
 const CERTIFICATIONS = ["optional", "required"] as const;
 
 export const toolChangesSchema = z.enum(TOOL_CHANGES);
@@ -30,18 +32,45 @@ export interface DesiredToolPolicy {
   readonly fourEyes: boolean;
 }
 
-export function toToolPolicy(
-  server: {
-    readonly type: string;
-    readonly tool_changes?: DesiredToolPolicy["changes"] | undefined;
-    readonly certification?: DesiredToolPolicy["certification"] | undefined;
-  },
-  tools: z.infer<typeof toolsSchema>,
-): DesiredToolPolicy {
-  // A connector's tools are the installation's own word: whoever may change it has changed them.
-  const usual = server.type === "connector" ? "accept" : (tools.changes ?? "serve_old");
+interface Server {
+  readonly type: string;
+  readonly tool_changes?: DesiredToolPolicy["changes"] | undefined;
+  readonly certification?: DesiredToolPolicy["certification"] | undefined;
+}
+
+type Tools = z.infer<typeof toolsSchema>;
+
+/** A connector's tools are the installation's own word: whoever may change it has changed them. */
+function usualChanges({ type }: Server, tools: Tools): DesiredToolPolicy["changes"] {
+  return type === "connector" ? "accept" : (tools.changes ?? "serve_old");
+}
+
+/** Whoever may declare servers through the API may be stricter with one than the file is with all, and not less strict. */
+export function findLooserPolicy(server: Server, tools: Tools, path: Path): Mistake[] {
+  const { tool_changes: changes, certification } = server;
+  const allowed = {
+    tool_changes: from(TOOL_CHANGES, usualChanges(server, tools)),
+    certification: from(CERTIFICATIONS, tools.certification),
+  };
+  const given = Object.entries({ tool_changes: changes, certification }) as [
+    keyof typeof allowed,
+    string | undefined,
+  ][];
+  return given
+    .filter(([key, value]) => value !== undefined && !allowed[key].includes(value))
+    .map(([key]) => {
+      const message = `has to be ${allowed[key].join(" or ")}: the file alone may be less strict`;
+      return { path: [...path, key], message };
+    });
+}
+
+function from(order: readonly string[], least: string): readonly string[] {
+  return order.slice(order.indexOf(least));
+}
+
+export function toToolPolicy(server: Server, tools: Tools): DesiredToolPolicy {
   return {
-    changes: server.tool_changes ?? usual,
+    changes: server.tool_changes ?? usualChanges(server, tools),
     certification: server.certification ?? tools.certification,
     fourEyes: tools.four_eyes,
   };

@@ -216,6 +216,10 @@ describe("a report", () => {
     const catalogue = await registry.watchCatalogue().until((last) => expect(last.servers).toHaveLength(4));
     expect(catalogue.servers.map(({ tools }) => tools.length)).toEqual([20, 20, 20, 0]);
     expect(catalogue.servers.map(({ resources }) => resources.length)).toEqual([40, 40, 40, 0]);
+    // Nothing of it is known: what comes later is the first that is heard of its tools.
+    await registry.reportTools("d", ["t0"]);
+    const last = await registry.watchCatalogue().until((each) => expect(toolNames(each, "d")).toEqual(["t0"]));
+    expect(serverIn(last, "d").tools).toMatchObject([{ version: 1, hold: "" }]);
   });
 
   test("comes only from callers that know the service key", async () => {

@@ -124,10 +124,18 @@ describe("tools", () => {
     );
     expect(await done("tools", "reject", "fixture", "echo")).toMatch(/^fixture:echo: reject, done/);
     await done("tools", "submit", "fixture", "echo");
-    expect(await json("tools", "approve", "fixture", "echo", "--comment", "fine")).toBeDefined();
+    const approve = ["tools", "approve", "fixture", "echo", "--comment", "fine"];
+    // Nobody can be asked whether what is shown is fine.
+    const unsaid = await tollgate(approve);
+    expect([unsaid.code, unsaid.err]).toEqual([2, expect.stringContaining("--of-version 1")]);
+    const no = await tollgate(approve, "n");
+    expect(no.err).toMatch(/^fixture:echo, version 1:\n\{\n  "name": "echo"/);
+    expect(no.out).toBe("Nothing is changed.\n");
+    expect((await tollgate(approve, "y")).out).toMatch(/^fixture:echo: approve, done/);
     await eventually(async () =>
       expect(await json("tools", "show", "fixture", "echo")).toMatchObject({ certification: "approved" }),
     );
+    expect(await json("tools", "approve", "fixture", "count", "--of-version", "1")).toBeDefined();
     expect(await done("tools", "retire", "fixture", "count")).toMatch(/^fixture:count: retire, done/);
   });
 

@@ -87,7 +87,7 @@ export const decision = z
       .positive()
       .max(0x7fff_ffff)
       .optional()
-      .meta({ description: "Without it the one that the server says now" }),
+      .meta({ description: "Without it the one that the server says now. An approval has to say it" }),
     comment: z.string().max(COMMENT_MAX_CHARS).default(""),
   })
   .meta({ examples: [{ decision: "approve", version: 2, comment: "The new argument is fine" }] });

@@ -95,7 +95,7 @@ function registerDecisions(app: FastifyInstance, options: ApiOptions): void {
         tags,
         summary: "Decide on a version of a tool: submit, approve, reject or retire it",
         description:
-          "draft → submitted → approved → retired. Approving serves it, retires what was served before, and takes its findings as they are. What is rejected is a draft again, and stays held.",
+          "draft → submitted → approved → retired. Approving serves it, retires what was served before, and takes its findings as they are; it names the version that was looked at. What is rejected is a draft again, and stays held.",
         params: schema.toolParams,
         body: schema.decision,
         response: { 200: schema.shownVersion },

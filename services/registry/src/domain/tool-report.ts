@@ -7,10 +7,25 @@ import type { Certification, KnownTool } from "./tool-standing.ts";
  */
 const ROLLING_MS = 5 * 60_000;
 
+/** A server that lists new tools again and again is let have so many that it does not list any more; they are all kept. */
+export const UNLISTED_MAX = 8_000;
+/** Who has taken the tools that are beyond that from everybody; somebody may offer them again. */
+export const FLOODED = "the registry: too many of the server's tools have come and gone";
+
 export interface ReportedTool extends KnownTool {
   readonly reporter: string;
   /** Unix milliseconds. */
   readonly reportedAtMs: number;
+}
+
+/** Whether a server gets no more new tools. Those that nobody was offered for that do not count: they are not kept. */
+export function isFlooded(
+  known: ReadonlyMap<string, Pick<KnownTool, "removedBy">>,
+  listed: readonly { readonly key: string }[],
+): boolean {
+  const names = new Set(listed.map(({ key }) => key));
+  const gone = [...known].filter(([name, { removedBy }]) => !names.has(name) && removedBy !== FLOODED);
+  return gone.length >= UNLISTED_MAX;
 }
 
 /** What a tool's server has said now, as a version of the tool. */

@@ -138,11 +138,6 @@ async function takeReport(
       throw new AppError("failed_precondition", `${server}: the report is outdated; its spec has changed since`);
     case "disabled":
       throw new AppError("failed_precondition", `${server} is disabled`);
-    case "too_large":
-      throw new AppError(
-        "payload_too_large",
-        `${server}: with what it offers the catalogue would have ${recorded.bytes} bytes; at most ${recorded.maxBytes} fit`,
-      );
     default:
       return recorded;
   }

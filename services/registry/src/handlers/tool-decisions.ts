@@ -2,7 +2,7 @@ import { type Change, changeEvent } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
 import { CHANGE_OF, type Decision, decideOn } from "../domain/tool-decision.ts";
-import { recordable } from "../domain/tool-report.ts";
+import { FLOODED, recordable } from "../domain/tool-report.ts";
 import { touchItems } from "../store/reports.ts";
 import { lockRevision, type Queryable, setRevision } from "../store/revision.ts";
 import {
@@ -16,7 +16,7 @@ import {
 } from "../store/tool-decisions.ts";
 
 /**
- * @param version 0: what the server says now
+ * @param act.version 0: what the server says now
  * @returns the version that was decided on, and the catalogue's revision
  * @throws {AppError} not_found, failed_precondition
  */
@@ -50,7 +50,7 @@ export async function removeTool(pool: Pool, act: ToolAct): Promise<bigint> {
   return withTransaction(pool, async (client) => {
     const current = await lockRevision(client);
     const { group, removedBy } = await readTool(client, act);
-    if (removedBy !== "") return current;
+    if (removedBy !== "" && removedBy !== FLOODED) return current;
     await setRemovedBy(client, act, act.actor);
     return finish(client, act, { current, group, event: { change: "removed" } });
   });

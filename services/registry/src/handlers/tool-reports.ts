@@ -2,7 +2,7 @@ import { type AuditEvent, changeEvent, INSTALLATION_TENANT, newCallId, RISKS } f
 import { parseJson } from "@tollgate/mcp";
 import { findingsIn, riskOf } from "../domain/findings.ts";
 import type { Item } from "../domain/item.ts";
-import { movedBy, recordable, type SaidVersion } from "../domain/tool-report.ts";
+import { FLOODED, isFlooded, movedBy, recordable, type SaidVersion } from "../domain/tool-report.ts";
 import { standingOf } from "../domain/tool-standing.ts";
 import type { Queryable } from "../store/revision.ts";
 import { forgetVersions } from "../store/tool-memory.ts";
@@ -38,8 +38,11 @@ export async function recordTools(
     serverId,
     others.filter(({ key }) => known.has(key)),
   );
-  const told: Told = { changes: [], held: [], suspicious: [] };
-  const written = others.flatMap((item) => compare(item, { report, known: known.get(item.key), versions, told }));
+  const told: Told = { changes: [], held: [], suspicious: [], flooding: [] };
+  const removedBy = isFlooded(known, tools) ? FLOODED : "";
+  const written = others.flatMap((item) =>
+    compare(item, { report, known: known.get(item.key), versions, removedBy, told }),
+  );
   if (written.length > 0) {
     await writeTools(client, report, written);
     await writeVersions(
@@ -57,6 +60,7 @@ interface Told {
   readonly changes: AuditEvent[];
   readonly held: string[];
   readonly suspicious: string[];
+  readonly flooding: string[];
 }
 
 function compare(
@@ -65,17 +69,20 @@ function compare(
     readonly report: ToolsReport;
     readonly known: KnownRow | undefined;
     readonly versions: ReadonlyMap<string, VersionRow>;
+    /** What a new one gets. */
+    readonly removedBy: string;
     readonly told: Told;
   },
 ): Written[] {
-  const { report, known, versions, told } = options;
+  const { report, known, versions, removedBy, told } = options;
   const tellSuspicion = (): void => {
     const risk = riskOf(findingsIn(parseJson(item.definition) as Record<string, unknown>));
     if (risk !== undefined && RISKS.indexOf(risk) >= RISKS.indexOf("HIGH")) told.suspicious.push(item.key);
   };
   if (known === undefined) {
     tellSuspicion();
-    return [{ item, served: 1, reported: 1, newest: 1, isNew: true }];
+    if (removedBy !== "") told.flooding.push(item.key);
+    return [{ item, served: 1, reported: 1, newest: 1, isNew: true, removedBy }];
   }
   const found = versions.get(versionKey(item.key, item.canonicalHash));
   const said: SaidVersion = found ?? { version: known.newest + 1, certification: "draft" };
@@ -88,7 +95,8 @@ function compare(
     tellChange(item, { ...options, known, said, isServed: served === said.version });
   }
   if (moved === undefined && !known.unlisted) return [];
-  return [{ item, served, reported, newest, isNew: found === undefined && reported === said.version }];
+  const isNew = found === undefined && reported === said.version;
+  return [{ item, served, reported, newest, isNew, removedBy: "" }];
 }
 
 /** The record says what the server has changed, and what became of it. */
@@ -132,7 +140,10 @@ function tellChange(
   if (standing.hold !== "" && known.removedBy === "") told.held.push(item.key);
 }
 
-function eventsOf({ serverId, group, nowMs }: ToolsReport, { changes, held, suspicious }: Told): AuditEvent[] {
+function eventsOf(
+  { serverId, group, nowMs }: ToolsReport,
+  { changes, held, suspicious, flooding }: Told,
+): AuditEvent[] {
   const alert = (code: "tool_changed" | "suspicious_tool", tools: readonly string[], what: string): AuditEvent[] => {
     const [tool] = tools;
     if (tool === undefined) return [];
@@ -150,5 +161,6 @@ function eventsOf({ serverId, group, nowMs }: ToolsReport, { changes, held, susp
     ...changes,
     ...alert("tool_changed", held, "has another definition, which waits for approval"),
     ...alert("suspicious_tool", suspicious, "has a definition that could mislead a model"),
+    ...alert("suspicious_tool", flooding, "is withheld: too many of its server's tools have come and gone"),
   ];
 }

@@ -59,6 +59,9 @@ async function decide(
     throw new AppError("invalid_argument", `decision: has to be one of ${DECISIONS.join(", ")}`);
   if (comment.length > COMMENT_MAX_CHARS || comment.includes("\0"))
     throw new AppError("invalid_argument", `comment: has to be a text of at most ${COMMENT_MAX_CHARS} characters`);
+  // The server may have said another since whoever approves has looked at one.
+  if (decision === "approve" && request.version === 0)
+    throw new AppError("invalid_argument", "version: an approval has to say which version it is of");
   if (request.version > VERSION_MAX)
     throw new AppError("not_found", `${serverId}:${tool} has no version ${request.version}`);
   const act = { ...actOf(request), version: request.version, decision, comment };

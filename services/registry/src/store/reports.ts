@@ -1,4 +1,5 @@
 import type { AuditEvent } from "@tollgate/contracts";
+import { AppError } from "@tollgate/errors";
 import { enqueueEvents, type Pool, withTransaction } from "@tollgate/service";
 import type { Item } from "../domain/item.ts";
 import type { Findings, Report } from "../domain/report.ts";
@@ -13,8 +14,7 @@ const ITEM_EXTRA_BYTES = 80;
 /** `same`: the report says what was known already, and the revision stays. */
 export type Recorded =
   | { readonly kind: "changed" | "same"; readonly revision: bigint }
-  | { readonly kind: "unknown_server" | "disabled" | "outdated" }
-  | { readonly kind: "too_large"; readonly bytes: number; readonly maxBytes: number };
+  | { readonly kind: "unknown_server" | "disabled" | "outdated" };
 
 /** What is known of a server beside its items. */
 interface State extends Omit<Findings, "items"> {
@@ -36,7 +36,10 @@ export type RecordTools = (
   report: ToolsReport,
 ) => Promise<{ readonly changed: boolean; readonly events: readonly AuditEvent[] }>;
 
-/** Takes a runner's report in. With several runners of one group the last report wins. */
+/**
+ * Takes a runner's report in. With several runners of one group the last report wins.
+ * @throws {AppError} payload_too_large; nothing of the report is taken then
+ */
 export async function recordReport(
   pool: Pool,
   report: Report,
@@ -56,7 +59,7 @@ export async function recordReport(
     const same = sameItems && !tools.changed && isSameState(state, row);
     if (report.status === "ready" && !same) {
       const bytes = bytesOf(report) + (await bytesOfOthers(client, report.serverId));
-      if (bytes > CATALOGUE_MAX_BYTES) return { kind: "too_large", bytes, maxBytes: CATALOGUE_MAX_BYTES };
+      if (bytes > CATALOGUE_MAX_BYTES) throw tooLarge(report.serverId, bytes);
       if (!sameItems) await replaceItems(client, report.serverId, report.items);
       await touchItems(client, report.serverId, next);
     }
@@ -143,6 +146,11 @@ async function hasItems(client: Queryable, serverId: string, items: readonly Ite
 function bytesOf({ items, serverInfo, capabilities, instructions }: Findings): number {
   const texts = [serverInfo, capabilities, instructions, ...items.flatMap(({ key, definition }) => [key, definition])];
   return texts.reduce((sum, text) => sum + Buffer.byteLength(text), items.length * ITEM_EXTRA_BYTES);
+}
+
+function tooLarge(serverId: string, bytes: number): AppError {
+  const what = `with what it offers the catalogue would have ${bytes} bytes; at most ${CATALOGUE_MAX_BYTES} fit`;
+  return new AppError("payload_too_large", `server "${serverId}": ${what}`);
 }
 
 async function bytesOfOthers(client: Queryable, serverId: string): Promise<number> {

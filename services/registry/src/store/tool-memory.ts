@@ -1,21 +1,20 @@
+import { FLOODED } from "../domain/tool-report.ts";
 import type { Queryable } from "./revision.ts";
 
 /** Of each tool the newest versions are kept, beside those that are served, reported or approved. */
 export const VERSIONS_MAX = 100;
-/** Of a server's tools that it does not list any more the last ones are kept. */
-const UNLISTED_MAX = 8_000;
 const VERSIONS_MAX_BYTES = 64 * 1024 * 1024;
-/** What was in no list for so long may come back as something new. */
+/** What was in no list for so long, and nobody has decided on, may come back as something new. */
 const UNLISTED_MAX_DAYS = 90;
 
-/** What a server can make grow stays bounded. */
+/**
+ * What a server can make grow stays bounded. What was ever offered is not forgotten for that, however much has come and
+ * gone since: a server would be rid of its holds by listing enough of something else.
+ */
 export async function forgetVersions(client: Queryable, serverId: string): Promise<void> {
   await client.query(
-    `DELETE FROM registry.tools AS gone USING (
-       SELECT tool FROM registry.tools WHERE server_id = $1 AND unlisted_at IS NOT NULL
-       ORDER BY unlisted_at DESC, tool OFFSET $2
-     ) AS old WHERE gone.server_id = $1 AND gone.tool = old.tool`,
-    [serverId, UNLISTED_MAX],
+    "DELETE FROM registry.tools WHERE server_id = $1 AND unlisted_at IS NOT NULL AND removed_by = $2",
+    [serverId, FLOODED],
   );
   await client.query(
     `DELETE FROM registry.tool_versions AS gone USING (
@@ -37,7 +36,13 @@ export async function forgetTools(client: Queryable): Promise<void> {
     `UPDATE registry.tools SET unlisted_at = now()
      WHERE unlisted_at IS NULL AND server_id NOT IN (SELECT id FROM registry.servers)`,
   );
-  await client.query("DELETE FROM registry.tools WHERE unlisted_at < now() - make_interval(days => $1)", [
-    UNLISTED_MAX_DAYS,
-  ]);
+  await client.query(
+    `DELETE FROM registry.tools WHERE unlisted_at < now() - make_interval(days => $1)
+       AND served = reported AND removed_by IN ('', $2)
+       AND NOT EXISTS (
+         SELECT FROM registry.tool_versions AS version
+         WHERE version.server_id = tools.server_id AND version.tool = tools.tool
+           AND (submitted_by <> '' OR decided_by <> ''))`,
+    [UNLISTED_MAX_DAYS, FLOODED],
+  );
 }

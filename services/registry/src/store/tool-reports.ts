@@ -34,6 +34,8 @@ export interface Written {
   readonly reported: number;
   readonly newest: number;
   readonly isNew: boolean;
+  /** Of a tool that is new: FLOODED, or empty. */
+  readonly removedBy: string;
 }
 
 export async function readKnown(client: Queryable, serverId: string): Promise<Map<string, KnownRow>> {
@@ -95,9 +97,10 @@ export function versionKey(tool: string, hash: string): string {
 export async function writeTools(client: Queryable, report: ToolsReport, written: readonly Written[]): Promise<void> {
   const { serverId, runner, nowMs } = report;
   await client.query(
-    `INSERT INTO registry.tools AS old (server_id, tool, served, reported, newest, reporter, reported_at, first_seen)
-     SELECT $1, tool, served, reported, newest, $6, $7, $7
-     FROM unnest($2::text[], $3::integer[], $4::integer[], $5::integer[]) AS new (tool, served, reported, newest)
+    `INSERT INTO registry.tools AS old (server_id, tool, served, reported, newest, reporter, reported_at, first_seen, removed_by)
+     SELECT $1, tool, served, reported, newest, $6, $7, $7, removed_by
+     FROM unnest($2::text[], $3::integer[], $4::integer[], $5::integer[], $8::text[])
+       AS new (tool, served, reported, newest, removed_by)
      ON CONFLICT (server_id, tool) DO UPDATE SET served = excluded.served, reported = excluded.reported,
        newest = excluded.newest, unlisted_at = NULL,
        reporter = CASE WHEN old.reported = excluded.reported THEN old.reporter ELSE excluded.reporter END,
@@ -110,6 +113,7 @@ export async function writeTools(client: Queryable, report: ToolsReport, written
       written.map(({ newest }) => newest),
       runner,
       new Date(nowMs),
+      written.map(({ removedBy }) => removedBy),
     ],
   );
 }

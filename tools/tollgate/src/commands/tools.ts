@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Act, type Declare, limitOption, noteMore, said } from "../command.ts";
+import { type Act, type Asked, type Declare, limitOption, noteMore, said } from "../command.ts";
 import { readEntry } from "../entry-file.ts";
 import { addFilters, declareList, filtersOf, tableOf } from "../resources.ts";
 import { column, type Row, textOf } from "../table.ts";
@@ -90,11 +90,19 @@ const DECISIONS = {
 function declareDecisions(command: Command, act: Act): void {
   for (const [decision, description] of Object.entries(DECISIONS))
     one(command, decision, description)
-      .option("--of-version <n>", "of this version (default: the newest)", Number)
+      .option(
+        "--of-version <n>",
+        "of this version (default: what the server says now; it is shown to approve of)",
+        Number,
+      )
       .option("--comment <text>", "why, for people")
       .action(
-        act<{ ofVersion?: number; comment?: string }>(async ({ args: [server, tool], options, api }) => {
-          const { ofVersion: version, comment } = options;
+        act<{ ofVersion?: number; comment?: string }>(async (asked) => {
+          const { args, options, api } = asked;
+          const [server, tool] = args;
+          const { ofVersion, comment } = options;
+          const version = ofVersion ?? (decision === "approve" ? await approved(asked) : undefined);
+          if (version === null) return said({}, "Nothing is changed.");
           const body = { decision, version, comment };
           const answer = await (await api()).send("POST", `${toolPath(server!, tool!)}/decisions`, { body });
           const state = answer["certification"] ?? answer["status"];
@@ -104,6 +112,19 @@ function declareDecisions(command: Command, act: Act): void {
           );
         }),
       );
+}
+
+/** The version that was shown and said yes to; null: it was not. The server may say another by then. */
+async function approved({ args: [server, tool], api, terminal, mistake }: Asked): Promise<number | null> {
+  const { items } = await (await api()).list(`${toolPath(server!, tool!)}/versions`, { limit: LIMIT_DEFAULT });
+  const { version, difference, definition } = (items.find(({ held }) => held) ??
+    items.find(({ served }) => served) ??
+    items[0])!;
+  const shown = textOf(difference) || JSON.stringify(definition, null, 2);
+  terminal.progress(`${server}:${tool}, version ${textOf(version)}:\n${printable(shown)}`);
+  const answer = await terminal.ask("Approve of it? [y/N] ");
+  if (answer === undefined) return mistake(`say which version is approved of: --of-version ${textOf(version)}`);
+  return /^y(es)?$/i.test(answer.trim()) ? (version as number) : null;
 }
 
 function declareRegistration(command: Command, act: Act): void {

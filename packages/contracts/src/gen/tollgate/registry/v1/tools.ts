@@ -91,7 +91,7 @@ export interface ListToolVersionsResponse {
 export interface DecideToolRequest {
   serverId: string;
   tool: string;
-  /** 0: the newest. */
+  /** 0: what the server says now; an approval has to name it. */
   version: number;
   /** "submit", "approve", "reject", "retire". */
   decision: string;
