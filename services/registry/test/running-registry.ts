@@ -183,7 +183,7 @@ export function connect(grpcPort: number, serviceKey: string): Connection {
 
 function secretsOf(client: secretsV1.SecretServiceClient, unary: Parameters<typeof callUnary>[2]): RunningSecrets {
   const list = () => callUnary(client.listSecrets.bind(client), {}, unary);
-  const none = { description: "", servers: [], ifVersion: 0, createOnly: false };
+  const none = { description: "", servers: [], keepServers: false, ifVersion: 0, createOnly: false };
   return {
     list,
     one: async (name) => (await list()).secrets.find((each) => each.name === name),

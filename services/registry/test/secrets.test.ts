@@ -208,6 +208,20 @@ describe("whose it is", () => {
   });
 });
 
+describe("another value", () => {
+  const UNSAID = { description: undefined, servers: [], keepServers: true };
+
+  test("is for the same servers and the same use where nothing else is said", async () => {
+    const { secrets } = await run({ text: "groups: []" });
+    await secrets.put("rotated", "1", { servers: ["a"], description: "what for" });
+    const { secret } = await secrets.put("rotated", "2", UNSAID);
+    expect(secret).toMatchObject({ version: 2, servers: ["a"], description: "what for", problem: "" });
+    await secrets.put("rotated", "3", { ...UNSAID, servers: [], keepServers: false });
+    expect(await secrets.one("rotated")).toMatchObject({ version: 3, servers: [], description: "what for" });
+    expect((await secrets.put("first", "1", UNSAID)).secret).toMatchObject({ servers: [], description: "" });
+  });
+});
+
 describe("the record", () => {
   test("has each read once for each value and server, and once more after a restart; and changes without values", async () => {
     const text = file(server("a", NEEDS("told")), server("b", NEEDS("told")));

@@ -129,7 +129,7 @@ describe("tools", () => {
     const unsaid = await tollgate(approve);
     expect([unsaid.code, unsaid.err]).toEqual([2, expect.stringContaining("--of-version 1")]);
     const no = await tollgate(approve, "n");
-    expect(no.err).toMatch(/^fixture:echo, version 1:\n\{\n  "name": "echo"/);
+    expect(no.err).toMatch(/^fixture:echo, version 1:\n\{\n(.*\n)*  "name": "echo"/);
     expect(no.out).toBe("Nothing is changed.\n");
     expect((await tollgate(approve, "y")).out).toMatch(/^fixture:echo: approve, done/);
     await eventually(async () =>
@@ -162,6 +162,18 @@ describe("secrets", () => {
     expect(await done("secrets", "rotate-keys")).toMatch(/^\d+ texts are wrapped with the key \S+\.\n$/);
     expect(await json("secrets", "delete", "github")).toEqual({ id: "github" });
     expect(await done("secrets", "list")).toBe("There is no secret.\n");
+  });
+
+  test("get another value and stay for the servers that they were for, until somebody says otherwise", async () => {
+    const put = async (value: string, ...words: string[]) => {
+      write("value", value);
+      return json("secrets", "set", "rotated", "--from-file", "value", ...words);
+    };
+    const said = { servers: ["fixture", "second"], description: "Of the bot" };
+    await put("1", "--servers", "fixture,second", "--description", said.description);
+    expect(await put("2")).toMatchObject({ ...said, version: 2 });
+    expect(await put("3", "--servers", "")).toMatchObject({ ...said, servers: [], version: 3 });
+    await done("secrets", "delete", "rotated");
   });
 
   test("are asked for at a terminal", async () => {

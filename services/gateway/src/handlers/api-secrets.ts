@@ -29,12 +29,10 @@ const body = z
       .min(1, "is empty")
       .max(VALUE_MAX_CHARS)
       .meta({ description: "At most 64 KiB. Nothing ever shows it again", writeOnly: true }),
-    description: z.string().max(DESCRIPTION_MAX_CHARS).default(""),
-    servers: z
-      .array(server)
-      .max(SERVERS_MAX)
-      .default([])
-      .meta({ description: "Those that may use it; empty: any whose entry names it" }),
+    description: z.string().max(DESCRIPTION_MAX_CHARS).optional().meta({ description: "Absent: as it was" }),
+    servers: z.array(server).max(SERVERS_MAX).optional().meta({
+      description: "Those that may use it; empty: any whose entry names it. Absent: as they were, of a new one empty",
+    }),
   })
   .meta({
     examples: [{ value: "ghp_0123456789", description: "Of the bot account", servers: ["github"] }],
@@ -127,7 +125,9 @@ function registerChanges(app: FastifyInstance, options: ApiOptions): void {
     async (request, reply) => {
       const { name } = request.params;
       const { ifVersion, createOnly } = versionAsked(request);
-      const asked = { name, ...request.body, ...authorOf(request), createOnly, ifVersion: toVersion(ifVersion) };
+      const { servers, ...said } = request.body;
+      const its = { name, ...said, servers: servers ?? [], keepServers: servers === undefined };
+      const asked = { ...its, ...authorOf(request), createOnly, ifVersion: toVersion(ifVersion) };
       const { secret: stored, created } = await callUnary(client.putSecret.bind(client), asked, unaryOf(options));
       void reply.header("cache-control", "no-store");
       if (created) void reply.code(201).header("location", `/api/v1/secrets/${name}`);

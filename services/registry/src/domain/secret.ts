@@ -76,13 +76,15 @@ export function aboutSecret(name: string, version: number, servers: readonly str
 export interface GivenSecret {
   readonly name: string;
   readonly value: string;
-  readonly description: string;
-  readonly servers: readonly string[];
+  /** Undefined: as it was. */
+  readonly description?: string | undefined;
+  /** Undefined: as they were. */
+  readonly servers: readonly string[] | undefined;
 }
 
 /** The reason never repeats a value. */
 export function parseSecret(given: GivenSecret): Parsed<GivenSecret> {
-  const { name, value, description, servers } = given;
+  const { name, value, description = "", servers = [] } = given;
   const refuse = (reason: string) => ({ ok: false, reason }) as const;
   if (!isSecretName(name)) return refuse("name has to be 1 to 128 of A-Z, a-z, 0-9, _, . and -");
   if (value === "") return refuse("value is empty");
@@ -92,7 +94,7 @@ export function parseSecret(given: GivenSecret): Parsed<GivenSecret> {
     return refuse(`description has to be a text of at most ${DESCRIPTION_MAX_CHARS} characters`);
   if (servers.length > SERVERS_MAX) return refuse(`servers has more than ${SERVERS_MAX} entries`);
   if (!servers.every((server) => NAME_PATTERN.test(server))) return refuse("servers has to hold ids of servers");
-  return { ok: true, value: { ...given, servers: [...new Set(servers)].toSorted() } };
+  return { ok: true, value: { ...given, servers: given.servers && [...new Set(servers)].toSorted() } };
 }
 
 /** As PostgreSQL and environments can hold it. */

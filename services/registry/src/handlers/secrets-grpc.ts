@@ -78,17 +78,19 @@ function isStore(stores: SecretStores): boolean {
 
 async function takeSecret(request: secretsV1.PutSecretRequest, options: Options): Promise<secretsV1.PutSecretResponse> {
   const { pool, stores, catalogue, log } = options;
-  const { name, actor, address, ifVersion, createOnly } = request;
-  const given = parseSecret(request);
+  const { name, actor, address, ifVersion, createOnly, keepServers } = request;
+  const given = parseSecret({ ...request, servers: keepServers ? undefined : request.servers });
   if (!given.ok) throw new AppError("invalid_argument", given.reason);
   const envelopes = envelopesOf(options);
   if (!isStore(stores))
     throw new AppError("failed_precondition", "secrets.stores of tollgate.yaml does not name tollgate");
   const { value, description, servers } = given.value;
-  const others = (stores.users().get(name) ?? []).filter((server) => servers.length > 0 && !servers.includes(server));
+  const users = stores.users().get(name) ?? [];
+  const others = servers === undefined || servers.length === 0 ? [] : users.filter((user) => !servers.includes(user));
   if (others.length > 0)
     throw new AppError("failed_precondition", `${others.join(", ")} would lose the secret "${name}": they name it`);
-  const seal = (version: number): string => envelopes.seal(value, aboutSecret(name, version, servers));
+  const seal = ({ version, servers: its }: Pick<SecretRow, "version" | "servers">): string =>
+    envelopes.seal(value, aboutSecret(name, version, its));
   const { before, after } = await putSecret(
     pool,
     { name, servers, description, updatedBy: actor, seal },

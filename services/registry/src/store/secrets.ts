@@ -39,28 +39,33 @@ interface Expected {
 type EventOf = (before: SecretRow | undefined, after: SecretRow | undefined) => AuditEvent;
 
 /**
- * Stores a value as the secret's next version, and moves the revision: every replica looks at its secrets again.
+ * Stores a value as the secret's next version, and moves the revision: every replica looks at its secrets again. A
+ * description and servers that are not given stay as they were.
  * @throws {AppError} failed_precondition with `version`, already_exists
  */
 export async function putSecret(
   pool: Pool,
-  given: Pick<SecretRow, "name" | "servers" | "description" | "updatedBy"> & {
-    readonly seal: (version: number) => string;
+  given: Pick<SecretRow, "name" | "updatedBy"> & {
+    readonly servers: readonly string[] | undefined;
+    readonly description: string | undefined;
+    readonly seal: (row: Pick<SecretRow, "version" | "servers">) => string;
   },
   { eventOf, ...expected }: Expected & { readonly eventOf: EventOf },
 ): Promise<{ readonly before: SecretRow | undefined; readonly after: SecretRow }> {
-  const { name, servers, description, updatedBy } = given;
+  const { name, updatedBy, seal } = given;
   return withTransaction(pool, async (client) => {
     const revision = await lockRevision(client);
     const before = await readExpected(client, name, expected);
     if (before === undefined) await checkRoom(client);
     const version = (before?.version ?? 0) + 1;
+    const servers = given.servers ?? before?.servers ?? [];
+    const description = given.description ?? before?.description ?? "";
     const { rows } = await client.query<SecretRow>(
       `INSERT INTO registry.secrets (name, version, sealed, servers, description, updated_by) VALUES ($1, $2, $3, $4, $5, $6)
        ON CONFLICT (name) DO UPDATE SET version = excluded.version, sealed = excluded.sealed, servers = excluded.servers,
          description = excluded.description, updated_by = excluded.updated_by, updated_at = now()
        RETURNING ${COLUMNS}`,
-      [name, version, given.seal(version), servers, description, updatedBy],
+      [name, version, seal({ version, servers }), servers, description, updatedBy],
     );
     const after = rows[0]!;
     await setRevision(client, revision + 1n);

@@ -28,8 +28,8 @@ export const declare: Declare = (command, act) => {
     .description("Keep a value; it comes from the standard input, never from the command line.")
     .argument("<name>", "as in ${secret:NAME}")
     .option("--from-file <file>", "the value is what this file holds")
-    .option("--description <text>", "what it is for")
-    .option("--servers <ids>", "which servers may have it; separated by commas")
+    .option("--description <text>", "what it is for (default: as it was)")
+    .option("--servers <ids>", 'which servers may have it, separated by commas; "" is any (default: as it was)')
     .action(
       act<SetOptions>(async ({ args: [name], options, here, api, terminal }) => {
         const { fromFile, description, servers } = options;
@@ -37,7 +37,7 @@ export const declare: Declare = (command, act) => {
           fromFile === undefined ? await terminal.ask(`Value of ${name} (not shown): `, { hidden: true }) : undefined;
         // Editors and `echo` end a text with a line break that is no part of the secret.
         const value = typed ?? readText(fromFile ?? "-", here).replace(/\r?\n$/, "");
-        const body = { value, description, servers: servers?.split(",") };
+        const body = { value, description, servers: servers === "" ? [] : servers?.split(",") };
         const answer = await (await api()).send("PUT", placeOf(SECRETS, name!), { body });
         return said(answer, `The secret ${name} is kept.`);
       }),

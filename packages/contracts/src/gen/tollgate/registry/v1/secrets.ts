@@ -55,13 +55,16 @@ export interface ListSecretsResponse {
 export interface PutSecretRequest {
   name: string;
   value: string;
-  description: string;
+  /** Absent: as it was. */
+  description?: string | undefined;
   servers: string[];
   /** 0: whatever it is. */
   ifVersion: number;
   createOnly: boolean;
   actor: string;
   address: string;
+  /** The servers stay as they were; `servers` is empty then. */
+  keepServers: boolean;
 }
 
 export interface PutSecretResponse {
@@ -397,7 +400,17 @@ export const ListSecretsResponse: MessageFns<ListSecretsResponse> = {
 };
 
 function createBasePutSecretRequest(): PutSecretRequest {
-  return { name: "", value: "", description: "", servers: [], ifVersion: 0, createOnly: false, actor: "", address: "" };
+  return {
+    name: "",
+    value: "",
+    description: undefined,
+    servers: [],
+    ifVersion: 0,
+    createOnly: false,
+    actor: "",
+    address: "",
+    keepServers: false,
+  };
 }
 
 export const PutSecretRequest: MessageFns<PutSecretRequest> = {
@@ -408,7 +421,7 @@ export const PutSecretRequest: MessageFns<PutSecretRequest> = {
     if (message.value !== "") {
       writer.uint32(18).string(message.value);
     }
-    if (message.description !== "") {
+    if (message.description !== undefined) {
       writer.uint32(26).string(message.description);
     }
     for (const v of message.servers) {
@@ -425,6 +438,9 @@ export const PutSecretRequest: MessageFns<PutSecretRequest> = {
     }
     if (message.address !== "") {
       writer.uint32(66).string(message.address);
+    }
+    if (message.keepServers !== false) {
+      writer.uint32(72).bool(message.keepServers);
     }
     return writer;
   },
@@ -506,6 +522,14 @@ export const PutSecretRequest: MessageFns<PutSecretRequest> = {
             message.address = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.keepServers = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -525,12 +549,13 @@ export const PutSecretRequest: MessageFns<PutSecretRequest> = {
     const message = createBasePutSecretRequest();
     message.name = object.name ?? "";
     message.value = object.value ?? "";
-    message.description = object.description ?? "";
+    message.description = object.description ?? undefined;
     message.servers = object.servers?.map((e) => e) || [];
     message.ifVersion = object.ifVersion ?? 0;
     message.createOnly = object.createOnly ?? false;
     message.actor = object.actor ?? "";
     message.address = object.address ?? "";
+    message.keepServers = object.keepServers ?? false;
     return message;
   },
 };
