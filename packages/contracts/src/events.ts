@@ -186,7 +186,7 @@ export interface AlertEvent {
    * `critical_call`: a call of a CRITICAL tool was asked for or let in; `authentication`: failures keep coming;
    * `missing_events`: messages of the stream were gone before they were recorded; `broken_chain`: a chain of the record
    * is not what was signed; `tool_changed`: a server has given a tool another definition, which waits for approval;
-   * `suspicious_tool`: a definition could mislead a model.
+   * `suspicious_tool`: a definition could mislead a model, or too many of a server's tools have come and gone.
    */
   readonly code:
     | "critical_call"

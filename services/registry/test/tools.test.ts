@@ -2,7 +2,7 @@ import type { registryV1 } from "@tollgate/contracts";
 import { eventually, useInfrastructure } from "@tollgate/testkit";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { UNLISTED_MAX } from "../src/domain/tool-report.ts";
+import { FLOODED, UNLISTED_MAX } from "../src/domain/tool-report.ts";
 import { forgetTools } from "../src/store/tool-memory.ts";
 import { hashOf, runRegistry, type RunningRegistry, serverIn } from "./running-registry.ts";
 import { connectTools, type ToolClient } from "./tool-client.ts";
@@ -367,7 +367,8 @@ describe("a server that lists other tools again and again", () => {
     );
     const client = new pg.Client(infra.databaseUrl("registry"));
     await client.connect();
-    await forgetTools(client).finally(() => client.end());
+    await forgetTools(client, FLOODED);
+    await client.end();
     await report(suffixes.map((each) => named(each, "new")));
     const holds = [...(await seen()).tools, ...(await seen()).withheldTools].map(({ name: of, hold }) => [of, hold]);
     expect(Object.fromEntries(holds)).toEqual({

@@ -1,6 +1,7 @@
 import { enqueueEvents, type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
 import { canonicalHash } from "../domain/canonical-hash.ts";
 import type { Item } from "../domain/item.ts";
+import { FLOODED } from "../domain/tool-report.ts";
 import { lockRevision } from "../store/revision.ts";
 import { type ListedRow, readUnknownTools } from "../store/tool-adoption.ts";
 import { forgetTools } from "../store/tool-memory.ts";
@@ -13,7 +14,7 @@ export async function keepTools({ pool, life, log }: { pool: Pool; life: Life; l
   await adoptTools(pool, Date.now());
   let current: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
-    current = forgetTools(pool).catch((error: unknown) =>
+    current = forgetTools(pool, FLOODED).catch((error: unknown) =>
       log.warn({ err: error }, "tools that are gone could not be forgotten; trying again"),
     );
   }, FORGET_MS);

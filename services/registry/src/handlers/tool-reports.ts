@@ -52,7 +52,7 @@ export async function recordTools(
     );
   }
   const unlisted = await markUnlisted(client, serverId, tools);
-  if (written.length + unlisted > 0) await forgetVersions(client, serverId);
+  if (written.length + unlisted > 0) await forgetVersions(client, serverId, FLOODED);
   return { changed: written.length + unlisted > 0, events: eventsOf(report, told) };
 }
 

@@ -1,4 +1,3 @@
-import { FLOODED } from "../domain/tool-report.ts";
 import type { Queryable } from "./revision.ts";
 
 /** Of each tool the newest versions are kept, beside those that are served, reported or approved. */
@@ -10,11 +9,12 @@ const UNLISTED_MAX_DAYS = 90;
 /**
  * What a server can make grow stays bounded. What was ever offered is not forgotten for that, however much has come and
  * gone since: a server would be rid of its holds by listing enough of something else.
+ * @param flooded who has taken tools from everybody that nobody was ever offered
  */
-export async function forgetVersions(client: Queryable, serverId: string): Promise<void> {
+export async function forgetVersions(client: Queryable, serverId: string, flooded: string): Promise<void> {
   await client.query(
     "DELETE FROM registry.tools WHERE server_id = $1 AND unlisted_at IS NOT NULL AND removed_by = $2",
-    [serverId, FLOODED],
+    [serverId, flooded],
   );
   await client.query(
     `DELETE FROM registry.tool_versions AS gone USING (
@@ -30,8 +30,12 @@ export async function forgetVersions(client: Queryable, serverId: string): Promi
   );
 }
 
-/** Tools of servers that are not declared any more count as not listed from now on; what has been so for long goes. */
-export async function forgetTools(client: Queryable): Promise<void> {
+/**
+ * Tools of servers that are not declared any more count as not listed from now on; what has been so for long goes, but
+ * where somebody has decided on it, or it is held.
+ * @param flooded as above
+ */
+export async function forgetTools(client: Queryable, flooded: string): Promise<void> {
   await client.query(
     `UPDATE registry.tools SET unlisted_at = now()
      WHERE unlisted_at IS NULL AND server_id NOT IN (SELECT id FROM registry.servers)`,
@@ -43,6 +47,6 @@ export async function forgetTools(client: Queryable): Promise<void> {
          SELECT FROM registry.tool_versions AS version
          WHERE version.server_id = tools.server_id AND version.tool = tools.tool
            AND (submitted_by <> '' OR decided_by <> ''))`,
-    [UNLISTED_MAX_DAYS, FLOODED],
+    [UNLISTED_MAX_DAYS, flooded],
   );
 }
