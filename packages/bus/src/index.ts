@@ -18,7 +18,7 @@ export { type DurableBatch, type DurableBeginning, durableLags, forgetDurable, r
 export { createEventPublisher, type EventPublisher, findOutcomes } from "./events.ts";
 export { decodeFrames, encodeFrames, type Framed, singleLine } from "./framing.ts";
 export { answerHealth, requestHealth } from "./health.ts";
-export { type KeptAnswer, type KeptAnswers, openKeptAnswers } from "./kept-answers.ts";
+export { type AnswerKey, type KeptAnswer, type KeptAnswers, openKeptAnswers } from "./kept-answers.ts";
 export {
   type Abandoned,
   publishAbandoned,

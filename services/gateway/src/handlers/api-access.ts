@@ -17,6 +17,8 @@ declare module "fastify" {
     action?: AdminAction | "own";
     /** Not as a part of another request: its answer lasts, or has parts itself. */
     alone?: true;
+    /** It changes nothing, whatever its method and action say. */
+    reads?: true;
   }
 }
 

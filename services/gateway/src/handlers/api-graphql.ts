@@ -64,7 +64,7 @@ export function registerGraphql(app: FastifyInstance, inner: InnerRequests): voi
   const api = app.withTypeProvider<ZodTypeProvider>();
   let engine: ReturnType<typeof openEngine> | undefined;
   app.addHook("onClose", async () => engine?.then(({ app: opened }) => opened.close()));
-  const shared = { config: { action: "own", alone: true }, bodyLimit: BODY_MAX_BYTES } as const;
+  const shared = { config: { action: "own", alone: true, reads: true }, bodyLimit: BODY_MAX_BYTES } as const;
   const described = {
     tags: ["combined"],
     summary: "Reads, as GraphQL",

@@ -1,5 +1,5 @@
 import { createHash, hkdfSync, randomBytes } from "node:crypto";
-import { type Bus, type KeptAnswer, openKeptAnswers } from "@tollgate/bus";
+import { type AnswerKey, type Bus, type KeptAnswer, openKeptAnswers } from "@tollgate/bus";
 import { AppError, toProblem } from "@tollgate/errors";
 import { openWith, sealWith } from "@tollgate/evidence";
 import type { Log } from "@tollgate/service";
@@ -9,13 +9,19 @@ import { checkBus } from "./api-options.ts";
 
 /**
  * Idempotency keys (draft-ietf-httpapi-idempotency-key-header). A key is its principal's. Its first request takes it
- * with a mark, and puts its answer in the mark's place before the client gets it; a repeat gets that answer, at any
- * gateway. Answers that say that it may be tried again (429, 5xx) give the key back, as does what is streamed.
+ * with a mark, which is renewed for as long as that is under way, and puts its answer in the mark's place before the
+ * client gets it; a repeat gets that answer, at any gateway. An answer that says that nothing was done (429) gives the
+ * key back, as does what is streamed.
  *
- * A gateway that dies in between leaves its mark: whether the change was made is not known then. Repeats are told to
- * come back for UNDER_WAY_MAX_MS; after that the request is done anew.
+ * Whether the change was made is not known where its answer is a 5xx, or its gateway dies in between: then the mark
+ * stays. Repeats are told to come back for MARK_MAX_MS; by then what was under way elsewhere has been done or given up,
+ * and the request is done anew.
  */
-const UNDER_WAY_MAX_MS = 60_000;
+const MARK_MAX_MS = 60_000;
+/** Of MARK_MAX_MS: a renewal may fail once. */
+const RENEWALS = 3;
+/** What has not ended by then, and was not even cut off, is not waited for. */
+const RENEWED_MAX_MS = 3_600_000;
 const RETRY_AFTER_SECONDS = 1;
 const KEPT_BODY_MAX_BYTES = 256 * 1024;
 const KEY = /^[\x21-\x7e]{1,255}$/;
@@ -29,82 +35,141 @@ declare module "fastify" {
   }
 }
 interface Taken {
-  readonly id: string;
+  readonly key: AnswerKey;
   readonly fingerprint: string;
-  readonly revision: number;
+  /** Of the mark. */
+  revision: number;
+  readonly renewing: NodeJS.Timeout;
+  /** The last renewal. */
+  renewed: Promise<void>;
 }
 /** What is kept, sealed: answers can hold new secrets. */
 interface Entry {
   /** Of the request: the same key for another one is a mistake. */
   readonly fingerprint: string;
   readonly answer?: { status: number; headers: Record<string, string>; body: string | null };
+  /** It was answered, and may have been done or not. */
+  readonly unknown?: true;
 }
 
-/** For every change that the API makes. */
+/**
+ * For every change that the API makes.
+ * @param options.markMaxMs for how long a mark holds that is not renewed
+ */
 export async function keepAnswers(
   api: FastifyInstance,
-  { bus, serviceKey, log }: { bus: Bus; serviceKey: string; log: Log },
+  options: { bus: Bus; serviceKey: string; log: Log; markMaxMs?: number },
 ): Promise<void> {
-  const answers = await openKeptAnswers(bus);
-  const key = Buffer.from(hkdfSync("sha256", serviceKey, "", "answers to requests with an idempotency key", 32));
-  const seal = (id: string, entry: Entry) => sealWith(key, id, JSON.stringify(entry), randomBytes);
-  const open = (id: string, { text }: KeptAnswer): Entry | undefined => {
-    const opened = openWith(key, id, text);
-    return opened === undefined ? undefined : (JSON.parse(opened.toString()) as Entry);
-  };
+  const { bus, markMaxMs = MARK_MAX_MS } = options;
+  const sealed = await openSealed(options);
 
-  // It is done, and its client is told so, whether that can be kept or not.
-  const unkept = (error: unknown) => log.warn({ err: error }, "an answer could not be kept for its repeats");
-  const keep = ({ id, revision }: Taken, entry: Entry) => answers.write(id, seal(id, entry), revision).catch(unkept);
-  const forget = ({ id, revision }: Taken) => answers.forget(id, revision).catch(unkept);
+  function hold(key: AnswerKey, fingerprint: string, revision: number): Taken {
+    const endsAt = Date.now() + RENEWED_MAX_MS;
+    const renew = () => {
+      if (Date.now() > endsAt) return clearInterval(renewing);
+      taken.renewed = taken.renewed.then(async () => {
+        // Another one may have taken it over: then nothing is renewed any more.
+        taken.revision = (await sealed.write(key, { fingerprint }, taken.revision)) ?? taken.revision;
+      });
+    };
+    const renewing = setInterval(renew, markMaxMs / RENEWALS).unref();
+    const taken: Taken = { key, fingerprint, revision, renewing, renewed: Promise.resolve() };
+    return taken;
+  }
+  /** Undefined where no key was taken, or it was let go already. */
+  async function letGo(request: FastifyRequest): Promise<Taken | undefined> {
+    const taken = request.idempotency;
+    if (taken === null) return undefined;
+    request.idempotency = null;
+    clearInterval(taken.renewing);
+    await taken.renewed;
+    return taken;
+  }
 
   api.decorateRequest("idempotency", null);
   api.addHook("preValidation", async (request, reply) => {
     const given = request.headers["idempotency-key"];
-    if (given === undefined || !CHANGES.includes(request.method)) return;
+    if (given === undefined || !isChange(request)) return;
     checkBus(bus);
-    const id = idOf(request, given);
+    const key = keyOf(request, given);
     const fingerprint = fingerprintOf(request);
-    const kept = await answers.get(id);
-    const entry = kept === undefined ? undefined : open(id, kept);
+    const { entry, kept } = await sealed.read(key);
     if (entry !== undefined && entry.fingerprint !== fingerprint) return answerOther(reply);
     if (entry?.answer !== undefined) return replay(reply, entry.answer);
-    const isUnderWay = entry !== undefined && kept!.writtenAt + UNDER_WAY_MAX_MS > Date.now();
     // A mark that is too old, or that was sealed by another key, is taken over.
-    const revision = isUnderWay ? undefined : await answers.write(id, seal(id, { fingerprint }), kept?.revision ?? 0);
+    const leftMs = entry === undefined ? 0 : kept!.writtenAt + markMaxMs - Date.now();
+    if (leftMs > 0) throw entry?.unknown ? notKnown(leftMs) : underWay();
+    const revision = await sealed.write(key, { fingerprint }, kept?.revision ?? 0);
     if (revision === undefined) throw underWay();
-    request.idempotency = { id, fingerprint, revision };
+    request.idempotency = hold(key, fingerprint, revision);
   });
   api.addHook("onSend", async (request, reply, payload) => {
-    const taken = request.idempotency;
-    if (taken === null) return payload;
-    request.idempotency = null;
+    const taken = await letGo(request);
+    if (taken === undefined) return payload;
+    const { key, fingerprint, revision } = taken;
     const { statusCode: status } = reply;
     const isText = payload === null || payload === undefined || typeof payload === "string";
-    const isKept = status < 500 && status !== 429 && isText;
-    await (isKept ? keep(taken, entryOf(reply, taken, payload ?? null)) : forget(taken));
+    if (status === 429 || !isText) await sealed.forget(key, revision);
+    else if (status >= 500) await sealed.write(key, { fingerprint, unknown: true }, revision);
+    else await sealed.write(key, entryOf(reply, taken, payload ?? null), revision);
     return payload;
   });
   // An answer that a handler has written by itself.
-  api.addHook("onResponse", async ({ idempotency }) => {
-    if (idempotency !== null) await forget(idempotency);
+  api.addHook("onResponse", async (request) => {
+    const taken = await letGo(request);
+    if (taken !== undefined) await sealed.forget(taken.key, taken.revision);
   });
 }
 
+/** Kept answers, sealed. */
+async function openSealed({ bus, serviceKey, log }: { bus: Bus; serviceKey: string; log: Log }) {
+  const answers = await openKeptAnswers(bus);
+  const secret = Buffer.from(hkdfSync("sha256", serviceKey, "", "answers to requests with an idempotency key", 32));
+  const labelOf = ({ tenant, principal, id }: AnswerKey) => `${tenant}.${principal}.${id}`;
+  const open = (key: AnswerKey, { text }: KeptAnswer): Entry | undefined => {
+    const opened = openWith(secret, labelOf(key), text);
+    return opened === undefined ? undefined : (JSON.parse(opened.toString()) as Entry);
+  };
+  // It is done, and its client is told so, whether that can be kept or not.
+  const unkept = (error: unknown) => {
+    log.warn({ err: error }, "an answer could not be kept for its repeats");
+    return undefined;
+  };
+  return {
+    async read(key: AnswerKey): Promise<{ entry: Entry | undefined; kept: KeptAnswer | undefined }> {
+      const kept = await answers.get(key);
+      return { kept, entry: kept === undefined ? undefined : open(key, kept) };
+    },
+    /** @throws {AppError} overloaded, of what is not there yet */
+    write(key: AnswerKey, entry: Entry, before: number): Promise<number | undefined> {
+      const text = sealWith(secret, labelOf(key), JSON.stringify(entry), randomBytes);
+      const written = answers.write(key, text, before);
+      return before === 0 ? written : written.catch(unkept);
+    },
+    forget: (key: AnswerKey, before: number): Promise<void> => answers.forget(key, before).catch(unkept),
+  };
+}
+
+/** Reads that are sent with a body may come again as they are. */
+function isChange({ method, routeOptions: { config } }: FastifyRequest): boolean {
+  return CHANGES.includes(method) && !config.reads && !config.action?.endsWith("/read");
+}
+
 /** @throws {AppError} invalid_argument */
-function idOf({ caller }: FastifyRequest, given: string | string[]): string {
+function keyOf({ caller }: FastifyRequest, given: string | string[]): AnswerKey {
   if (typeof given !== "string" || !KEY.test(given))
     throw new AppError("invalid_argument", "Idempotency-Key: has to be 1 to 255 visible characters of ASCII");
   const { tenant, id } = caller!.principal;
-  return createHash("sha256")
-    .update(JSON.stringify([tenant, id, given]))
-    .digest("base64url");
+  return { tenant: hashOf([tenant]), principal: hashOf([tenant, id]), id: hashOf([tenant, id, given]) };
 }
 
 function fingerprintOf({ method, url, body, headers }: FastifyRequest): string {
   const { "if-match": match, "if-none-match": noneMatch } = headers;
-  const text = JSON.stringify([method, url, body ?? null, match ?? null, noneMatch ?? null]);
-  return createHash("sha256").update(text).digest("base64url");
+  return hashOf([method, url, body ?? null, match ?? null, noneMatch ?? null]);
+}
+
+function hashOf(values: readonly unknown[]): string {
+  return createHash("sha256").update(JSON.stringify(values)).digest("base64url");
 }
 
 function entryOf(reply: FastifyReply, { fingerprint }: Taken, body: string | null): Entry {
@@ -135,4 +200,11 @@ function answerOther(reply: FastifyReply): FastifyReply {
 function underWay(): AppError {
   const details = { retryAfterSeconds: RETRY_AFTER_SECONDS };
   return new AppError("failed_precondition", "the first request with this Idempotency-Key is under way", { details });
+}
+
+function notKnown(leftMs: number): AppError {
+  const details = { retryAfterSeconds: Math.ceil(leftMs / 1_000) };
+  const reason =
+    "whether the first request with this Idempotency-Key was done is not known; look, or send it again later: it is done anew then";
+  return new AppError("failed_precondition", reason, { details });
 }
