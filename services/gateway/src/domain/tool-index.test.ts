@@ -46,6 +46,15 @@ test.each([
   ["__proto__", []],
 ])("%j finds %j", (text, expected) => expect(new Set(find(text))).toEqual(new Set(expected)));
 
+test("few words count, and short ones only as they are, so that no search takes long", () => {
+  expect(find("h i j k l m n create ticket")).toEqual(["tickets:create_ticket"]);
+  expect(find("h i j k l m n o ticket")).toEqual([]);
+  const [once, often] = ["ticket", `ticket Ticket TICKET ${"ticket ".repeat(20)}`].map((text) => index.find(text));
+  expect(often).toEqual(once);
+  expect(find("ti")).toEqual([]);
+  expect(find("tic")).toHaveLength(2);
+});
+
 test("without words it is all of them, in the catalogue's order, and no score", () => {
   for (const text of ["", "  ", "_-_"]) {
     expect(find(text)).toEqual(["tickets:create_ticket", "tickets:closeTicket", "files:read_file"]);

@@ -4,9 +4,14 @@ import type { Catalogue, Item, Server } from "./catalogue.ts";
 
 const TEXT_MAX_CHARS = 4_000;
 const ARGUMENTS_MAX = 200;
+/** Each is looked for beside others that are like it: a search of more would hold up calls. */
+const WORDS_MAX = 8;
+/** Too many words begin with less. */
+const PREFIX_MIN_CHARS = 3;
 /** Shorter words have too many others beside them that are almost the same. */
 const FUZZY_MIN_CHARS = 4;
 const FUZZY_SHARE = 0.2;
+const SLIPS_MAX = 2;
 const WEIGHTS = { name: 4, title: 3, server: 2, description: 1, arguments: 1 };
 
 /** One tool of the catalogue, and what is said of it. */
@@ -30,19 +35,20 @@ export interface ToolIndex {
   /** Drops servers that are gone, and gives those that are to be put in. */
   outdated(catalogue: Catalogue): Server[];
   put(server: Server): void;
-  /** Best first; all of them, in the catalogue's order, without a text. */
+  /** Best first, by the text's first 8 words; all of them, in the catalogue's order, without any. */
   find(text: string): FoundTool[];
 }
 
 export function createToolIndex(): ToolIndex {
-  const words = new MiniSearch<Document>({
+  const index = new MiniSearch<Document>({
     fields: Object.keys(WEIGHTS),
     tokenize: (text) => [...new Set([...wordsOf(text), ...partsOf(text)])],
     searchOptions: {
-      tokenize: wordsOf,
+      tokenize: askedWordsOf,
       boost: WEIGHTS,
-      prefix: true,
+      prefix: (term) => term.length >= PREFIX_MIN_CHARS,
       fuzzy: (term) => (term.length < FUZZY_MIN_CHARS ? false : FUZZY_SHARE),
+      maxFuzzy: SLIPS_MAX,
     },
   });
   const held = new Map<string, { readonly server: Server; readonly documents: readonly Document[] }>();
@@ -51,7 +57,7 @@ export function createToolIndex(): ToolIndex {
 
   function drop(id: string): void {
     for (const document of held.get(id)?.documents ?? []) {
-      words.remove(document);
+      index.remove(document);
       byId.delete(document.id);
     }
     held.delete(id);
@@ -66,23 +72,28 @@ export function createToolIndex(): ToolIndex {
     put(server) {
       drop(server.info.id);
       const documents = documentsOf(server);
-      words.addAll(documents);
+      index.addAll(documents);
       for (const document of documents) byId.set(document.id, document);
       held.set(server.info.id, { server, documents });
     },
     find(text) {
-      if (wordsOf(text).every((word) => word === ""))
-        return order.flatMap((id) => (held.get(id)?.documents ?? []).map((each) => toFound(each, 0)));
+      const words = askedWordsOf(text).length;
+      if (words === 0) return order.flatMap((id) => (held.get(id)?.documents ?? []).map((each) => toFound(each, 0)));
       // What fits every word; where nothing does, what fits any.
-      const all = words.search(text, { combineWith: "AND" });
-      const hits = all.length > 0 ? all : words.search(text, { combineWith: "OR" });
-      return hits.map(({ id, score }) => toFound(byId.get(id as string)!, score));
+      const any = index.search(text);
+      const all = any.filter(({ queryTerms }) => queryTerms.length === words);
+      return (all.length > 0 ? all : any).map(({ id, score }) => toFound(byId.get(id as string)!, score));
     },
   };
 }
 
 function toFound({ item, title, description }: Document, score: number): FoundTool {
   return { item, title, description, score };
+}
+
+function askedWordsOf(text: string): string[] {
+  const words = wordsOf(text).map((word) => word.toLowerCase());
+  return [...new Set(words)].filter((word) => word !== "").slice(0, WORDS_MAX);
 }
 
 /** Names are made of words too: `read_file`, `readFile`. */

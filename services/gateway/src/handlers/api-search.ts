@@ -43,7 +43,7 @@ const query = z.object({
     .default("")
     .meta({
       description:
-        "Words in name, title, description, server and names of arguments; also their beginnings, and with a slip. Best first",
+        "Words in name, title, description, server and names of arguments, of which the first 8 count; also their beginnings from 3 letters on, and with a slip from 4. Best first",
       examples: ["create ticket"],
     }),
   server: filter,
@@ -82,7 +82,7 @@ export function registerSearch(app: FastifyInstance, options: ApiOptions): void 
     async (request) => {
       const { q, definition, limit, cursor, sort, ...filters } = request.query;
       const shown = await shownTo(request);
-      const hits = (await search.find(q))
+      const hits = (await search.find(q, request.caller!.principal.tenant))
         .filter(({ item }) => shown === undefined || shown.has(item))
         .map(toRow)
         .filter((row) => Object.entries(filters).every(([key, value]) => !value || row[key as keyof Row] === value));
