@@ -16,10 +16,10 @@ describe("an operation more", () => {
     });
   });
 
-  test("is not left out any more", () => {
+  test("brings back nothing that is left out of the document", () => {
     const gone = { ...GET, name: "gone" };
     expect(withOperation(GROUP, "other", gone)).toMatchObject({
-      connectors: [PETS, { operations: [gone], exclude: [] }],
+      connectors: [PETS, { operations: [gone], exclude: ["gone"] }],
     });
   });
 
@@ -31,16 +31,32 @@ describe("an operation more", () => {
 });
 
 describe("an operation less", () => {
+  const FIND = { name: "find", method: "GET", path: "/mine" };
+  const inForce = ["list_pets", "find"];
+  const without = (group: object, connectorId: string, name: string) =>
+    withoutOperation({ ...group }, { connectorId, name, inForce });
+
   test("is taken out; one of a document is left out by its name", () => {
-    expect(withoutOperation(GROUP, "pets", "list_pets")).toMatchObject({ connectors: [{ operations: [] }, OTHER] });
-    expect(withoutOperation(GROUP, "other", "find")).toMatchObject({
-      connectors: [PETS, { exclude: ["gone", "find"] }],
+    expect(without(GROUP, "pets", "list_pets")).toEqual({ ...GROUP, connectors: [{ ...PETS, operations: [] }, OTHER] });
+    expect(without(GROUP, "other", "find")).toEqual({
+      ...GROUP,
+      connectors: [PETS, { ...OTHER, exclude: ["gone", "find"] }],
     });
-    expect(withoutOperation(GROUP, "other", "gone")).toMatchObject({ connectors: [PETS, { exclude: ["gone"] }] });
   });
 
-  test("that is not there is refused", () => {
-    expect(() => withoutOperation(GROUP, "pets", "get_pet")).toThrow('connector "pets" has no operation "get_pet"');
+  test("does not bring back the one of the document that it stood for", () => {
+    const own = withOperation(GROUP, "other", { ...FIND, name: "gone" });
+    expect(without(own, "other", "gone")).toMatchObject({ connectors: [PETS, { operations: [], exclude: ["gone"] }] });
+    const instead = withOperation(GROUP, "other", FIND);
+    expect(without(instead, "other", "find")).toMatchObject({
+      connectors: [PETS, { operations: [], exclude: ["gone", "find"] }],
+    });
+  });
+
+  test("that is not there is refused, also where there is a document", () => {
+    expect(() => without(GROUP, "pets", "get_pet")).toThrow('connector "pets" has no operation "get_pet"');
+    for (const name of ["gone", "nobody", "*"])
+      expect(() => without(GROUP, "other", name)).toThrow(`connector "other" has no operation "${name}"`);
   });
 });
 

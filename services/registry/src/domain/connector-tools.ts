@@ -20,28 +20,42 @@ export function toolNameIn(json: string): { readonly name: string; readonly valu
   return { name, value };
 }
 
-/** A group's entry with one operation more in one of its connectors. @throws {AppError} not_found, already_exists */
+/**
+ * A group's entry with one operation more in one of its connectors. What is left out of a document stays so: that does not
+ * concern the connector's own operations.
+ * @throws {AppError} not_found, already_exists
+ */
 export function withOperation(group: Value, connectorId: string, operation: Value): Value {
   return withConnector(group, connectorId, (connector) => {
     const name = operation["name"];
     const operations = listIn(connector, "operations");
     if (operations.some((each) => nameOf(each) === name))
       throw new AppError("already_exists", `connector "${connectorId}" has the operation "${String(name)}" already`);
-    const exclude = listIn(connector, "exclude").filter((each) => each !== name);
-    return { ...connector, operations: [...operations, operation], ...(connector["exclude"] ? { exclude } : {}) };
+    return { ...connector, operations: [...operations, operation] };
   });
 }
 
-/** Likewise with one less: one of its document is left out by name. @throws {AppError} not_found */
-export function withoutOperation(group: Value, connectorId: string, name: string): Value {
+/**
+ * Likewise with one less of those that are `inForce`. Where there is a document its operation of the name is left out too:
+ * behind one of the connector's own it would come back.
+ * @throws {AppError} not_found
+ */
+export function withoutOperation(
+  group: Value,
+  { connectorId, name, inForce }: { connectorId: string; name: string; inForce: readonly string[] },
+): Value {
   return withConnector(group, connectorId, (connector) => {
     const operations = listIn(connector, "operations");
     const others = operations.filter((each) => nameOf(each) !== name);
-    const ofDocument = others.length === operations.length;
-    if (ofDocument && connector["openapi"] === undefined)
+    const isOwn = others.length < operations.length;
+    if (!isOwn && !inForce.includes(name))
       throw new AppError("not_found", `connector "${connectorId}" has no operation "${name}"`);
-    if (ofDocument) return { ...connector, exclude: [...new Set([...listIn(connector, "exclude"), name])] };
-    return { ...connector, operations: others };
+    const hasDocument = connector["openapi"] !== undefined;
+    return {
+      ...connector,
+      ...(isOwn ? { operations: others } : {}),
+      ...(hasDocument ? { exclude: [...new Set([...listIn(connector, "exclude"), name])] } : {}),
+    };
   });
 }
 

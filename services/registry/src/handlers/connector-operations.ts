@@ -25,7 +25,10 @@ export function addOperation(around: Around, asked: Asked & { readonly operation
 
 /** @throws {AppError} not_found */
 export function removeOperation(around: Around, asked: Asked): Promise<bigint> {
-  return changeGroup(around, asked, (group) => withoutOperation(group, asked.serverId, asked.name));
+  const { serverId: connectorId, name } = asked;
+  const operations = around.entries.serverOf(connectorId)?.connector?.operations ?? [];
+  const inForce = operations.map((each) => each.name);
+  return changeGroup(around, asked, (group) => withoutOperation(group, { connectorId, name, inForce }));
 }
 
 async function changeGroup(
