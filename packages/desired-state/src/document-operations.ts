@@ -5,8 +5,10 @@ import { AppError } from "@tollgate/errors";
 import { parseDocument } from "yaml";
 
 const ALIASES_MAX = 100;
-/** Of documents' operations; a large document takes as long to read as everything else of a file together. */
-const KEPT_MAX = 16;
+/** As JSON. More than servers with all that they have could be sent to runners, so that a whole file's stay. */
+const KEPT_MAX_CHARS = 64 * 1024 * 1024;
+/** So that what has no operations is not kept without end. */
+const KEPT_LEAST_CHARS = 1_024;
 
 type Found = Parsed<ReturnType<typeof operationsOf>>;
 
@@ -16,11 +18,13 @@ interface Filters {
   readonly exclude: readonly string[];
 }
 
-const kept = new Map<string, Found>();
+/** The one that was asked for last stands last. */
+const kept = new Map<string, { readonly found: Found; readonly chars: number }>();
+let keptChars = 0;
 
 /**
  * The operations of an OpenAPI document's text that are wanted. The same text is read once: whatever else changes, all of
- * a file is loaded anew.
+ * a file is loaded anew, and a large document takes as long to read as everything else of a file together.
  */
 export function operationsOfDocument(text: string, { include, exclude }: Filters): Found {
   const key = createHash("sha256")
@@ -28,12 +32,20 @@ export function operationsOfDocument(text: string, { include, exclude }: Filters
     .update(text)
     .digest("base64");
   const known = kept.get(key);
-  const found = known ?? read(text, { include, exclude });
-  // Those that were asked for last stay.
-  kept.delete(key);
-  kept.set(key, found);
-  const [oldest] = kept.keys();
-  if (kept.size > KEPT_MAX) kept.delete(oldest!);
+  if (known !== undefined) {
+    kept.delete(key);
+    kept.set(key, known);
+    return known.found;
+  }
+  const found = read(text, { include, exclude });
+  const chars = KEPT_LEAST_CHARS + JSON.stringify(found).length;
+  kept.set(key, { found, chars });
+  keptChars += chars;
+  for (const [oldest, { chars: freed }] of kept) {
+    if (keptChars <= KEPT_MAX_CHARS) break;
+    kept.delete(oldest);
+    keptChars -= freed;
+  }
   return found;
 }
 
