@@ -14,8 +14,25 @@ import type { DesiredState } from "./state.ts";
 const POLL_INTERVAL_MS = 250;
 const RETRY_INTERVAL_MS = 2_000;
 
-/** The same text again, with something over its entries; and with their secrets, which it may take time to get. */
-export type LoadCovered = (overlay: readonly OverlayEntry[]) => Promise<DesiredState>;
+/** Of those that servers' entries name in all. */
+const SECRETS_MAX = 5_000;
+
+/**
+ * The same text again, with something over its entries; and with their secrets, which it may take time to get. In a trial
+ * none is asked for that is not known already.
+ */
+export type LoadCovered = (
+  overlay: readonly OverlayEntry[],
+  options?: { readonly isTrial?: boolean },
+) => Promise<DesiredState>;
+
+/** Which secrets are asked for, and on what occasion. */
+export interface SecretsNeeded {
+  readonly text: string;
+  readonly names: readonly string[];
+  /** `look`: at the file, again and again; `load`: for what is to stand over it; `trial`: the same, and nobody is to run with it. */
+  readonly occasion: "look" | "load" | "trial";
+}
 
 /** Secrets of servers as they are at one time. */
 export interface ServerSecrets {
@@ -33,7 +50,7 @@ interface FollowOptions extends Omit<
   /** What else is read when the file is applied, as a text that changes with it: a change of it is one of the file. */
   readonly fingerprint?: () => Promise<string>;
   /** Reads the secrets that servers' entries name, at each look at the file; without it they are files like all others. */
-  readonly readSecrets?: (needed: { text: string; names: readonly string[] }) => Promise<ServerSecrets>;
+  readonly readSecrets?: (needed: SecretsNeeded) => Promise<ServerSecrets>;
   readonly onProblem: (error: unknown) => void;
 }
 
@@ -91,14 +108,21 @@ async function poll(first: Content, options: FollowOptions): Promise<void> {
 }
 
 async function applyContent({ text, names }: Content, options: FollowOptions): Promise<void> {
-  const load: LoadCovered = async (overlay) => {
+  const load: LoadCovered = async (overlay, { isTrial = false } = {}) => {
     const needed = [...new Set([...names, ...secretsNamed(JSON.stringify(overlay))])];
-    const secrets = await options.readSecrets?.({ text, names: needed });
+    if (needed.length > SECRETS_MAX) throw tooManySecrets(needed.length);
+    const occasion = isTrial ? "trial" : "load";
+    const secrets = await options.readSecrets?.({ text, names: needed, occasion });
     const reading = { readSecret: secretsFrom(options.env), ...(secrets && { readServerSecret: secrets.read }) };
     const readDocument = documentsBeside(options.file);
     return loadDesiredState(text, { ...options, ...reading, readDocument, overlay });
   };
   await options.apply(await load([]), load);
+}
+
+function tooManySecrets(count: number): AppError {
+  const mistake = `servers name ${count} secrets; at most ${SECRETS_MAX} are read`;
+  return new AppError("invalid_argument", mistake, { details: { mistakes: [mistake] } });
 }
 
 function sameContent(one: Content | AppError, other: Content | AppError): boolean {
@@ -127,7 +151,9 @@ async function read(options: FollowOptions, before?: Content | AppError): Promis
         ? []
         : documentsNamed(text);
     const documentStates = documents.map((each) => documentState(file, each));
-    const stores = await readSecrets?.({ text, names });
+    // Too many are a mistake, which shows when it is loaded.
+    const wanted = names.length > SECRETS_MAX ? [] : names;
+    const stores = await readSecrets?.({ text, names: wanted, occasion: "look" });
     const version = stores?.version ?? 0;
     return { text, names, documents, documentStates, secrets, version, fingerprint: (await fingerprint?.()) ?? "" };
   } catch (error) {

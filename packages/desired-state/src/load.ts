@@ -263,6 +263,12 @@ function explainType(): string {
   return `is not a type of server; supported are ${SERVER_TYPES.join(", ")}`;
 }
 
+/** Of an entry of the overlay that is not as it should be, beside what is in the file. */
+export interface Misfit extends EntryKey {
+  readonly mistake: string;
+}
+
+/** `details` hold the `mistakes` as texts; where there is an overlay, also all its `misfits`, and how many are `others`. */
 function mistaken(mistakes: readonly Mistake[], source: SourceDocument, file: string): AppError {
   // One place, one mistake: what follows from a first mistake at the same place only distracts.
   const byPath = new Map<string, Mistake>();
@@ -272,8 +278,12 @@ function mistaken(mistakes: readonly Mistake[], source: SourceDocument, file: st
   }
   const lines = [...byPath.values()].slice(0, MISTAKES_SHOWN_MAX).map((mistake) => describe(mistake, source, file));
   const count = byPath.size === 1 ? "a mistake" : `${byPath.size} mistakes`;
+  const misfits = [...byPath.values()].flatMap((mistake): Misfit[] => {
+    const entry = source.covered?.inFile(mistake.path) === undefined && source.covered?.entryAt(mistake.path);
+    return entry ? [{ ...entry, mistake: describe(mistake, source, file) }] : [];
+  });
   return new AppError("invalid_argument", `the configuration file has ${count}:\n  ${lines.join("\n  ")}`, {
-    details: { mistakes: lines },
+    details: { mistakes: lines, ...(misfits.length === 0 ? {} : { misfits, others: byPath.size - misfits.length }) },
   });
 }
 

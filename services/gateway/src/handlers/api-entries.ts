@@ -18,6 +18,8 @@ import { idParam as params, isoOrNull, revision } from "./api-schemas.ts";
 /** How long a change may take to come back in the catalogue. */
 const CATALOGUE_WAIT_MS = 3_000;
 const LOOK_INTERVAL_MS = 10;
+/** What the answer to a change has where it is done, but shows the catalogue before it. */
+const BEHIND = { "tollgate-catalogue": "behind" };
 
 type Value = Record<string, unknown>;
 
@@ -31,6 +33,9 @@ export const declaredFields = {
   version: z.number().int().nonnegative().nullable(),
   updatedBy: z.string().nullable().meta({ description: "file: tollgate.yaml" }),
   updatedAt: z.string().nullable(),
+  problem: z.string().nullable().meta({
+    description: "Why what the API says is set aside, and the file's is in force: they do not go together; else empty",
+  }),
 };
 export const spec = z
   .record(z.string(), z.unknown())
@@ -43,9 +48,10 @@ export const declaredQuery = {
 };
 
 export function toDeclared(entry: entriesV1.Entry | undefined) {
-  if (entry === undefined) return { source: null, drift: null, version: null, updatedBy: null, updatedAt: null };
-  const { source, drift, version, updatedBy, updatedAtMs } = entry;
-  return { source, drift, version: Number(version), updatedBy, updatedAt: isoOrNull(updatedAtMs) };
+  if (entry === undefined)
+    return { source: null, drift: null, version: null, updatedBy: null, updatedAt: null, problem: null };
+  const { source, drift, version, updatedBy, updatedAtMs, problem } = entry;
+  return { source, drift, version: Number(version), updatedBy, updatedAt: isoOrNull(updatedAtMs), problem };
 }
 
 export function toSpec(entry: entriesV1.Entry): Value {
@@ -89,12 +95,23 @@ export async function readEntriesIfThere(
 }
 
 /** Until this gateway has the catalogue of that revision: who changes something sees it. @throws {AppError} unavailable */
-async function untilHere({ registry }: ApiOptions, wanted: bigint): Promise<void> {
+async function untilHere(options: ApiOptions, wanted: bigint): Promise<void> {
+  if (await comes(options, wanted)) return;
+  throw new AppError("unavailable", "this gateway has not heard of the newest catalogue yet; look again");
+}
+
+/** Likewise, of a change: it is done, and no error may say otherwise. */
+async function untilShown(options: ApiOptions, reply: FastifyReply, wanted: bigint): Promise<void> {
+  if (!(await comes(options, wanted))) void reply.headers(BEHIND);
+}
+
+/** Whether the catalogue of that revision comes in time. */
+async function comes({ registry }: ApiOptions, wanted: bigint): Promise<boolean> {
   for (let waitedMs = 0; registry.catalogue.revision < wanted; waitedMs += LOOK_INTERVAL_MS) {
-    if (waitedMs >= CATALOGUE_WAIT_MS)
-      throw new AppError("unavailable", "it is done, and this gateway has not heard of it yet; look again");
+    if (waitedMs >= CATALOGUE_WAIT_MS) return false;
     await delay(LOOK_INTERVAL_MS);
   }
+  return true;
 }
 
 /** One entry, with the catalogue that has it. @throws {AppError} not_found */
@@ -160,7 +177,7 @@ export function registerEntryChanges(app: FastifyInstance, options: ApiOptions, 
       async (request, reply) => {
         const { id } = request.body;
         if (typeof id !== "string" || id === "") throw new AppError("invalid_argument", "id: is missing");
-        const { entry } = await putEntry(options, { request, kind, id, value: request.body, createOnly: true });
+        const { entry } = await putEntry(options, { request, reply, kind, id, value: request.body, createOnly: true });
         void reply.code(201).header("location", `${path}/${encodeURIComponent(id)}`);
         return answer(reply, entry!);
       },
@@ -184,7 +201,7 @@ export function registerEntryChanges(app: FastifyInstance, options: ApiOptions, 
       changes.check?.(id);
       const { createOnly } = versionAsked(request);
       const value = { id, ...request.body };
-      const { entry, created } = await putEntry(options, { request, kind, id, value, createOnly });
+      const { entry, created } = await putEntry(options, { request, reply, kind, id, value, createOnly });
       if (created) void reply.code(201).header("location", `${path}/${encodeURIComponent(id)}`);
       return answer(reply, entry!);
     },
@@ -195,24 +212,25 @@ export function registerEntryChanges(app: FastifyInstance, options: ApiOptions, 
       config,
       schema: { tags, summary: `Take a ${noun} away`, params, headers: deleteHeaders, response: { 200: revision } },
     },
-    async (request) => {
+    async (request, reply) => {
       const { id } = request.params;
       changes.check?.(id);
       const { ifVersion } = versionAsked(request);
       const client = options.clients.entries;
       const asked = { kind, id, ifVersion, ...authorOf(request) };
       const { revision: at } = await callUnary(client.deleteEntry.bind(client), asked, unaryOf(options));
-      await untilHere(options, at);
+      await untilShown(options, reply, at);
       return { revision: Number(at) };
     },
   );
 }
 
-/** Settles when this gateway's catalogue has it. */
+/** Settles when this gateway's catalogue has it, or does not come; then the answer says so. */
 export async function putEntry(
   options: ApiOptions,
   asked: {
     request: FastifyRequest;
+    reply: FastifyReply;
     kind: EntryKind;
     id: string;
     value: Value;
@@ -220,11 +238,11 @@ export async function putEntry(
     ifVersion?: bigint;
   },
 ): Promise<entriesV1.PutEntryResponse> {
-  const { request, kind, id, value, createOnly = false, ifVersion = versionAsked(request).ifVersion } = asked;
+  const { request, reply, kind, id, value, createOnly = false, ifVersion = versionAsked(request).ifVersion } = asked;
   const client = options.clients.entries;
   const put = { kind, id, entry: JSON.stringify(value), ifVersion, createOnly, ...authorOf(request) };
   const answer = await callUnary(client.putEntry.bind(client), put, unaryOf(options));
-  await untilHere(options, answer.revision);
+  await untilShown(options, reply, answer.revision);
   return answer;
 }
 

@@ -49,8 +49,11 @@ export function registerGroups(app: FastifyInstance, options: ApiOptions): void 
     { config, schema: { tags, summary: "List the groups", querystring: query, response: { 200: groups } } },
     async (request) => {
       const entries = await readEntriesIfThere(options, "group");
-      const found = options.registry.catalogue.groups
-        .map(({ id }) => ({ ...counted(id), ...toDeclared(entries.get(id)) }))
+      const ids = new Set(options.registry.catalogue.groups.map(({ id }) => id));
+      // Those that are set aside are in no catalogue.
+      for (const { id, problem } of entries.values()) if (problem !== "") ids.add(id);
+      const found = [...ids]
+        .map((id) => ({ ...counted(id), ...toDeclared(entries.get(id)) }))
         .filter((each) => isDeclaredAs(each, request.query));
       return pageOf(found, { ...request.query, keyOf: ({ id }) => id });
     },
@@ -152,7 +155,7 @@ function registerConnectors(
       const { ifVersion: asked } = versionAsked(request);
       const ifVersion = asked === 0n ? before.version : asked;
       const value = { ...toSpec(before), connectors: request.body.connectors };
-      const { entry } = await putEntry(options, { request, kind: "group", id, value, ifVersion });
+      const { entry } = await putEntry(options, { request, reply, kind: "group", id, value, ifVersion });
       return tagged(reply, show(entry!), Number(entry!.version));
     },
   );

@@ -43,7 +43,7 @@ export const server = z.object({
   reportedAt: z.string().nullable(),
 });
 
-export function toServer({ info, items }: Server): z.infer<typeof server> {
+export function toServer({ info, items }: Pick<Server, "info" | "items">): z.infer<typeof server> {
   const { id, name, group, type, enabled, status, reason, era, protocol, serverInfo } = info;
   const { isolation, limitsBy, generation, toolRules, environment, risk } = info;
   return {

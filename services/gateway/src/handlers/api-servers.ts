@@ -1,4 +1,4 @@
-import type { entriesV1 } from "@tollgate/contracts";
+import { type entriesV1, registryV1 } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
@@ -62,9 +62,15 @@ export function registerServers(app: FastifyInstance, options: ApiOptions): void
         readEntriesIfThere(options, "server"),
         readEntriesIfThere(options, "group"),
       ]);
-      const found = [...registry.catalogue.servers.values()]
-        .map((each) => ({ ...toServer(each), ...toDeclared(own.get(each.info.id) ?? holderOf(each, groups)) }))
-        .filter((each) => isMeant(each, request.query) && isDeclaredAs(each, request.query));
+      const { servers: inForce } = registry.catalogue;
+      const aside = [...own.values()].filter(({ id, problem }) => problem !== "" && !inForce.has(id));
+      const found = [
+        ...[...inForce.values()].map((each) => ({
+          ...toServer(each),
+          ...toDeclared(own.get(each.info.id) ?? holderOf(each, groups)),
+        })),
+        ...aside.map((entry) => ({ ...toAside(entry), ...toDeclared(entry) })),
+      ].filter((each) => isMeant(each, request.query) && isDeclaredAs(each, request.query));
       return pageOf(found, { ...request.query, keyOf: ({ id }) => id });
     },
   );
@@ -82,7 +88,8 @@ export function registerServers(app: FastifyInstance, options: ApiOptions): void
     },
   );
   const show = (entry: entriesV1.Entry): z.infer<typeof single> => {
-    return { ...toServer(serverOf(registry, entry.id)), ...toDeclared(entry), spec: toSpec(entry) };
+    const here = registry.catalogue.servers.get(entry.id);
+    return { ...(here ? toServer(here) : toAside(entry)), ...toDeclared(entry), spec: toSpec(entry) };
   };
   registerEntryChanges(app, options, {
     kind: "server",
@@ -96,6 +103,20 @@ export function registerServers(app: FastifyInstance, options: ApiOptions): void
     created: "Runners start it; its status says how far that is",
   });
 }
+
+/**
+ * It is in no catalogue: what the API says of it is set aside, and the file has no such server; or it has just been
+ * made, and this gateway has not heard of it yet.
+ */
+function toAside(entry: entriesV1.Entry): z.infer<typeof server> {
+  const { id, problem: reason } = entry;
+  const { name = id, group = "", type = "", enabled } = toSpec(entry);
+  const shown = { id, name: String(name), group: String(group), type: String(type), enabled: enabled !== false };
+  const info = registryV1.Server.fromPartial({ ...shown, status: reason === "" ? "pending" : "unavailable", reason });
+  return toServer({ info, items: NO_ITEMS });
+}
+
+const NO_ITEMS = { tool: new Map(), prompt: new Map(), resource: new Map(), template: new Map() };
 
 /** A connector is part of its group's entry. */
 function holderOf({ info }: Server, groups: ReadonlyMap<string, entriesV1.Entry>): entriesV1.Entry | undefined {

@@ -54,9 +54,10 @@ const drifted = z.object({
   id: z.string(),
   drift: z.enum(["added", "changed", "removed"]),
   file: entry.meta({ description: "What tollgate.yaml says; null: it does not have it" }),
-  entry: entry.meta({ description: "What is in force; null: nothing" }),
+  entry: entry.meta({ description: "What is in force, or set aside; null: nothing" }),
   updatedBy: z.string(),
   updatedAt: z.string().nullable(),
+  problem: z.string().meta({ description: "Why the entry is set aside, and the file's in force; else empty" }),
 });
 const drift = z.object({ items: z.array(drifted), nextCursor: z.string().nullable() });
 const driftQuery = z.object({
@@ -208,9 +209,9 @@ function driftOf(service: ServiceName, { clients, metadata }: ApiOptions): Promi
 }
 
 function toDrifted({ kind, id, drift: how, fileEntry, entry: said, ...by }: stateV1.Drift): z.infer<typeof drifted> {
-  const { updatedBy, updatedAtMs } = by;
+  const { updatedBy, updatedAtMs, problem } = by;
   const sides = { file: toEntry(fileEntry), entry: toEntry(said) };
-  return { kind, id, drift: how as "added", ...sides, updatedBy, updatedAt: isoOrNull(updatedAtMs) };
+  return { kind, id, drift: how as "added", ...sides, updatedBy, updatedAt: isoOrNull(updatedAtMs), problem };
 }
 
 function toEntry(json: string): Record<string, unknown> | null {

@@ -74,7 +74,7 @@ async function readDrift(pool: Pool): Promise<stateV1.GetDriftResponse> {
       fileEntry: file === undefined ? "" : JSON.stringify(file),
       entry: JSON.stringify(toDeclared(newest)),
     };
-    return [{ kind: KIND, id, drift, ...texts, updatedBy: createdBy, updatedAtMs: BigInt(createdAtMs) }];
+    return [{ kind: KIND, id, drift, ...texts, updatedBy: createdBy, updatedAtMs: BigInt(createdAtMs), problem: "" }];
   });
   return { items };
 }

@@ -170,5 +170,6 @@ function toDrift<R extends { readonly updatedBy: string; readonly updatedAtMs: n
     entry: record === undefined ? "" : JSON.stringify(show(record)),
     updatedBy: record?.updatedBy ?? "",
     updatedAtMs: BigInt(record?.updatedAtMs ?? 0),
+    problem: "",
   };
 }

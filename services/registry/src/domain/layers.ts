@@ -14,6 +14,8 @@ export interface Layers extends EntryKey {
   readonly fileHash: string | null;
   /** What the API says, secrets among it; "removed" where it has taken away what the file has. */
   readonly api: (() => EntryValue) | "removed" | undefined;
+  /** Why what is sealed of it cannot be opened: what it says reads "(hidden)" there, and cannot be in force. */
+  readonly unopened?: string;
 }
 
 export type Drift = "" | "added" | "changed" | "removed";

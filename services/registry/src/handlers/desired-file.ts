@@ -18,7 +18,7 @@ export const REGISTRY_SECTIONS: readonly Section[] = [
 /**
  * Applies the file and follows its changes. A file with mistakes is logged with their places, and what was applied
  * before goes on; likewise one that does not go together with what the API has declared, until one of them changes.
- * @throws {AppError} invalid_argument, failed_precondition if it is so when the service starts
+ * @throws {AppError} invalid_argument if it has mistakes when the service starts
  */
 export async function followDesiredFile(options: {
   path: string;

@@ -39,9 +39,10 @@ export function createEntryService(options: { entries: Entries; log: Log }): {
   };
 }
 
-/** An entry that is in force. */
+/** An entry that is there. */
 interface Standing {
   readonly key: EntryKey;
+  /** In force, or set aside: `known.problem` says why. */
   readonly value: EntryValue;
   readonly ofFile: EntryValue | undefined;
   readonly known: KnownEntry;
@@ -53,10 +54,16 @@ export function inForce({ known, file }: Declared): Standing[] {
   return ordered.flatMap((at) => {
     const entry = known.get(at);
     const ofFile = file.get(at)?.value;
-    const value = entry && valueInForce(entry, ofFile);
+    const isKept = entry?.api === "removed" && entry.problem !== "";
+    const value = isKept ? ofFile : entry && valueInForce(entry, ofFile);
     if (entry === undefined || value === undefined) return [];
     return [{ key: { kind: entry.kind, id: entry.id }, value, ofFile, known: entry }];
   });
+}
+
+/** What may be sent back as "(hidden)". */
+export function openedValue(standing: Standing | undefined): EntryValue | undefined {
+  return standing?.known.unopened === undefined ? standing?.value : undefined;
 }
 
 export function shownText({ kind }: EntryKey, value: EntryValue | undefined): string {
@@ -68,12 +75,13 @@ function toEntry({ key, value, ofFile, known }: Standing): entriesV1.Entry {
   return {
     ...key,
     entry: shownText(key, value),
-    source: drift === "" ? "file" : "api",
+    source: drift === "" || (known.problem !== "" && ofFile !== undefined) ? "file" : "api",
     drift,
     fileEntry: drift === "" ? "" : shownText(key, ofFile),
     version: BigInt(known.version),
     updatedBy: known.updatedBy,
     updatedAtMs: BigInt(known.updatedAtMs),
+    problem: known.problem,
   };
 }
 
@@ -90,7 +98,7 @@ async function putEntry(request: entriesV1.PutEntryRequest, entries: Entries): P
         details: { version: standing.known.version },
       });
     created = standing === undefined;
-    return [{ ...key, value: withHidden(key, parsed.value, standing?.value) }];
+    return [{ ...key, value: withHidden(key, parsed.value, openedValue(standing)) }];
   };
   const { revision, warnings } = await entries.change(plan, authorOf(request));
   const own = `${wordOf(key)} "${key.id}": `;

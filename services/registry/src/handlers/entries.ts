@@ -24,11 +24,12 @@ import {
 } from "../domain/layers.ts";
 import { readDeclared } from "../store/declared.ts";
 import { writeDesired } from "../store/desired.ts";
-import { readEntriesRevision, writeEntries } from "../store/entries.ts";
+import { readEntriesRevision, writeEntries, writeProblems } from "../store/entries.ts";
 import { lockRevision, type Queryable, setRevision } from "../store/revision.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { SNAPSHOT_SPACING_MS } from "./catalogue.ts";
 import { toDesiredRows } from "./desired-rows.ts";
+import { loadFitting, type Fitted } from "./fitting.ts";
 import { type KnownEntry, readKnownEntries, toEntryRow } from "./known-entries.ts";
 import { createLatest, type Latest } from "./latest.ts";
 import type { SecretStores } from "./secret-stores.ts";
@@ -78,7 +79,8 @@ export interface Entries {
   /** With its secrets. */
   serverOf(id: string): DesiredServer | undefined;
   /**
-   * Takes a file that is without mistakes by itself.
+   * Takes a file that is without mistakes by itself. What the API says and does not go together with the first one is set
+   * aside, until it does or is changed; what is in force is not set aside by a later one.
    * @throws {AppError} failed_precondition where what the API says does not go together with it
    */
   takeFile(state: DesiredState, load: LoadCovered): Promise<bigint>;
@@ -118,6 +120,7 @@ export function openEntries(options: Options): Entries {
   /** Of the entries that `inForce` was made of. */
   let revision = 0n;
   let servers = new Map<string, DesiredServer>();
+  let aside: Fitted["aside"] = new Map();
 
   /** What is in force, with the restarts that were asked for through any replica. */
   const assign = (): void => {
@@ -127,8 +130,10 @@ export function openEntries(options: Options): Entries {
     const work = assignmentsOf(inForce, { revision: at, generationOf: (server) => generations.get(server) ?? 0n });
     if (!isSameWork(work, assignments.value)) assignments.set(work);
   };
-  const use = async (state: DesiredState, of: bigint): Promise<void> => {
+  const use = async ({ state, aside: now }: Fitted, of: bigint): Promise<void> => {
     await secrets.use(state.servers);
+    tellAside(aside, now, log);
+    aside = now;
     inForce = state;
     revision = of;
     servers = new Map(state.servers.map((server) => [server.id, server]));
@@ -140,7 +145,7 @@ export function openEntries(options: Options): Entries {
     const newest = await readEntriesRevision(pool);
     if (newest === revision) return;
     const known = await readKnownEntries(pool, envelopes);
-    await use(await cover(taken, known), newest);
+    await use(await cover(taken, known, { mayMiss: () => true }), newest);
     assign();
   });
   catalogue.latest.listen(() => {
@@ -153,7 +158,7 @@ export function openEntries(options: Options): Entries {
   const commit = async (file: TakenFile, work: Work) => {
     const done = await reconcile(pool, file, work);
     if (work.dryRun) return done;
-    await use(done.state, done.entriesRevision);
+    await use(done.fitted, done.entriesRevision);
     await catalogue.refresh();
     assign();
     return done;
@@ -166,20 +171,28 @@ export function openEntries(options: Options): Entries {
       const file = { state, load };
       const plan = async (known: ReadonlyMap<string, KnownEntry>) =>
         layersByFile(known, entriesIn(state.sections), newSalt);
-      const { revision: at } = await commit(file, { envelopes, plan, author: { principal: "file" } }).catch(asConflict);
+      const isStart = taken === undefined;
+      const mayMiss: Work["mayMiss"] = (entry) => isStart || isAside(entry);
+      const work = { envelopes, plan, mayMiss, author: { principal: "file" } };
+      const { revision: at } = await commit(file, work).catch(asConflict);
       taken = file;
       return at;
     }),
     change: inTurn(async (plan, { dryRun = false, ...author }) => {
       if (taken === undefined) throw new AppError("unavailable", "the configuration file is not applied yet");
       const file = taken;
+      let asked: ReadonlySet<string> = new Set();
       const byApi = async (known: ReadonlyMap<string, KnownEntry>): Promise<Layers[]> => {
         if (!isAppliedFile(known, entriesIn(file.state.sections)))
           throw new AppError("unavailable", "another replica has applied another configuration file; try again");
         const declared = toDeclared(file, known);
-        return layersOf(await plan(declared), declared);
+        const changes = await plan(declared);
+        asked = new Set(changes.map(keyOf));
+        return layersOf(changes, declared);
       };
-      return commit(file, { envelopes, plan: byApi, author, dryRun }).catch(asMistakes);
+      // What is changed has to fit; what was set aside before may go on like that.
+      const mayMiss: Work["mayMiss"] = (entry, key) => isAside(entry) && !asked.has(key);
+      return commit(file, { envelopes, plan: byApi, mayMiss, author, dryRun }).catch(asMistakes);
     }),
     async read() {
       if (taken === undefined) throw new AppError("unavailable", "the configuration file is not applied yet");
@@ -203,6 +216,8 @@ function turns(): <A extends unknown[], R>(work: (...args: A) => Promise<R>) => 
 interface Work {
   readonly envelopes: Envelopes | undefined;
   readonly plan: (known: ReadonlyMap<string, KnownEntry>) => Promise<readonly Layers[]>;
+  /** Whether the API's word on an entry may be set aside, by what was known of it. */
+  readonly mayMiss: (entry: KnownEntry | undefined, key: string) => boolean;
   readonly author: Author;
   readonly dryRun?: boolean;
 }
@@ -213,7 +228,7 @@ interface Prepared {
   readonly of: bigint;
   readonly known: ReadonlyMap<string, KnownEntry>;
   readonly changes: readonly Layers[];
-  readonly state: DesiredState;
+  readonly fitted: Fitted;
 }
 
 /**
@@ -236,43 +251,87 @@ async function reconcile(pool: Pool, file: TakenFile, work: Work) {
   throw new AppError("unavailable", "others change what is declared all the time; try again");
 }
 
-async function prepare(pool: Pool, file: TakenFile, { envelopes, plan }: Work): Promise<Prepared> {
+async function prepare(pool: Pool, file: TakenFile, { envelopes, plan, mayMiss, dryRun }: Work): Promise<Prepared> {
   // Before the entries: what is written in between is noticed then.
   const of = await readEntriesRevision(pool);
   const known = await readKnownEntries(pool, envelopes);
   const changes = await plan(known);
-  const state = await cover(file, new Map([...known, ...changes.map((each) => [keyOf(each), each] as const)]));
-  return { of, known, changes, state };
+  const layers = new Map([...known, ...changes.map((each) => [keyOf(each), each] as const)]);
+  const fitted = await cover(file, layers, { mayMiss: (key) => mayMiss(known.get(key), key), isTrial: dryRun });
+  return { of, known, changes, fitted };
 }
 
 async function write(
   client: Queryable,
   { current, prepared, work }: { current: bigint; prepared: Prepared; work: Work },
 ) {
-  const { known, changes, state } = prepared;
+  const { known, changes, fitted } = prepared;
   const { envelopes, author } = work;
   const next = current + 1n;
   const before = await readDeclared(client);
-  const isOther = await writeDesired(client, toDesiredRows(state), next);
+  const isOther = await writeDesired(client, toDesiredRows(fitted.state), next);
   const updatedBy = author.principal;
   const rows = changes.map((each) => toEntryRow(each, known.get(keyOf(each)), { envelopes, updatedBy }));
   await writeEntries(client, rows, next);
+  const problems = problemsOf(prepared);
+  await writeProblems(client, problems, next);
   const entriesRevision = await readEntriesRevision(client);
-  const { warnings } = state;
-  if (!isOther && changes.length === 0)
-    return { revision: current, entriesRevision, state, warnings, before, after: before };
+  const { warnings } = fitted.state;
+  const done = { entriesRevision, fitted, warnings, before };
+  if (!isOther && changes.length + problems.length === 0) return { ...done, revision: current, after: before };
   await setRevision(client, next);
   const after = await readDeclared(client);
   const nowMs = Date.now();
   const events = changesBetween(before, after).map((change) => changeEvent({ ...change, ...author }, nowMs));
   await enqueueEvents(client, "registry", events);
-  return { revision: next, entriesRevision, state, warnings, before, after };
+  return { ...done, revision: next, after };
 }
 
-/** The file with the API's words over it. @throws {AppError} invalid_argument with `mistakes` */
-async function cover({ state, load }: TakenFile, layers: ReadonlyMap<string, Layers>): Promise<DesiredState> {
-  const overlay = overlayOf(layers.values());
-  return overlay.length === 0 ? state : load(overlay);
+/** Those that are others than before. */
+function problemsOf({ known, changes, fitted }: Prepared): (EntryKey & { problem: string })[] {
+  const all = new Map([...known, ...changes.map((each) => [keyOf(each), each] as const)]);
+  return [...all].flatMap(([key, { kind, id }]) => {
+    const problem = fitted.aside.get(key) ?? "";
+    return problem === (known.get(key)?.problem ?? "") ? [] : [{ kind, id, problem }];
+  });
+}
+
+/**
+ * The file with the API's words over it.
+ * @throws {AppError} invalid_argument with `mistakes`, where one does not fit that may not be set aside
+ */
+async function cover(
+  { state, load }: TakenFile,
+  layers: ReadonlyMap<string, Layers>,
+  { mayMiss, isTrial = false }: { mayMiss: (key: string) => boolean; isTrial?: boolean | undefined },
+): Promise<Fitted> {
+  const unopened = [...layers].flatMap(([key, { unopened: why }]) => (why === undefined ? [] : [[key, why] as const]));
+  const closed = unopened.find(([key]) => !mayMiss(key));
+  if (closed !== undefined) throw new AppError("failed_precondition", closed[1]);
+  const aside = new Map(unopened);
+  const overlay = overlayOf([...layers.values()].filter((each) => !aside.has(keyOf(each))));
+  if (overlay.length === 0) return { state, aside };
+  const fitted = await loadFitting(
+    (over) => load(over, { isTrial }),
+    overlay,
+    (each) => mayMiss(keyOf(each)),
+  );
+  return { state: fitted.state, aside: new Map([...aside, ...fitted.aside]) };
+}
+
+function isAside(entry: KnownEntry | undefined): boolean {
+  return entry !== undefined && entry.problem !== "";
+}
+
+function tellAside(before: Fitted["aside"], now: Fitted["aside"], log: Log): void {
+  for (const [entry, problem] of now)
+    if (before.get(entry) !== problem)
+      log.error(
+        { entry, problem },
+        "what the API says of an entry does not fit the configuration file; it is set aside",
+      );
+  for (const entry of before.keys())
+    if (!now.has(entry)) log.info({ entry }, "what the API says of an entry is not set aside any more");
 }
 
 function toDeclared({ state }: TakenFile, known: ReadonlyMap<string, KnownEntry>): Declared {

@@ -5,8 +5,10 @@ import { type EntryValue, keyOf, type Layers } from "../domain/layers.ts";
 import { type EntryRow, readEntries, type StoredEntry } from "../store/entries.ts";
 import type { Queryable } from "../store/revision.ts";
 
-/** What is kept of an entry, opened when it is asked for. */
+/** What is kept of an entry. */
 export interface KnownEntry extends Layers {
+  /** Why the API's word is set aside; empty where it is not. */
+  readonly problem: string;
   /** Counts its changes; 0: there were none yet. */
   readonly version: number;
   readonly updatedBy: string;
@@ -23,16 +25,22 @@ export async function readKnownEntries(
 }
 
 function toKnownEntry(row: StoredEntry, envelopes: Envelopes | undefined): KnownEntry {
-  const { kind, id, fileHash, shown, isRemoved, version, updatedBy, updatedAt } = row;
-  const said = shown === null ? undefined : () => openEntry({ ...row, shown }, envelopes);
-  const api = isRemoved ? ("removed" as const) : said;
-  return { kind, id, fileHash, api, version, updatedBy, updatedAtMs: updatedAt.getTime() };
+  const { kind, id, fileHash, shown, isRemoved, problem, version, updatedBy, updatedAt } = row;
+  const known = { kind, id, fileHash, problem, version, updatedBy, updatedAtMs: updatedAt.getTime() };
+  if (isRemoved || shown === null) return { ...known, api: isRemoved ? "removed" : undefined };
+  try {
+    const value = openEntry({ ...row, shown }, envelopes);
+    return { ...known, api: () => value };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return { ...known, api: () => shown, unopened: error.message };
+  }
 }
 
-/** @throws {AppError} failed_precondition naming the entry */
+/** @throws {AppError} failed_precondition */
 function openEntry({ kind, id, version, shown, sealed }: EntryRow & { shown: EntryValue }, envelopes?: Envelopes) {
   if (sealed === null) return shown;
-  const what = `${kind} "${id}", which the API has declared`;
+  const what = `${kind} "${id}": its plain values cannot be opened`;
   if (envelopes === undefined) throw new AppError("failed_precondition", `${what}: TOLLGATE_SECRET_KEYS is not set`);
   try {
     const hidden = JSON.parse(envelopes.open(sealed, ["entry", kind, id, version])) as HiddenValues;

@@ -5,6 +5,7 @@ import {
   loadDesiredState,
   secretFilesIn,
   secretsFrom,
+  type SecretsNeeded,
   type ServerSecrets,
 } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
@@ -22,7 +23,7 @@ const SETTINGS_REREAD_MS = 15_000;
 /** The secrets of servers, out of all the stores that tollgate.yaml names. */
 export interface SecretStores {
   /** As followDesiredState asks for them. */
-  read(needed: { text: string; names: readonly string[] }): Promise<ServerSecrets>;
+  read(needed: SecretsNeeded): Promise<ServerSecrets>;
   /** These are in force from now on. On the record of what they were given first; throws where that cannot be written. */
   use(servers: readonly DesiredServer[]): Promise<void>;
   readonly settings: () => DesiredSecretStores;
@@ -68,13 +69,26 @@ export function openSecretStores(options: {
   };
 
   return {
-    async read({ text, names }) {
+    async read({ text, names, occasion }) {
+      if (occasion === "trial") return { read: readerOf(known, settings.stores), version };
       settings = readSettings(text);
+      if (occasion === "load") {
+        // What is not in force yet is no change of what is: looks at the file find those, and forget what nobody uses.
+        const found = await lookUp(
+          names.filter((name) => !known.has(name)),
+          settings.stores,
+          stores,
+        );
+        known = new Map([...known, ...knownOf(found, known)]);
+        return { read: readerOf(known, settings.stores), version };
+      }
       // Those that only the API's entries name are looked at as well, whoever asks.
-      const found = await lookUp([...new Set([...names, ...users.keys()])], settings.stores, stores);
+      const wanted = new Set([...names, ...users.keys()]);
+      const found = await lookUp([...wanted], settings.stores, stores);
+      vault?.secrets.keep(wanted);
       const before = known;
-      known = new Map([...found].map(([name, each]) => [name, knownSecret(each, before.get(name))]));
-      if (!isSame(before, known)) version += 1;
+      known = knownOf(found, before);
+      if (hasNews(before, known)) version += 1;
       tellProblems(before, known, log);
       return { read: readerOf(known, settings.stores), version };
     },
@@ -133,11 +147,16 @@ function ofFile(file: ReturnType<ReturnType<typeof secretFilesIn>>): SecretAnswe
   return file.kind === "absent" ? { kind: "absent" } : file;
 }
 
-/** Whether servers get the same of both. */
-function isSame(a: ReadonlyMap<string, KnownSecret>, b: ReadonlyMap<string, KnownSecret>): boolean {
-  const given = (known: ReadonlyMap<string, KnownSecret>) =>
-    new Map([...known].map(([name, { answer }]) => [name, answer]));
-  return isDeepStrictEqual(given(a), given(b));
+function knownOf(
+  found: Awaited<ReturnType<typeof lookUp>>,
+  before: ReadonlyMap<string, KnownSecret>,
+): Map<string, KnownSecret> {
+  return new Map([...found].map(([name, each]) => [name, knownSecret(each, before.get(name))]));
+}
+
+/** Whether servers get something else than before; nobody gets what is not asked for any more. */
+function hasNews(before: ReadonlyMap<string, KnownSecret>, now: ReadonlyMap<string, KnownSecret>): boolean {
+  return [...now].some(([name, { answer }]) => !isDeepStrictEqual(before.get(name)?.answer, answer));
 }
 
 function tellProblems(before: ReadonlyMap<string, KnownSecret>, now: ReadonlyMap<string, KnownSecret>, log: Log): void {

@@ -17,7 +17,7 @@ import { followUpOf } from "../domain/follow-up.ts";
 import { driftOf, type EntryValue, isSameValue, keyOf, valueInForce } from "../domain/layers.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { REGISTRY_SECTIONS } from "./desired-file.ts";
-import { inForce, mistakenEntry, shownText, withHidden } from "./entries-grpc.ts";
+import { inForce, mistakenEntry, openedValue, shownText, withHidden } from "./entries-grpc.ts";
 import { authorOf, type Declared, type Entries, type EntryChange } from "./entries.ts";
 
 /** Sections that servers and tenants refer to, and that the file alone says. */
@@ -113,7 +113,7 @@ function changesOf(
 function restoredIn(sections: Readonly<Record<string, unknown>>, declared: Declared): WrittenEntry[] {
   const standing = new Map(inForce(declared).map((each) => [keyOf(each.key), each]));
   return entriesIn(sections).map((entry) => {
-    const before = standing.get(keyOf(entry))?.value;
+    const before = openedValue(standing.get(keyOf(entry)));
     const parsed = parseEntry(JSON.stringify(entry.value), entry);
     if (!parsed.ok) throw mistakenEntry(entry, [parsed.reason]);
     return { ...entry, value: withHidden(entry, parsed.value, before) };
@@ -142,7 +142,10 @@ function checkDocument(options: {
   const gone = new Set(planned.filter(({ value }) => value === undefined).map(keyOf));
   const beside = inForce(declared)
     .filter(({ key }) => !written.has(keyOf(key)) && !gone.has(keyOf(key)))
-    .map(({ key, value }) => ({ ...key, value }));
+    .flatMap(({ key, value, ofFile, known }) => {
+      const isIn = known.problem === "" ? value : ofFile;
+      return isIn === undefined ? [] : [{ ...key, value: isIn }];
+    });
   const meant = new Map([...beside, ...written.values()].map((each) => [keyOf(each), each.value]));
   // What the file says as well has the file's folder and variables.
   const isOfApi = (key: EntryKey): boolean => {
@@ -173,7 +176,7 @@ function driftIn({ known, file }: Declared): stateV1.Drift[] {
   return [...known.values()].flatMap((entry) => {
     const drift = driftOf(entry);
     if (drift === "") return [];
-    const { kind, id, updatedBy, updatedAtMs } = entry;
+    const { kind, id, updatedBy, updatedAtMs, problem } = entry;
     const ofFile = file.get(keyOf(entry))?.value;
     return [
       {
@@ -184,6 +187,7 @@ function driftIn({ known, file }: Declared): stateV1.Drift[] {
         entry: shownText(entry, valueInForce(entry, ofFile)),
         updatedBy,
         updatedAtMs: BigInt(updatedAtMs),
+        problem,
       },
     ];
   });

@@ -10,6 +10,8 @@ const RETRY_MAX_MS = 30_000;
 /** What Vault has said, asked again from time to time: nobody waits for it but whoever is the first to name a secret. */
 export interface VaultSecrets {
   read(names: readonly string[]): Promise<ReadonlyMap<string, SecretAnswer>>;
+  /** All others are forgotten. */
+  keep(names: ReadonlySet<string>): void;
   close(): void;
 }
 
@@ -31,40 +33,49 @@ export function openVaultSecrets(
   let asking: Promise<void> = Promise.resolve();
   let isAsking = false;
 
-  const note = (name: string, answer: SecretAnswer): void => {
+  const note = (name: string, answer: SecretAnswer): SecretAnswer => {
     const failures = answer.kind === "failed" ? (heard.get(name)?.failures ?? 0) + 1 : 0;
     const retryMs = Math.min(RETRY_MIN_MS * 2 ** Math.min(failures - 1, 10), RETRY_MAX_MS, refreshMs);
     heard.set(name, { answer, failures, dueMs: performance.now() + (failures === 0 ? refreshMs : retryMs) });
+    return answer;
   };
 
   /** When Vault is away nobody asks it for the rest. */
-  async function ask(names: readonly string[]): Promise<void> {
+  async function ask(names: readonly string[]): Promise<Map<string, SecretAnswer>> {
     const waiting = [...names];
+    const answers = new Map<string, SecretAnswer>();
     let away: string | undefined;
     const work = async (): Promise<void> => {
       for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
         try {
-          if (away === undefined) note(name, await (vault ??= openVault(settings!)).read(name, signal));
-          else note(name, { kind: "failed", reason: away });
+          const answer = away === undefined && (await (vault ??= openVault(settings!)).read(name, signal));
+          answers.set(name, note(name, answer || { kind: "failed", reason: away! }));
         } catch (error) {
           away = reasonOf(error);
-          note(name, { kind: "failed", reason: away });
+          answers.set(name, note(name, { kind: "failed", reason: away }));
         }
       }
     };
     await Promise.all(Array.from({ length: ASKED_AT_ONCE }, work));
+    return answers;
   }
 
   return {
     async read(names) {
-      const unheard = names.filter((name) => !heard.has(name));
-      if (unheard.length > 0) await ask(unheard);
-      const due = names.filter((name) => heard.get(name)!.dueMs <= performance.now());
+      // Others may forget meanwhile what is read here.
+      const last = new Map(names.flatMap((name) => (heard.has(name) ? [[name, heard.get(name)!] as const] : [])));
+      const fresh = await ask(names.filter((name) => !last.has(name)));
+      const due = names.filter((name) => (last.get(name)?.dueMs ?? Infinity) <= performance.now());
       if (due.length > 0 && !isAsking && !signal.aborted) {
         isAsking = true;
-        asking = ask(due).finally(() => (isAsking = false));
+        asking = ask(due)
+          .then(() => undefined)
+          .finally(() => (isAsking = false));
       }
-      return new Map(names.map((name) => [name, heard.get(name)!.answer]));
+      return new Map(names.map((name) => [name, last.get(name)?.answer ?? fresh.get(name)!]));
+    },
+    keep(names) {
+      for (const name of heard.keys()) if (!names.has(name)) heard.delete(name);
     },
     close() {
       void asking.finally(() => vault?.close());

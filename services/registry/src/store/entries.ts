@@ -1,4 +1,4 @@
-import type { EntryKind } from "@tollgate/desired-state";
+import type { EntryKey, EntryKind } from "@tollgate/desired-state";
 import type { Queryable } from "./revision.ts";
 
 /** How long the version of an entry that is nowhere any more is kept. */
@@ -18,13 +18,14 @@ export interface EntryRow {
 }
 
 export interface StoredEntry extends EntryRow {
+  readonly problem: string;
   readonly updatedAt: Date;
 }
 
 /** In the order in which they came. */
 export async function readEntries(client: Queryable): Promise<StoredEntry[]> {
   const { rows } = await client.query<StoredEntry>(
-    `SELECT kind, id, file_hash AS "fileHash", api_entry AS shown, sealed, api_removed AS "isRemoved",
+    `SELECT kind, id, file_hash AS "fileHash", api_entry AS shown, sealed, api_removed AS "isRemoved", problem,
        version::integer, updated_by AS "updatedBy", updated_at AS "updatedAt"
      FROM registry.entries ORDER BY position`,
   );
@@ -56,5 +57,20 @@ export async function writeEntries(client: Queryable, rows: readonly EntryRow[],
     `DELETE FROM registry.entries
      WHERE file_hash IS NULL AND api_entry IS NULL AND NOT api_removed AND updated_at < now() - $1::integer * interval '1 day'`,
     [GONE_DAYS],
+  );
+}
+
+/** Why the API's words are set aside; each is another one than before. */
+export async function writeProblems(
+  client: Queryable,
+  problems: readonly (EntryKey & { readonly problem: string })[],
+  revision: bigint,
+): Promise<void> {
+  if (problems.length === 0) return;
+  await client.query(
+    `UPDATE registry.entries AS entry SET problem = new.problem, revision = $2
+     FROM jsonb_to_recordset($1) AS new (kind text, id text, problem text)
+     WHERE entry.kind = new.kind AND entry.id = new.id`,
+    [JSON.stringify(problems), revision],
   );
 }

@@ -40,6 +40,8 @@ export interface Entry {
   /** A principal; "file" for tollgate.yaml. */
   updatedBy: string;
   updatedAtMs: bigint;
+  /** Why the API's word on it is set aside, which `entry` is: it does not go together with the file. Empty where it is in force. */
+  problem: string;
 }
 
 export interface ListEntriesRequest {
@@ -97,6 +99,7 @@ function createBaseEntry(): Entry {
     version: 0n,
     updatedBy: "",
     updatedAtMs: 0n,
+    problem: "",
   };
 }
 
@@ -134,6 +137,9 @@ export const Entry: MessageFns<Entry> = {
         throw new globalThis.Error("value provided for field message.updatedAtMs of type int64 too large");
       }
       writer.uint32(72).int64(message.updatedAtMs);
+    }
+    if (message.problem !== "") {
+      writer.uint32(82).string(message.problem);
     }
     return writer;
   },
@@ -223,6 +229,14 @@ export const Entry: MessageFns<Entry> = {
             message.updatedAtMs = reader.int64() as bigint;
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -251,6 +265,7 @@ export const Entry: MessageFns<Entry> = {
     message.updatedAtMs = (object.updatedAtMs !== undefined && object.updatedAtMs !== null)
       ? BigInt(object.updatedAtMs)
       : 0n;
+    message.problem = object.problem ?? "";
     return message;
   },
 };

@@ -69,6 +69,8 @@ export interface Drift {
   entry: string;
   updatedBy: string;
   updatedAtMs: bigint;
+  /** Why it is not in force, and what the file says is: the two do not go together. Empty where it is. */
+  problem: string;
 }
 
 export interface GetDriftResponse {
@@ -431,7 +433,7 @@ export const GetDriftRequest: MessageFns<GetDriftRequest> = {
 };
 
 function createBaseDrift(): Drift {
-  return { kind: "", id: "", drift: "", fileEntry: "", entry: "", updatedBy: "", updatedAtMs: 0n };
+  return { kind: "", id: "", drift: "", fileEntry: "", entry: "", updatedBy: "", updatedAtMs: 0n, problem: "" };
 }
 
 export const Drift: MessageFns<Drift> = {
@@ -459,6 +461,9 @@ export const Drift: MessageFns<Drift> = {
         throw new globalThis.Error("value provided for field message.updatedAtMs of type int64 too large");
       }
       writer.uint32(56).int64(message.updatedAtMs);
+    }
+    if (message.problem !== "") {
+      writer.uint32(66).string(message.problem);
     }
     return writer;
   },
@@ -532,6 +537,14 @@ export const Drift: MessageFns<Drift> = {
             message.updatedAtMs = reader.int64() as bigint;
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -558,6 +571,7 @@ export const Drift: MessageFns<Drift> = {
     message.updatedAtMs = (object.updatedAtMs !== undefined && object.updatedAtMs !== null)
       ? BigInt(object.updatedAtMs)
       : 0n;
+    message.problem = object.problem ?? "";
     return message;
   },
 };
