@@ -1,101 +1,14 @@
-import type { Connector, ConnectorOperation } from "@tollgate/connectors";
-import { eventually, PETS_CLIENT, type PetsApi, startPetsApi, testLog } from "@tollgate/testkit";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ApiClient, createApiClient } from "../src/upstream/api-client.ts";
-import { ConnectorTransport } from "../src/upstream/connector-transport.ts";
-import { openWire, type Wire } from "../src/upstream/wire.ts";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Connector } from "@tollgate/connectors";
+import { eventually, PETS_CLIENT, startPetsApi } from "@tollgate/testkit";
+import { describe, expect, test } from "vitest";
+import type { Answer } from "../src/upstream/wire.ts";
+import { CALL, operation, send, textOf, useConnectors } from "./connector-fixture.ts";
 
 // A connector's tools against an API that is really there.
 
-let api: PetsApi;
-const clients: ApiClient[] = [];
-beforeAll(async () => {
-  api = await startPetsApi();
-});
-beforeEach(() => {
-  api.requests.length = 0;
-  api.tokens.length = 0;
-  api.abandoned.length = 0;
-  api.failures = 0;
-});
-afterEach(() => {
-  for (const client of clients.splice(0)) client.close();
-});
-afterAll(() => api.close());
-
-const OUTPUT_MAX_BYTES = 100_000;
-
-function operation(fields: Partial<ConnectorOperation> & Pick<ConnectorOperation, "path">): ConnectorOperation {
-  const { method = "GET" } = fields;
-  return {
-    name: "call",
-    description: "",
-    method,
-    parameters: [],
-    inputSchema: { type: "object" },
-    annotations: { readOnlyHint: method === "GET" },
-    ...fields,
-  };
-}
-
-function connector(fields: Partial<Connector> = {}): Connector {
-  return {
-    baseUrl: api.url,
-    operations: [],
-    auth: { type: "none" },
-    headers: {},
-    timeoutMs: 5_000,
-    retry: { attempts: 3, backoffMs: 1, statuses: [503] },
-    pagination: { style: "none" },
-    result: { pick: "", schema: false },
-    ca: "",
-    ...fields,
-  };
-}
-
-interface Opened {
-  readonly wire: Wire;
-  readonly progress: number[];
-  call(this: void, args?: object, options?: { tool?: string; meta?: object }): Promise<any>;
-}
-
-function open(fields: Partial<Connector>): Opened {
-  const whole = connector(fields);
-  const client = createApiClient(whole);
-  clients.push(client);
-  const progress: number[] = [];
-  const wire = openWire({
-    log: testLog,
-    events: {
-      onRequest: () => undefined,
-      onNotification: ({ params }) => void progress.push(params?.["progress"] as number),
-      onEnd: () => undefined,
-    },
-    open: (events) =>
-      new ConnectorTransport({
-        connector: whole,
-        client,
-        name: "pets",
-        outputMaxBytes: OUTPUT_MAX_BYTES,
-        events,
-        log: testLog,
-      }),
-  });
-  return {
-    wire,
-    progress,
-    async call(args = {}, { tool = "call", meta = {} } = {}) {
-      const params = { name: tool, arguments: args, _meta: meta };
-      const { result, error } = await wire.request("tools/call", params, 8_000);
-      return result ?? { error };
-    },
-  };
-}
-
-const one = (path: string, fields: Partial<ConnectorOperation> = {}, rest: Partial<Connector> = {}): Opened =>
-  open({ operations: [operation({ path, ...fields })], ...rest });
-const textOf = ({ content }: any): string => content[0].text;
-const paths = (): string[] => api.requests.map(({ path }) => path);
+const { api, open, one, paths } = await useConnectors();
 
 test("says who it is and which tools it has, and knows nothing else", async () => {
   const { wire } = one("/pets", { title: "Pets", outputSchema: { type: "object" } });
@@ -162,12 +75,14 @@ test("numbers keep their digits, both ways", async () => {
   const text =
     '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"call","arguments":{"id":98765432109876543210,"p":1.0}}}';
   await new Promise<void>((resolve) => {
-    wire.send({ id: 7, text, method: "tools/call", params: undefined }, () => resolve());
+    wire.send({ id: 7, text, method: "tools/call", params: undefined, call: CALL }, () => resolve());
   });
   expect(api.requests[0]!.body).toBe('{"id":98765432109876543210,"p":1.0}');
   const exact = one("/exact");
-  const frame = await exact.wire.request("tools/call", { name: "call", arguments: {} }, 1_000);
-  expect(frame.text).toContain('"structuredContent":{ "id": 12345678901234567890, "price": 1.0 }');
+  const answer = await send(exact.wire, { name: "call", arguments: {} }, CALL);
+  expect((answer as Answer & { kind: "response" }).frame.text).toContain(
+    '"structuredContent":{ "id": 12345678901234567890, "price": 1.0 }',
+  );
 });
 
 describe("what an API answers", () => {
@@ -286,6 +201,15 @@ describe("who asks", () => {
     expect(paths()).toEqual(["/token"]);
   });
 
+  test.each([
+    ["/broken", /^gives no access: its token_url closed the connection/],
+    ["/huge", "gives no access: its token_url failed: the answer is larger than 65536 bytes"],
+  ])("whatever becomes of the request for a token (%s), nothing was sent", async (path, message) => {
+    const { call } = one("/private", { method: "POST" }, { auth: oauth({ tokenUrl: `${api.url}${path}` }) });
+    await expect(call()).rejects.toMatchObject({ message: expect.stringMatching(message), notDelivered: true });
+    expect(paths()).toEqual([path]);
+  });
+
   test("what an API says back of it is hidden", async () => {
     const result = await one("/private", {}, { auth: { type: "bearer", token: "secret-token" } }).call();
     expect(textOf(result)).toContain("Bearer [secret] is not known here");
@@ -310,9 +234,24 @@ describe("an API in trouble", () => {
   test("is asked again under the same key, where it takes one", async () => {
     api.failures = 1;
     const parameters = [{ argument: "key", in: "header", name: "Idempotency-Key" }] as const;
-    await one("/flaky", { method: "POST", parameters }).call();
-    const keys = api.requests.map(({ headers }) => headers["idempotency-key"]);
-    expect(keys).toEqual([expect.stringMatching(/^[\w-]{36}$/), keys[0]]);
+    const { call } = one("/flaky", { method: "POST", parameters });
+    await call({}, { id: "call-1" });
+    await call({}, { id: "call-2" });
+    expect(api.requests.map(({ headers }) => headers["idempotency-key"])).toEqual(["call-1", "call-1", "call-2"]);
+  });
+
+  test("is not handed a call again that it has had, though it cannot be reached now", async () => {
+    const parameters = [{ argument: "key", in: "header", name: "Idempotency-Key" }] as const;
+    const leaving = createServer((_request, response) => {
+      leaving.close();
+      response.writeHead(503, { connection: "close" }).end();
+    });
+    await new Promise<void>((resolve) => leaving.listen(0, "127.0.0.1", resolve));
+    const baseUrl = `http://127.0.0.1:${(leaving.address() as AddressInfo).port}`;
+    const { call } = one("/", { method: "POST", parameters }, { baseUrl });
+    const message = expect.stringMatching(/^could not be reached/);
+    await expect(call()).rejects.toMatchObject({ message, notDelivered: false });
+    await expect(call()).rejects.toMatchObject({ message, notDelivered: true });
   });
 
   test("is asked no faster than it wants; too many that wait are refused, with when to come back", async () => {
@@ -325,6 +264,14 @@ describe("an API in trouble", () => {
     ]);
     expect(refused[0].error.data.retryAfterSeconds).toBe(60);
     expect(api.requests.length).toBe(2);
+  });
+
+  test("one tenant's calls do not refuse another's", async () => {
+    const rateLimit = { requests: 20, perMs: 1_000, burst: 1, waitingMax: 8 };
+    const { call } = one("/pets/1", {}, { rateLimit });
+    const flood = Promise.all(Array.from({ length: 20 }, () => call({}, { tenant: "flood" })));
+    expect((await call({}, { tenant: "other" })).structuredContent.id).toBe(1);
+    expect((await flood).some(({ error }) => error !== undefined)).toBe(true);
   });
 
   test("waits for its turn", async () => {
@@ -340,7 +287,7 @@ test("a call that is cancelled is taken back", async () => {
   const { wire } = one("/slow", {}, { timeoutMs: 600_000 });
   const id = wire.newId();
   const text = JSON.stringify({ jsonrpc: "2.0", id, method: "tools/call", params: { name: "call", arguments: {} } });
-  wire.send({ id, text, method: "tools/call", params: undefined }, () => expect.unreachable());
+  wire.send({ id, text, method: "tools/call", params: undefined, call: CALL }, () => expect.unreachable());
   await eventually(() => expect(paths()).toEqual(["/slow"]));
   wire.drop(id);
   await eventually(() => expect(api.abandoned).toContain("/slow"));
@@ -369,93 +316,5 @@ describe("redirects", () => {
       /^\{|^HTTP 302/,
     );
     expect(api.requests.length).toBeLessThanOrEqual(4);
-  });
-});
-
-describe("lists in pages", () => {
-  const query = (...names: string[]) => names.map((name) => ({ argument: name, in: "query", name }) as const);
-  const many = { items: "", pagesMax: 10 };
-  const sized = { ...many, sizeParameter: "", size: 0 };
-  const all = Array.from({ length: 10 }, (_each, index) => index + 1);
-  const idsOf = (items: any[]) => items.map(({ id }) => id);
-
-  test("by page", async () => {
-    const { call, progress } = one(
-      "/pets",
-      { parameters: query("page", "limit") },
-      { pagination: { style: "page", ...sized, parameter: "page" } },
-    );
-    const result = await call({}, { meta: { progressToken: 1 } });
-    expect(idsOf(result.structuredContent.items)).toEqual(all);
-    expect(result.content.length).toBe(1);
-    expect(progress.length).toBeGreaterThan(3);
-  });
-
-  test("by page, of a size: the last one is known by being short", async () => {
-    const pagination = { style: "page", ...sized, parameter: "page", sizeParameter: "limit", size: 4 } as const;
-    const result = await one("/pets", { parameters: query("page", "limit") }, { pagination }).call();
-    expect(idsOf(result.structuredContent.items)).toEqual(all);
-    expect(paths()).toEqual(["/pets?limit=4", "/pets?limit=4&page=2", "/pets?limit=4&page=3"]);
-  });
-
-  test("by cursor", async () => {
-    const pagination = {
-      style: "cursor",
-      ...sized,
-      items: "/data/pets",
-      cursor: "/meta/next",
-      parameter: "cursor",
-    } as const;
-    const result = await one("/by-cursor", { parameters: query("cursor") }, { pagination }).call();
-    expect(idsOf(result.structuredContent.data.pets)).toEqual(all);
-    expect(result.structuredContent.meta.next).toBe(null);
-  });
-
-  test("by offset", async () => {
-    const pagination = { style: "offset", ...sized, parameter: "offset" } as const;
-    const result = await one("/by-offset", { parameters: query("offset") }, { pagination }).call();
-    expect(idsOf(JSON.parse(textOf(result)))).toEqual(all);
-  });
-
-  test("by link", async () => {
-    const result = await one("/by-link", {}, { pagination: { style: "link", ...many, cursor: "" } }).call();
-    expect(idsOf(JSON.parse(textOf(result)))).toEqual(all);
-  });
-
-  test("by what the document lets guess", async () => {
-    const guess = { style: "cursor", parameter: "cursor", next: "/meta/next" } as const;
-    const pagination = { style: "auto", ...many, items: "/data/pets" } as const;
-    const result = await one("/by-cursor", { parameters: query("cursor"), pagination: guess }, { pagination }).call();
-    expect(idsOf(result.structuredContent.data.pets)).toEqual(all);
-  });
-
-  test("more than wanted: says so, and how to go on", async () => {
-    const pagination = {
-      style: "cursor",
-      ...sized,
-      pagesMax: 2,
-      items: "/data/pets",
-      cursor: "/meta/next",
-      parameter: "cursor",
-    } as const;
-    const opened = one("/by-cursor", { parameters: query("cursor") }, { pagination });
-    const result = await opened.call();
-    expect(idsOf(result.structuredContent.data.pets)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    expect(result.content[1].text).toBe(
-      'There is more: these are the first 2 pages. To go on, call it with cursor: "8".',
-    );
-    expect(idsOf((await opened.call({ cursor: "8" })).structuredContent.data.pets)).toEqual([9, 10]);
-  });
-
-  test("a link to somewhere else is not followed", async () => {
-    const pagination = { style: "link", ...many, cursor: "/next" } as const;
-    const result = await one("/next-is-elsewhere", {}, { pagination }).call();
-    expect(result.content[1].text).toBe("There is more, at another address, which is not asked.");
-  });
-
-  test("what is no list is an answer as it is", async () => {
-    const pagination = { style: "link", ...many, cursor: "" } as const;
-    expect((await one("/pets/1", {}, { pagination }).call()).structuredContent).toEqual({ id: 1, name: "pet 1" });
-    expect((await one("/nowhere", {}, { pagination }).call()).isError).toBe(true);
   });
 });

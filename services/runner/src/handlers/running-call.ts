@@ -140,7 +140,7 @@ function send(state: CallState, attempts: Attempts, pool: Pool, lease: Lease): v
   const server = fallback === undefined ? pool.spec : { ...pool.spec, clientCapabilities: [] };
   const meta = requestMeta(era, { client, facts }, server);
   const paramHeaders = era === "modern" ? pool.paramHeaders(facts.tool, frame.params?.["arguments"]) : undefined;
-  const extras = paramHeaders === undefined ? meta : { ...meta, paramHeaders };
+  const extras = { ...meta, paramHeaders, call: { id: state.envelope.id, share: state.options.share } };
   state.handedOver += 1;
   attempts.handedOver += 1;
   limitTime(state, pool.spec, facts);

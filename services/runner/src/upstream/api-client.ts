@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { urlToHttpOptions } from "node:url";
 import type { ApiRequest, Connector } from "@tollgate/connectors";
+import type { Share } from "@tollgate/fair-queue";
 import { type ApiReply, exchange } from "./api-exchange.ts";
 import { createAuthorizer, type PostForm } from "./connector-auth.ts";
 import { hideValues } from "./declared-values.ts";
@@ -22,15 +23,19 @@ export interface ApiRequestOptions {
   /** It may be sent again when the API says that it cannot take it now. */
   readonly repeatable: boolean;
   readonly bodyMaxBytes: number;
+  /** Whose turn it is. */
+  readonly share: Share;
   readonly signal: AbortSignal;
   /** Before each that leaves. */
   readonly onRequest: () => void;
+  /** After each that was taken: what fails later is the next one. */
+  readonly onReply: () => void;
 }
 
 /** An API as its connector says that it is asked: with its credentials, at its rate, and nowhere else. */
 export interface ApiClient {
   /**
-   * @throws {RequestFailure} when no answer came
+   * @throws {RequestFailure} when no answer came, to the last that left
    * @throws {AppError} `overloaded` when too many wait for the rate; `payload_too_large`; the reason of `signal`
    */
   request(request: ApiRequest, options: ApiRequestOptions): Promise<ApiReply>;
@@ -56,13 +61,15 @@ export function createApiClient(connector: Connector): ApiClient {
   async function send(request: ApiRequest, options: ApiRequestOptions): Promise<ApiReply> {
     const whole = { ...request, headers: { ...USUAL_HEADERS, ...request.headers, ...configured } };
     for (let renewed = false; ; renewed = true) {
-      await enterTurn(options.signal);
+      await enterTurn(options.share, options.signal);
       const authorized = await authorizer.authorize(whole);
       options.signal.throwIfAborted();
       options.onRequest();
       const reply = await exchange(http, authorized, { ...options, place, timeoutMs });
       // It was refused before anybody looked at what it wants.
-      if (renewed || reply.status !== 401 || !authorizer.renew(authorized)) return reply;
+      const isRefused = reply.status === 401;
+      if (!isRefused) options.onReply();
+      if (renewed || !isRefused || !authorizer.renew(authorized)) return reply;
     }
   }
 

@@ -9,7 +9,7 @@ import { createSubscriptions } from "./subscriptions.ts";
 import { createLogLevel } from "./log-level.ts";
 import { type Handshake, type LegacyClient, MODERN_META, shakeHands } from "./handshake.ts";
 import { createServerQuestions, type Question, type ServerQuestions } from "./server-questions.ts";
-import type { Transport, TransportEvents } from "./transport.ts";
+import type { OutgoingCall, Transport, TransportEvents } from "./transport.ts";
 import { type Answer, openWire, type Wire } from "./wire.ts";
 
 export interface CallHandle {
@@ -37,11 +37,12 @@ export interface CallSink extends Listener {
   readonly onAnswer: (answer: Answer) => void;
 }
 
-/** What goes into a request's `_meta` (see `rewriteRequest`), and into its headers. */
+/** What goes into a request's `_meta` (see `rewriteRequest`), into its headers, and with it. */
 export interface CallExtras {
   readonly meta?: Readonly<Record<string, unknown>>;
   readonly owned?: Readonly<Record<string, unknown>>;
   readonly paramHeaders?: Readonly<Record<string, string>> | undefined;
+  readonly call?: OutgoingCall;
 }
 
 /** One MCP connection to a running server; many calls at the same time, told apart by ids of our own. */
@@ -256,9 +257,10 @@ function handOver(line: Line, frame: RequestFrame, sink: CallSink, extras: CallE
   const { wire, handshake, calls, events } = line;
   const id = wire.newId();
   const { text } = rewriteRequest(frame, { id, ...extras });
+  const { paramHeaders, call } = extras;
   calls.set(id, sink);
   const { method, params } = frame;
-  wire.send({ id, text, method, params, paramHeaders: extras.paramHeaders }, (answer) => {
+  wire.send({ id, text, method, params, paramHeaders, call }, (answer) => {
     const waiting = calls.get(id) ?? sink;
     calls.delete(id);
     if (smellsOfOtherEra(handshake.era, answer)) events.onOtherEra();

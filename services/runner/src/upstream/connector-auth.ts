@@ -81,8 +81,8 @@ function tokenAuthorizer(
       refused = undefined;
       return token;
     } catch (error) {
-      if (error instanceof RequestFailure) refused = { error, until: now() + REFUSED_MS };
-      throw error;
+      refused = { error: noAccess(error), until: now() + REFUSED_MS };
+      throw refused.error;
     }
   }
 
@@ -112,7 +112,9 @@ async function fetchToken(
     form.set("client_secret", clientSecret);
   } else {
     // Section 2.3.1: both are encoded as in a form.
-    const [user, password] = [clientId, clientSecret].map((text) => new URLSearchParams({ v: text }).toString().slice(2));
+    const [user, password] = [clientId, clientSecret].map((text) =>
+      new URLSearchParams({ v: text }).toString().slice(2),
+    );
     headers["authorization"] = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
   }
   const { status, text } = await postForm(form.toString(), headers);
@@ -123,7 +125,14 @@ async function fetchToken(
     return { value, renewAt: now() + lifetimeMs - Math.min(RENEW_MAX_MS, lifetimeMs / 10) };
   }
   const why = typeof error === "string" ? ` (${error.slice(0, 100)})` : "";
-  throw new RequestFailure(`gives no access: its token_url answered HTTP ${status}${why}`, { notDelivered: true });
+  throw new RequestFailure(`answered HTTP ${status}${why}`, { notDelivered: false });
+}
+
+/** Whatever became of the request for a token: the one that it was for has not left. */
+function noAccess(error: unknown): RequestFailure {
+  const { message } = error as Error;
+  const reason = error instanceof RequestFailure ? message : `failed: ${message}`;
+  return new RequestFailure(`gives no access: its token_url ${reason}`, { notDelivered: true });
 }
 
 function parsed(text: string): Readonly<Record<string, unknown>> {

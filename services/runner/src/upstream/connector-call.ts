@@ -16,6 +16,7 @@ import {
 import { AppError } from "@tollgate/errors";
 import type { ApiClient } from "./api-client.ts";
 import type { ApiReply } from "./api-exchange.ts";
+import type { OutgoingCall } from "./transport.ts";
 
 export interface ConnectorCall {
   readonly connector: Connector;
@@ -24,17 +25,19 @@ export interface ConnectorCall {
   readonly args: Readonly<Record<string, unknown>>;
   /** Of all that the API answers, and of the result. */
   readonly answerMaxBytes: number;
-  readonly idempotencyKey: string;
+  readonly call: OutgoingCall;
   readonly signal: AbortSignal;
   /** Before each request to the API. */
   readonly onRequest: () => void;
+  /** The API has taken a request. */
+  readonly onReply: () => void;
   /** There are so many pages by now. */
   readonly onPage: (pages: number) => void;
 }
 
 /**
  * A tool's result as JSON.
- * @throws {RequestFailure} when the API gave no answer
+ * @throws {RequestFailure} when the API gave no answer to the last request
  * @throws {AppError} `overloaded`; the reason of `signal`
  */
 export async function runCall(call: ConnectorCall): Promise<string> {
@@ -43,7 +46,7 @@ export async function runCall(call: ConnectorCall): Promise<string> {
   const built = buildRequest(operation, args, {
     basePath: base.pathname.replace(/\/+$/, ""),
     reserved: connector.auth.type === "api_key" && connector.auth.in === "query" ? [connector.auth.name] : [],
-    idempotencyKey: call.idempotencyKey,
+    idempotencyKey: call.call.id,
   });
   if (!built.ok) return errorResult(built.reason);
   const plan = planPages(operation, args, connector.pagination);
@@ -66,11 +69,12 @@ async function single(call: ConnectorCall, request: ApiRequest): Promise<string>
 }
 
 function ask(
-  { client, operation, signal, onRequest }: ConnectorCall,
+  { client, operation, call: { share }, signal, onRequest, onReply }: ConnectorCall,
   request: ApiRequest,
   bodyMaxBytes: number,
 ): Promise<ApiReply> {
-  return client.request(request, { repeatable: isRepeatable(operation), bodyMaxBytes, signal, onRequest });
+  const repeatable = isRepeatable(operation);
+  return client.request(request, { repeatable, bodyMaxBytes, share, signal, onRequest, onReply });
 }
 
 const optionsOf = ({ operation, connector: { result } }: ConnectorCall) => ({ operation, result });

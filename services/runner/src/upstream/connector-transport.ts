@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { type Connector, type ConnectorOperation, readExactly, toolsOf } from "@tollgate/connectors";
 import { AppError, toAppError, toRpcError } from "@tollgate/errors";
 import { findMembers, MODERN_REVISION, RPC, SERVER_INFO_KEY } from "@tollgate/mcp";
@@ -6,7 +5,7 @@ import type { Log } from "@tollgate/service";
 import type { ApiClient } from "./api-client.ts";
 import { runCall } from "./connector-call.ts";
 import { RequestFailure } from "./request-failure.ts";
-import type { Outgoing, Transport, TransportEvents } from "./transport.ts";
+import type { Outgoing, OutgoingCall, Transport, TransportEvents } from "./transport.ts";
 
 export interface ConnectorTransportOptions {
   readonly connector: Connector;
@@ -35,10 +34,10 @@ export class ConnectorTransport implements Transport {
     this.#operations = new Map(options.connector.operations.map((each) => [each.name, each]));
   }
 
-  send({ text, frame }: Outgoing): void {
+  send({ text, frame, call }: Outgoing): void {
     if (this.#over || frame.kind !== "request") return;
     const { id, method } = frame;
-    if (method === "tools/call") return void this.#call(id, text);
+    if (method === "tools/call" && call !== undefined) return void this.#call(id, text, call);
     const { connector, name } = this.#options;
     switch (method) {
       case "server/discover":
@@ -69,7 +68,7 @@ export class ConnectorTransport implements Transport {
     return Promise.resolve();
   }
 
-  async #call(id: number, text: string): Promise<void> {
+  async #call(id: number, text: string, call: OutgoingCall): Promise<void> {
     const { connector, client, outputMaxBytes, events, log } = this.#options;
     const { name, args, hasProgress } = paramsOf(text);
     const operation = this.#operations.get(name);
@@ -78,6 +77,7 @@ export class ConnectorTransport implements Transport {
     if (args === undefined) return this.#refuse(id, { code: RPC.invalidParams, message: "arguments are no object" });
     const controller = new AbortController();
     this.#calls.set(id, controller);
+    let isAnswered = false;
     try {
       const result = await runCall({
         connector,
@@ -85,16 +85,18 @@ export class ConnectorTransport implements Transport {
         operation,
         args,
         answerMaxBytes: outputMaxBytes,
-        idempotencyKey: randomUUID(),
+        call,
         signal: controller.signal,
         onRequest: () => events.onApiRequest?.(id),
+        onReply: () => (isAnswered = true),
         onPage: (pages) => hasProgress && this.#progress(id, pages),
       });
       if (this.#calls.delete(id)) this.#answer(id, result);
     } catch (error) {
       if (!this.#calls.delete(id)) return;
+      // An earlier request of the call was taken, whatever became of its last one.
       if (error instanceof RequestFailure)
-        return events.onLost(id, error.message, { notDelivered: error.notDelivered });
+        return events.onLost(id, error.message, { notDelivered: error.notDelivered && !isAnswered });
       if (!(error instanceof AppError)) log.error({ err: error }, "a call of a connector failed inside the runner");
       this.#refuse(id, toRpcError(toAppError(error)));
     }

@@ -1,3 +1,4 @@
+import type { Share } from "@tollgate/fair-queue";
 import type { Era } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { ProcessUsage } from "../containment/limits.ts";
@@ -41,6 +42,14 @@ export type OutgoingFrame =
     }
   | { readonly kind: "response" };
 
+/** A client's call. */
+export interface OutgoingCall {
+  /** The same however often it is handed over. */
+  readonly id: string;
+  /** Whose turn it is where calls wait. */
+  readonly share: Share;
+}
+
 export interface Outgoing {
   /** One JSON-RPC message, one line. */
   readonly text: string;
@@ -50,6 +59,8 @@ export interface Outgoing {
   readonly protocol: string;
   /** `Mcp-Param-*` with plain values, computed from the tool's inputSchema; the transport encodes what needs it. */
   readonly paramHeaders?: Readonly<Record<string, string>> | undefined;
+  /** For connectors; undefined where it is the runner that asks. */
+  readonly call?: OutgoingCall | undefined;
 }
 
 export interface LostInfo {

@@ -9,7 +9,7 @@ import {
 } from "@tollgate/mcp";
 import type { Log } from "@tollgate/service";
 import type { ProcessUsage } from "../containment/limits.ts";
-import type { Heard, LostInfo, OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
+import type { Heard, LostInfo, OutgoingCall, OutgoingFrame, Transport, TransportEvents } from "./transport.ts";
 
 const STDERR_NOTE_LINES = 3;
 
@@ -26,6 +26,7 @@ export interface WireRequest {
   readonly method: string;
   readonly params: Readonly<Record<string, unknown>> | undefined;
   readonly paramHeaders?: Readonly<Record<string, string>> | undefined;
+  readonly call?: OutgoingCall | undefined;
 }
 
 /** JSON-RPC over one transport; our requests are told apart by ids of our own. */
@@ -128,13 +129,13 @@ export function openWire(options: {
     return text.startsWith("[") ? "garbage" : receive(text, during);
   }
 
-  const put = (text: string, frame: OutgoingFrame, paramHeaders?: WireRequest["paramHeaders"]) =>
-    transport.send({ text, frame, era, protocol, paramHeaders });
+  const put = (text: string, frame: OutgoingFrame, request?: WireRequest) =>
+    transport.send({ text, frame, era, protocol, paramHeaders: request?.paramHeaders, call: request?.call });
 
   function send(request: WireRequest, onAnswer: (answer: Answer) => void): void {
-    const { id, text, method, params, paramHeaders } = request;
+    const { id, text, method, params } = request;
     pending.set(id, onAnswer);
-    if (ended === undefined) return put(text, { kind: "request", id, method, params }, paramHeaders);
+    if (ended === undefined) return put(text, { kind: "request", id, method, params }, request);
     // The pool has heard of the end: whoever asks it again gets another connection.
     process.nextTick(() => settle(id, { kind: "lost", reason: ended!, notDelivered: true }));
   }
