@@ -335,9 +335,9 @@ describe("a server that lists other tools again and again", () => {
   test("does not get rid of what is known of its tools; new ones wait until somebody registers them", async () => {
     await start();
     await report([tool("old")]);
-    await report([tool("old"), tool("junk", { name: "junk" })]);
-    await flood();
     await report([]);
+    await flood();
+    await report([tool("one of many", { name: "junk" })]);
     await report([tool("poisoned"), tool("one too many", { name: "junk_more" })]);
     expect(await offered()).toMatchObject([
       { text: "old", hold: "held", version: 1 },
