@@ -1,4 +1,4 @@
-import { parseAuditEvent, type RefusalEvent, registryV1 } from "@tollgate/contracts";
+import { entriesV1, parseAuditEvent, type RefusalEvent, registryV1 } from "@tollgate/contracts";
 import { type Life, startGrpcServer, unary } from "@tollgate/service";
 import { type Infrastructure, testLog } from "@tollgate/testkit";
 import { configSchema } from "../src/config.ts";
@@ -12,6 +12,8 @@ export interface Surroundings {
   readonly policy: ControlledPolicy;
   /** The registry's answer to a restart that was asked for. */
   onRestart: (request: registryV1.RestartServerRequest) => registryV1.RestartServerResponse;
+  /** How far the catalogue has come, by the registry's answer to a change of an entry. */
+  revisionOfChange: () => bigint;
   /** A new snapshot of the registry, to every gateway: those are others that are not the same objects as before. */
   setServers(servers: readonly registryV1.Server[]): void;
   /** Likewise, with other tool sets. */
@@ -47,8 +49,22 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
     },
     restartServer: unary(testLog, (request: registryV1.RestartServerRequest) => surroundings.onRestart(request)),
   };
-  const definition = registryV1.RegistryServiceService;
-  const services = [{ definition, implementation: implementation as registryV1.RegistryServiceServer }];
+  const entries: Partial<entriesV1.EntryServiceServer> = {
+    putEntry: unary(testLog, ({ kind, id, entry }: entriesV1.PutEntryRequest) => ({
+      entry: entriesV1.Entry.fromPartial({ kind, id, entry, source: "api", drift: "added", version: 1n }),
+      created: true,
+      revision: surroundings.revisionOfChange(),
+      warnings: [],
+    })),
+    deleteEntry: unary(testLog, () => ({ revision: surroundings.revisionOfChange() })),
+  };
+  const services = [
+    {
+      definition: registryV1.RegistryServiceService,
+      implementation: implementation as registryV1.RegistryServiceServer,
+    },
+    { definition: entriesV1.EntryServiceService, implementation: entries as entriesV1.EntryServiceServer },
+  ];
   const registry = await startGrpcServer({ host: "127.0.0.1", port: 0, serviceKey, services, life });
   const announce = (change: Partial<registryV1.WatchCatalogueResponse>) => {
     const before = new Set(snapshot.servers);
@@ -60,6 +76,7 @@ export async function startSurroundings(infra: Infrastructure, life: Life): Prom
   const surroundings: Surroundings = {
     policy,
     onRestart: () => ({ generation: 1n, revision: snapshot.revision }),
+    revisionOfChange: () => snapshot.revision,
     setServers: (servers) => announce({ servers: [...servers] }),
     setToolSets: (sets) => announce({ toolSets: sets.map((each) => registryV1.ToolSet.fromPartial(each)) }),
     setTenants: (tenants) => announce({ tenants: [...tenants] }),

@@ -169,7 +169,8 @@ const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",
   in: "header",
   required: false,
-  description: "The same request with the same key is done once: a repeat is answered as the first was",
+  description:
+    "The same change with the same key is done once: a repeat is answered as the first was. Of reads it means nothing",
   schema: { type: "string", pattern: "^[\\x21-\\x7e]{1,255}$" },
   example: "7c1b6c2e-1f43-4c4e-8d6e-0b6a9a4f2d55",
 };
