@@ -20,23 +20,34 @@ export interface PartStatus {
   readonly behind?: number;
 }
 
-/** After an answer, the others are waited for as long as this. */
-const SILENCE_MS = 250;
 const PARTS_MAX = 1_000;
 
-/** What the processes say that answer in time, at most 1,000. Core NATS: whoever is busy for longer is left out. */
+/**
+ * What the processes say that answer in time, at most 1,000. Nobody knows how many there are, so it takes all of the
+ * time. Core NATS: whoever is busy for longer is left out, as is what cannot be read.
+ */
 export async function requestParts(bus: Bus, { waitMs }: { waitMs: number }): Promise<PartStatus[]> {
-  const options = { strategy: "stall", maxWait: waitMs, stall: SILENCE_MS } as const;
+  const { subjects, connection } = bus;
   const found: PartStatus[] = [];
   try {
-    for await (const message of await bus.connection.requestMany(bus.subjects.parts, "", options)) {
-      found.push(message.json<PartStatus>());
+    for await (const message of await connection.requestMany(subjects.parts, "", { maxWait: waitMs })) {
+      const status = statusIn(message, bus);
+      if (status !== undefined) found.push(status);
       if (found.length === PARTS_MAX) break;
     }
   } catch (error) {
     if (!(error instanceof errors.NoRespondersError)) throw error;
   }
   return found;
+}
+
+function statusIn(message: Msg, { log, subjects }: Bus): PartStatus | undefined {
+  try {
+    return message.json<PartStatus>();
+  } catch (error) {
+    log.warn({ err: error, subject: subjects.parts }, "what a part says cannot be read");
+    return undefined;
+  }
 }
 
 export function answerParts(bus: Bus, statusOf: () => Promise<PartStatus>): void {

@@ -1,12 +1,15 @@
 import { hostname } from "node:os";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { answerParts, type Bus, type PartStatus } from "@tollgate/bus";
 import type { Gauge } from "prom-client";
 import type { Ops } from "./ops.ts";
 import { readinessOf } from "./ops.ts";
 import type { Pool } from "./postgres.ts";
 
+/** Whoever asks how this part is waits for no longer than a second. */
+const MIGRATION_WAIT_MS = 200;
 const PROJECT = join(import.meta.dirname, "../../../package.json");
 
 /**
@@ -17,10 +20,11 @@ export function answerAsPart({ name, bus, ops, pool }: { name: string; bus: Bus;
   const { version } = JSON.parse(readFileSync(PROJECT, "utf8")) as { version: string };
   const startedAt = new Date(Date.now() - process.uptime() * 1_000).toISOString();
   const same = { name, host: hostname(), pid: process.pid, version, node: process.version, startedAt };
+  const newestMigration = pool === undefined ? undefined : watchMigrations(name, pool);
   answerParts(bus, async (): Promise<PartStatus> => {
     const reasons = readinessOf(ops);
     const behind = await lagOf(name, ops);
-    const migration = pool === undefined ? undefined : await newestMigration(name, pool);
+    const migration = await newestMigration?.();
     return {
       ...same,
       ready: Object.keys(reasons).length === 0,
@@ -37,11 +41,21 @@ async function lagOf(name: string, { metrics }: Ops): Promise<number | undefined
   return (await gauge?.get())?.values[0]?.value;
 }
 
-/** Unknown while the database is away, which the reasons say. */
-async function newestMigration(schema: string, pool: Pool): Promise<string | undefined> {
-  const asked = pool.query<{ name: string }>(`SELECT max(name) AS name FROM "${schema}".migrations`);
-  return asked.then(
-    ({ rows }) => rows[0]?.name.replace(/\.sql$/, ""),
-    () => undefined,
-  );
+/** Of a database that is slow or away, as it was before; a newer version may have added to it since this one began. */
+function watchMigrations(schema: string, pool: Pool): () => Promise<string | undefined> {
+  let known: string | undefined;
+  let asked: Promise<void> | undefined;
+  async function ask(): Promise<void> {
+    const { rows } = await pool.query<{ name: string }>(`SELECT max(name) AS name FROM "${schema}".migrations`);
+    known = rows[0]?.name.replace(/\.sql$/, "");
+  }
+  const newest = async (): Promise<string | undefined> => {
+    asked ??= ask()
+      .catch(() => undefined)
+      .finally(() => (asked = undefined));
+    await Promise.race([asked, wait(MIGRATION_WAIT_MS, undefined, { ref: false })]);
+    return known;
+  };
+  void newest();
+  return newest;
 }
