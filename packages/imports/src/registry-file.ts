@@ -1,6 +1,7 @@
 import type { ImportedServer } from "./entries.ts";
 import { type Fields, fieldsAt, isFields, objectsAt, textAt } from "./fields.ts";
-import { type Findings, isSecret } from "./secrets.ts";
+import { isSecret } from "./plain-secrets.ts";
+import type { Findings } from "./secrets.ts";
 import { connectedServer, type Heading, launchedServer } from "./server-entry.ts";
 
 // server.json of the official MCP registry (2025-07-09 to 2025-12-11), and the answer of its API to /v0/servers.

@@ -1,22 +1,16 @@
 import type { ImportedSecret } from "./entries.ts";
+import { isLabel, isSecret, isSecretJson, isSecretName, MASK, type SecretPart, secretsIn } from "./plain-secrets.ts";
 
 const NAME_MAX_CHARS = 128;
-/** What the name of a variable, header or option says about its value. */
-const SECRET_NAME =
-  /token|api_?-?key|apikey|secret|passw|passphrase|pwd|credential|authorization|auth$|bearer|private_?-?key|access_?-?key|(?:^|[_-])key$|(?:^|[_-])pat$|cookie|connection_?-?string|database_url|(?:^|[_-])dsn$/i;
-/** It says where a secret is, or how long it lasts. */
-const ABOUT_SECRET = /(?:file|path|dir|url|uri|name|header|expiry|ttl|type|id|endpoint|limit|max_?tokens|tokens)$/i;
-const HARMLESS = /^(?:|true|false|yes|no|on|off|none|null|\d{1,6})$/i;
-/** Tokens of well-known services, JSON Web Tokens, private keys, and urls with a password. */
-const KNOWN_SECRET =
-  /^(?:gh[oprsu]_|github_pat_|glpat-|sk-|sk_|pk_live|rk_live|xox[abeprs]-|xapp-|AKIA|ASIA|AIza|ya29\.|hf_|npm_|pypi-|dop_v1_|ntn_|secret_|lin_api_|figd_|pat[A-Za-z0-9]{10}|eyJ[\w-]{10,}\.)|-----BEGIN|:\/\/[^/\s:@]*:[^/\s@]+@/;
-const RANDOM_MIN_CHARS = 24;
 /** A scheme of HTTP and what follows it. */
 const SCHEME = /^(Bearer|Basic|Token|ApiKey|Bot|Digest|token|bearer)\s+(?=\S)/;
 /** What editors put in themselves. */
 const EDITOR_VARIABLE = /^(?:workspaceFolder|workspaceFolderBasename|userHome|pathSeparator|file|cwd|\/)/;
 /** `${env:NAME}`, `${input:ID}`, `${NAME}` and `${NAME:-default}`, as clients' files have them. */
 const VARIABLE = /\$\{(?:(env|input):)?([^{}:]+)(?::-([^{}]*))?\}/g;
+
+/** Beside a variable less than this is no secret, unless it looks like one. */
+const BESIDE_MIN_CHARS = 8;
 
 /** Collects what an import finds beside its entries. */
 export interface Findings {
@@ -54,19 +48,56 @@ export function createFindings(inputs: ReadonlyMap<string, string> = new Map()):
     return `\${secret:${name}}`;
   }
 
-  function toText(server: string, text: string, { what, from }: { what: string; from: string }): string {
-    const parts: string[] = [];
-    let last = 0;
-    for (const match of text.matchAll(VARIABLE)) {
-      const [whole, kind, name = "", otherwise] = match;
-      parts.push(escaped(text.slice(last, match.index)), variable(server, { whole, kind, name, otherwise }));
-      last = match.index + whole.length;
+  function toText(server: string, text: string, about: { what: string; from: string }): string {
+    const variables = [...text.matchAll(VARIABLE)];
+    const masked = text.replaceAll(VARIABLE, (whole) => MASK.repeat(whole.length));
+    if (isSecretJson(masked)) {
+      // With variables in it nobody knows the whole of it.
+      if (variables.length > 0) warnings.add(`${server}: ${about.from} holds secrets and variables: set it as a whole`);
+      return secret(server, { ...about, ...(variables.length === 0 ? { value: text } : {}) });
     }
-    if (last > 0) return parts.join("") + escaped(text.slice(last));
-    const scheme = SCHEME.exec(text)?.[0] ?? "";
-    const value = text.slice(scheme.length);
-    if (scheme === "" && !isSecret(what, text)) return escaped(text);
-    return `${scheme}${secret(server, { what, from, value })}`;
+    if (variables.length === 0) {
+      const scheme = SCHEME.exec(text)?.[0] ?? "";
+      if (scheme !== "" || isSecret(about.what, text))
+        return `${scheme}${secret(server, { ...about, value: text.slice(scheme.length) })}`;
+    }
+    const parts = secretsIn(masked);
+    const shown: string[] = [];
+    let last = 0;
+    const show = (end: number): void => {
+      shown.push(literal(server, { text, start: last, end, parts, isBeside: variables.length > 0 }, about));
+      last = end;
+    };
+    for (const match of variables) {
+      show(match.index);
+      const [whole, kind, name = "", otherwise] = match;
+      shown.push(variable(server, { whole, kind, name, otherwise }));
+      last += whole.length;
+    }
+    show(text.length);
+    return shown.join("");
+  }
+
+  /** A piece of a text without variables. */
+  function literal(
+    server: string,
+    piece: { text: string; start: number; end: number; parts: readonly SecretPart[]; isBeside: boolean },
+    { what, from }: { what: string; from: string },
+  ): string {
+    const { text, start, end, isBeside } = piece;
+    const plain = text.slice(start, end);
+    if (isBeside && plain.length >= BESIDE_MIN_CHARS && isSecretName(what) && !isLabel(plain))
+      return secret(server, { what, from, value: plain });
+    const shown: string[] = [];
+    let last = start;
+    for (const part of piece.parts) {
+      const [first, to] = [Math.max(part.start, start), Math.min(part.end, end)];
+      if (first >= to) continue;
+      const value = text.slice(first, to);
+      shown.push(escaped(text.slice(last, first)), secret(server, { what: part.name ?? what, from, value }));
+      last = to;
+    }
+    return shown.join("") + escaped(text.slice(last, end));
   }
 
   function variable(
@@ -106,19 +137,4 @@ export function createFindings(inputs: ReadonlyMap<string, string> = new Map()):
 /** A plain `${` is no placeholder. */
 export function escaped(text: string): string {
   return text.replaceAll("${", () => "$${");
-}
-
-/** Whether a value is, or may be, a secret: rather one too many than one that lies about in plain text. */
-export function isSecret(name: string, value: string): boolean {
-  if (HARMLESS.test(value)) return false;
-  if (KNOWN_SECRET.test(value)) return true;
-  if (SECRET_NAME.test(name) && !ABOUT_SECRET.test(name)) return true;
-  return isRandom(value);
-}
-
-/** Long, in one piece, with digits between letters: no word, path, url or version. */
-function isRandom(value: string): boolean {
-  if (value.length < RANDOM_MIN_CHARS || !/^[A-Za-z0-9+/_=-]+$/.test(value)) return false;
-  const changes = [...value.matchAll(/[a-z][A-Z0-9]|[0-9][A-Za-z]|[A-Z][a-z0-9]/g)].length;
-  return /\d/.test(value) && /[A-Za-z]/.test(value) && !value.includes("/") && changes >= value.length / 6;
 }

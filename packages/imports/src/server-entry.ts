@@ -1,5 +1,6 @@
 import type { ImportedServer } from "./entries.ts";
 import { formOf, type Form, type Launch } from "./launch-forms.ts";
+import { isSecretName } from "./plain-secrets.ts";
 import { escaped, type Findings } from "./secrets.ts";
 
 const NAME_MAX_CHARS = 200;
@@ -80,26 +81,35 @@ function off({ disabled }: Heading): { enabled?: false } {
   return disabled === true ? { enabled: false } : {};
 }
 
-/** `--token VALUE` and `--token=VALUE` say in the option what the value is. */
+/** `--token VALUE`, `--token=VALUE`, `TOKEN=VALUE` and `Token: VALUE` say in the name what the value is. */
 function toArgs(id: string, args: readonly string[], findings: Findings): string[] {
   const shown = args.map((word, at) => {
     const option = /^--?([A-Za-z][\w-]*)(?:=([^]*))?$/.exec(word);
-    if (option?.[2] !== undefined) {
-      const value = findings.toText(id, option[2], { what: option[1]!, from: `the option ${option[1]}` });
-      return `${word.slice(0, word.indexOf("=") + 1)}${value}`;
-    }
+    if (option?.[2] !== undefined)
+      return word.slice(0, word.indexOf("=") + 1) + toNamedText(id, option[2], { option: option[1], findings });
     if (option) return escaped(word);
-    const before = /^--?([A-Za-z][\w-]*)$/.exec(args[at - 1] ?? "")?.[1];
-    return findings.toText(id, word, {
-      what: before ?? "argument",
-      from: before ? `the option ${before}` : "an argument",
-    });
+    return toNamedText(id, word, { option: /^--?([A-Za-z][\w-]*)$/.exec(args[at - 1] ?? "")?.[1], findings });
   });
   if (shown.some((word) => /(?<!\$)\$\{secret:/.test(word)))
     findings.warn(
       `${id}: a secret in args is seen by whoever sees the machine's processes; give it in env, if the server can`,
     );
   return shown;
+}
+
+/** @param about.option whose value it is */
+function toNamedText(
+  id: string,
+  text: string,
+  { option, findings }: { option: string | undefined; findings: Findings },
+): string {
+  const [, head = "", name = ""] = /^(([A-Za-z_][\w.-]*)(?:=|:\s*(?!\/\/)))./.exec(text) ?? [];
+  // Behind -c is a script, of which a variable is the beginning only.
+  const isNamed = option !== "c" && isSecretName(name) && !isSecretName(option ?? "");
+  const what = isNamed ? name : (option ?? "argument");
+  const from = isNamed ? `the argument ${name}` : option === undefined ? "an argument" : `the option ${option}`;
+  const value = findings.toText(id, isNamed ? text.slice(head.length) : text, { what, from });
+  return isNamed ? escaped(head) + value : value;
 }
 
 function toEnv(id: string, env: Readonly<Record<string, string>>, findings: Findings): Record<string, string> {
