@@ -194,3 +194,45 @@ test("over TLS the certificate has to be of an authority that is known", async (
     expect((await registry.secrets.one("api-key"))!.problem).toBe("Vault's ca_file cannot be read (ENOENT)"),
   );
 });
+
+describe("secrets that somebody only speaks of", () => {
+  const naming = (count: number) =>
+    `mcp_servers: [{ id: c, group: demo, type: command, command: c, args: [${Array.from({ length: count }, (_, at) => `"\${secret:junk-${at}}"`).join(", ")}] }]`;
+
+  test("are not looked up for a plan, which changes nothing of what is in force", async () => {
+    vault.write("api-key", { value: "a-value" });
+    const registry = await run(file({ refresh: 3_600 }));
+    await valueOf(registry, "a-value");
+    const asked = [...vault.requests];
+    const { changes } = await registry.reconcile(naming(200), { dryRun: true });
+    expect(changes).toMatchObject([{ change: "create", id: "c" }]);
+    expect(vault.requests).toEqual(asked);
+  });
+
+  test("are not looked up where they are too many", async () => {
+    const registry = await run(file({ refresh: 3_600 }));
+    const asked = vault.requests.length;
+    const many = Array.from({ length: 25 }, (_, at) => ({
+      id: `m-${at}`,
+      group: "demo",
+      type: "command",
+      command: "m",
+      args: Array.from({ length: 201 }, (_each, name) => `\${secret:junk-${at}-${name}}`),
+    }));
+    await expect(registry.reconcile(JSON.stringify({ mcp_servers: many }))).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: "servers name 5026 secrets; at most 5000 are read",
+    });
+    expect(vault.requests).toHaveLength(asked);
+  });
+
+  test("are forgotten where nobody uses them", async () => {
+    const registry = await run(file({ refresh: 3_600 }));
+    const refused = { group: "gone", type: "command", command: "c", args: ["${secret:junk}"] };
+    const asked = () => vault.requests.filter((each) => each.includes("junk")).length;
+    await eventually(async () => {
+      await expect(registry.put("server", "c", refused)).rejects.toThrow("is not the id of a group");
+      expect(asked()).toBeGreaterThan(1);
+    });
+  });
+});

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { registryV1 } from "@tollgate/contracts";
+import { registryV1 } from "@tollgate/contracts";
 import type { DesiredServer, DesiredState } from "@tollgate/desired-state";
 
 /** How to start or reach a server, with its secrets: for runners only, never logged, never stored. */
@@ -91,6 +91,11 @@ export function assignmentsOf(
     groups: desired.groups.map(({ id }) => id),
     assignments: enabled.map((server) => ({ ...toAssignment(server), generation: generationOf(server.id) })),
   };
+}
+
+/** How much all of them are in the message of a runner that serves every group, those that are disabled or wait too. */
+export function bytesOfAssignments({ servers }: Pick<DesiredState, "servers">): number {
+  return servers.reduce((sum, each) => sum + registryV1.Assignment.encode(toAssignment(each)).finish().length, 0);
 }
 
 /** The part of a runner that asked for `groups`; for none it is everything. */

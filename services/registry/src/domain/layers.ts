@@ -103,3 +103,14 @@ export function overlayOf(layers: Iterable<Layers>): OverlayEntry[] {
     api === undefined ? [] : [{ kind, id, value: api === "removed" ? undefined : api() }],
   );
 }
+
+/** Of an entry in a list of them, beside its text: its key, who has changed it, why it is set aside. */
+const ENTRY_EXTRA_BYTES = 1_000;
+
+/** How much a list of the API's words is. */
+export function bytesOf(layers: Iterable<Layers>): number {
+  return [...layers].reduce((sum, { api }) => {
+    if (api === undefined) return sum;
+    return sum + ENTRY_EXTRA_BYTES + (api === "removed" ? 0 : Buffer.byteLength(JSON.stringify(api())));
+  }, 0);
+}

@@ -10,10 +10,11 @@ import {
 } from "@tollgate/desired-state";
 import { AppError } from "@tollgate/errors";
 import { enqueueEvents, type Life, type Log, type Pool, withTransaction } from "@tollgate/service";
-import { type Assignments, assignmentsOf, isSameWork } from "../domain/assignment.ts";
+import { type Assignments, assignmentsOf, bytesOfAssignments, isSameWork } from "../domain/assignment.ts";
 import { changesBetween, type DeclaredResource } from "../domain/changes.ts";
 import type { Envelopes } from "../domain/envelope.ts";
 import {
+  bytesOf,
   type EntryValue,
   isAppliedFile,
   keyOf,
@@ -37,6 +38,10 @@ import type { SecretStores } from "./secret-stores.ts";
 const NOTHING: Assignments = { revision: 0n, groups: [], assignments: [] };
 const SALT_BYTES = 12;
 const TRIES_MAX = 20;
+/** What the API says of all entries: all of it is loaded at each change, which has to be answered within seconds. */
+const ENTRIES_MAX_BYTES = 24 * 1024 * 1024;
+/** What all servers run with has to fit into one gRPC message of 64 MiB. */
+const ASSIGNMENTS_MAX_BYTES = 48 * 1024 * 1024;
 
 /** Who changes what is declared. */
 export interface Author {
@@ -168,7 +173,8 @@ export function openEntries(options: Options): Entries {
     assignments,
     serverOf: (id) => servers.get(id),
     takeFile: inTurn(async (state: DesiredState, load: LoadCovered) => {
-      const file = { state, load };
+      checkAssignments(state);
+      const file = { state, load: async (...over: Parameters<LoadCovered>) => checkAssignments(await load(...over)) };
       const plan = async (known: ReadonlyMap<string, KnownEntry>) =>
         layersByFile(known, entriesIn(state.sections), newSalt);
       const isStart = taken === undefined;
@@ -257,6 +263,7 @@ async function prepare(pool: Pool, file: TakenFile, { envelopes, plan, mayMiss, 
   const known = await readKnownEntries(pool, envelopes);
   const changes = await plan(known);
   const layers = new Map([...known, ...changes.map((each) => [keyOf(each), each] as const)]);
+  checkGrowth(known.values(), layers.values());
   const fitted = await cover(file, layers, { mayMiss: (key) => mayMiss(known.get(key), key), isTrial: dryRun });
   return { of, known, changes, fitted };
 }
@@ -285,6 +292,22 @@ async function write(
   const events = changesBetween(before, after).map((change) => changeEvent({ ...change, ...author }, nowMs));
   await enqueueEvents(client, "registry", events);
   return { ...done, revision: next, after };
+}
+
+/** @throws {AppError} payload_too_large; what is smaller than before goes through */
+function checkGrowth(before: Iterable<Layers>, after: Iterable<Layers>): void {
+  const bytes = bytesOf(after);
+  if (bytes <= ENTRIES_MAX_BYTES || bytes <= bytesOf(before)) return;
+  const what = `what is declared through the API would have ${bytes} bytes`;
+  throw new AppError("payload_too_large", `${what}; at most ${ENTRIES_MAX_BYTES} fit`);
+}
+
+/** @throws {AppError} invalid_argument with `mistakes` */
+function checkAssignments(state: DesiredState): DesiredState {
+  const bytes = bytesOfAssignments(state);
+  if (bytes <= ASSIGNMENTS_MAX_BYTES) return state;
+  const mistake = `what servers run with would have ${bytes} bytes; at most ${ASSIGNMENTS_MAX_BYTES} fit`;
+  throw new AppError("invalid_argument", mistake, { details: { mistakes: [mistake] } });
 }
 
 /** Those that are others than before. */

@@ -4,7 +4,7 @@ import { keyOf } from "../domain/layers.ts";
 
 /** After so many tries all that may be set aside is. */
 const ROUNDS_MAX = 100;
-const PROBLEM_MAX_CHARS = 2_000;
+const PROBLEM_MAX_CHARS = 500;
 
 /** What the API says of entries, over the file: what of it is in force, and why the rest is not. */
 export interface Fitted {
