@@ -252,7 +252,56 @@ describe("others' files", () => {
       timeoutMs: 30_000,
     });
     expect(await done("call", "other", "echo", "--arg", "message=hello")).toBe("hello\n");
+    expect(await done("import", "client.json", "--group", "demo", "--apply", "--yes")).toBe(
+      "All of it is there already.\n",
+    );
+  });
+
+  test("replace nothing that is there under the same names, unless that is asked for", async () => {
+    const { command } = await json("servers", "show", "other").then(({ spec }) => spec);
+    const secret = async () =>
+      (await json("secrets", "list")).items.find(({ name }: { name: string }) => name === "other.API_TOKEN");
+    expect(await secret()).toMatchObject({ version: 1, servers: ["other"] });
+    const env = { API_TOKEN: "tok-of-somebody-else" };
+    write("another.json", { mcpServers: { other: { command: "node", args: [fixtureServer, "--more"], env } } });
+    const words = ["import", "another.json", "--group", "demo", "--apply", "--yes"];
+    expect(await tollgate(words)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/there already: server other, secret other\.API_TOKEN; --replace/),
+    });
+    expect((await json("servers", "show", "other")).spec).toMatchObject({ command });
+    expect((await json("servers", "show", "other")).spec.args).toBeUndefined();
+    expect(await secret()).toMatchObject({ version: 1 });
+    expect(await done(...words, "--replace")).toBe("Done: server other.\n");
+    expect((await json("servers", "show", "other")).spec).toMatchObject({ args: ["--more"] });
+    expect(await secret()).toMatchObject({ version: 2, servers: ["other"] });
     await done("servers", "delete", "other");
+    await done("secrets", "delete", "other.API_TOKEN");
+  });
+
+  test("keep no secret of what cannot be declared", async () => {
+    write("client.json", CLIENT);
+    expect(await tollgate(["import", "client.json", "--group", "demo", "--apply"], "n")).toMatchObject({ code: 1 });
+    expect(await done("secrets", "list")).toBe("There is no secret.\n");
+  });
+
+  test("may be documents as large as can be read; other connectors of the group stay", async () => {
+    const description = "x".repeat(20_000);
+    const operation = { operationId: "listThings", description, responses: { 200: { description } } };
+    const paths = Object.fromEntries(Array.from({ length: 60 }, (_, at) => [`/things${at}`, { get: operation }]));
+    const document = { openapi: "3.1.0", info: { title: "Things" }, servers: [{ url: "http://127.0.0.1:9" }], paths };
+    const words = (name: string) => ["import", name, "--group", "large", "--apply", "--yes"];
+    write("large.json", document);
+    expect(await done(...words("large.json"))).toBe("Done: group large, connector things.\n");
+    write("small.json", { ...document, info: { title: "Few" }, paths: { "/few": { get: operation } } });
+    expect(await done(...words("small.json"))).toBe("Done: connector few.\n");
+    expect(await idsIn("groups", "connectors", "large")).toEqual(["few", "things"]);
+    expect(await tollgate(words("small.json"))).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("there already: connector few"),
+    });
+    write("none.json", { connectors: [] });
+    await done("groups", "connectors", "large", "-f", "none.json");
   });
 
   test("that are none of those are refused", async () => {

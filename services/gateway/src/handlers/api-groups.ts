@@ -1,5 +1,6 @@
 import type { entriesV1 } from "@tollgate/contracts";
 import { describeEntry } from "@tollgate/desired-state";
+import { DOCUMENT_MAX_BYTES } from "@tollgate/imports";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
@@ -22,6 +23,8 @@ import { idParam as params, server, toServer } from "./api-schemas.ts";
 import { connectorIn } from "./api-servers.ts";
 
 const CONNECTORS_MAX = 10_000;
+/** Whatever can be imported can be sent: as JSON a document may have more characters than it had. */
+const CONNECTORS_BODY_MAX_BYTES = 2 * DOCUMENT_MAX_BYTES;
 const tags = ["catalogue"];
 const count = z.number().int().nonnegative();
 
@@ -137,6 +140,7 @@ function registerConnectors(
   api.put(
     "/api/v1/groups/:id/connectors",
     {
+      bodyLimit: CONNECTORS_BODY_MAX_BYTES,
       config: { action: "admin/servers/write" },
       schema: {
         tags,
