@@ -1,4 +1,4 @@
-import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, textAt } from "./openapi-document.ts";
+import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, spend, textAt } from "./openapi-document.ts";
 import { convertSchema, cutText, type JsonSchema, type SchemaUse } from "./openapi-schema.ts";
 import { type OperationBody, type OperationParameter, PARAMETER_STYLES, type ParameterStyle } from "./operation.ts";
 
@@ -7,6 +7,7 @@ const ARGUMENT_MAX_CHARS = 64;
 /** What models' interfaces take as the name of an argument. */
 const ARGUMENT_NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 const INPUT_MAX_CHARS = 131_072;
+const CHARS_PER_STEP = 64;
 /** A token of RFC 9110, section 5.6.2. */
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 /** What the connection, the body or the connector's `auth` says: OpenAPI 3.1, Parameter Object, and RFC 9110, 7.6.1. */
@@ -45,8 +46,9 @@ export function argumentsOf(
   const schemaUse = { use: "argument", maxChars } as const;
   const gathered: Gathered = { openapi, schemaUse, parameters: [], properties: {}, required: new Set(), warn };
   const given = [...parametersOf(openapi, item, fields).values()];
-  if (given.length > PARAMETERS_MAX) return { skipped: `has more than ${PARAMETERS_MAX} parameters` };
   const names = templateNames(path);
+  if (Math.max(given.length, names.length) > PARAMETERS_MAX)
+    return { skipped: `has more than ${PARAMETERS_MAX} parameters` };
   for (const each of given) {
     const problem = addParameter(gathered, each, names);
     if (problem !== undefined) return { skipped: problem };
@@ -60,14 +62,18 @@ export function argumentsOf(
     ...(gathered.required.size > 0 ? { required: [...gathered.required] } : {}),
     additionalProperties: false,
   };
-  if (JSON.stringify(inputSchema).length > INPUT_MAX_CHARS) return { skipped: "has too large arguments" };
+  const { length } = JSON.stringify(inputSchema);
+  spend(openapi, Math.ceil(length / CHARS_PER_STEP));
+  if (length > INPUT_MAX_CHARS) return { skipped: "has too large arguments" };
   return { parameters: gathered.parameters, ...(body ? { body } : {}), inputSchema };
 }
 
 /** The operation's own go before its path's, by place and name. */
 function parametersOf(openapi: OpenApi, item: Fields, fields: Fields): Map<string, Fields> {
   const found = new Map<string, Fields>();
-  for (const each of [...listAt(item, "parameters"), ...listAt(fields, "parameters")]) {
+  const given = [...listAt(item, "parameters"), ...listAt(fields, "parameters")];
+  spend(openapi, given.length);
+  for (const each of given) {
     const parameter = resolve(openapi, each);
     if (parameter !== undefined) found.set(JSON.stringify([parameter["in"], parameter["name"]]), parameter);
   }
@@ -95,9 +101,11 @@ function addParameter(gathered: Gathered, parameter: Fields, pathNames: readonly
   }
   if (isOwn(openapi, place, name) || (place === "path" && !pathNames.includes(name))) return undefined;
   if (place === "header" && !HEADER_NAME.test(name)) return `needs a header of a name that is none: ${cutText(name)}`;
-  const content = Object.entries(fieldsAt(parameter, "content"))[0];
+  const contents = Object.entries(fieldsAt(parameter, "content"));
+  spend(openapi, contents.length);
+  const [content] = contents;
   if (content !== undefined && !isJson(content[0])) return `needs the parameter ${name} as ${cutText(content[0])}`;
-  const argument = argumentName(properties, name, place);
+  const argument = argumentName(gathered, name, place);
   const { schema, cuts } = convertSchema(
     openapi,
     content ? fieldsAt(content[1], "schema") : parameter["schema"],
@@ -121,6 +129,7 @@ function isOwn(openapi: OpenApi, place: OperationParameter["in"], name: string):
   if (place === "header" && OWN_HEADER.test(name)) return true;
   const same = place === "header" ? name.toLowerCase() : name;
   const schemes = Object.values(fieldsAt(openapi.root["components"], "securitySchemes"));
+  spend(openapi, schemes.length);
   return schemes.some((each) => {
     const scheme = resolve(openapi, each);
     const known = textAt(scheme, "name");
@@ -142,7 +151,7 @@ function serialisationOf(parameter: Fields, place: OperationParameter["in"]): Pa
 }
 
 /** Valid, and no other argument's. */
-function argumentName(taken: Readonly<Record<string, unknown>>, name: string, place: string): string {
+function argumentName({ openapi, properties: taken }: Gathered, name: string, place: string): string {
   const plain =
     name
       .replaceAll(/[^A-Za-z0-9_.-]+/g, "_")
@@ -151,13 +160,17 @@ function argumentName(taken: Readonly<Record<string, unknown>>, name: string, pl
   if (!Object.hasOwn(taken, plain) && plain !== "__proto__") return plain;
   const placed = `${plain.slice(0, ARGUMENT_MAX_CHARS - 12)}_${place}`;
   let candidate = placed;
-  for (let count = 2; Object.hasOwn(taken, candidate); count += 1) candidate = `${placed}_${count}`;
+  for (let count = 2; Object.hasOwn(taken, candidate); count += 1) {
+    spend(openapi, 1);
+    candidate = `${placed}_${count}`;
+  }
   return candidate;
 }
 
 /** The path has it, and the document forgot to say more. */
-function addPathText({ parameters, properties, required }: Gathered, name: string): void {
-  const argument = argumentName(properties, name, "path");
+function addPathText(gathered: Gathered, name: string): void {
+  const { parameters, properties, required } = gathered;
+  const argument = argumentName(gathered, name, "path");
   parameters.push({ argument, in: "path", name });
   properties[argument] = { type: "string" };
   required.add(argument);
@@ -174,6 +187,7 @@ function addBody(gathered: Gathered, requestBody: unknown): OperationBody | unde
   const body = resolve(gathered.openapi, requestBody);
   if (body === undefined) return requestBody === undefined ? undefined : "has a body that is not in the document";
   const types = Object.keys(fieldsAt(body, "content"));
+  spend(gathered.openapi, types.length);
   if (types.length === 0) return undefined;
   const found = types.find(isJson) ?? types.find((each) => each.startsWith(FORM)) ?? types.find(isAny);
   if (found === undefined) return `takes neither JSON nor a form, but ${cutText(types.join(", "))}`;
@@ -186,7 +200,7 @@ function addBody(gathered: Gathered, requestBody: unknown): OperationBody | unde
   const required = typeof body["required"] === "boolean" ? body["required"] : "required" in schema;
   if (spread(gathered, schema, required)) return { contentType, required };
   if (isForm && schema["type"] !== "object") return "takes a form of which the document does not say what is in it";
-  const argument = argumentName(gathered.properties, "body", "body");
+  const argument = argumentName(gathered, "body", "body");
   const description = textAt(body, "description");
   gathered.properties[argument] = description === undefined ? schema : { ...schema, description: cutText(description) };
   if (required) gathered.required.add(argument);

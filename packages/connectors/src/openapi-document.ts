@@ -9,8 +9,11 @@ export interface OpenApi {
   readonly root: Fields;
   /** What references were found to stand for. */
   readonly targets: Map<string, unknown>;
-  /** Schemas behind references, as openapi-schema.ts has converted them: the same ones are named again and again. */
-  readonly converted: Map<string, unknown>;
+  /** Schemas as openapi-schema.ts has converted them: the same ones are named again and again. */
+  readonly converted: Map<string, Map<unknown, unknown>>;
+  /** What each schema says by itself; see there too. */
+  readonly own: Map<Fields, unknown>;
+  readonly steps: { left: number };
 }
 
 /** Of the text that a document is read from, by whoever reads it. */
@@ -19,6 +22,8 @@ export const DOCUMENT_MAX_BYTES = 4 * 1024 * 1024;
 const NODES_MAX = 1_000_000;
 const DEPTH_MAX = 100;
 const REFERENCES_MAX = 32;
+/** Of one document: seconds. What has hundreds of operations with all that a tool may say takes half of it. */
+const STEPS_MAX = 8_000_000;
 
 export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -49,13 +54,28 @@ export function readOpenApi(document: unknown): OpenApi {
   const copy = withVersion(copyOf(document, { nodes: 0 }, 0));
   try {
     const root: unknown = upgrade(copy, "3.1");
-    if (isFields(root)) return { root, targets: new Map(), converted: new Map() };
+    if (isFields(root))
+      return { root, targets: new Map(), converted: new Map(), own: new Map(), steps: { left: STEPS_MAX } };
   } catch (error) {
     throw new AppError("invalid_argument", `the OpenAPI document cannot be read: ${(error as Error).message}`, {
       cause: error,
     });
   }
   throw new AppError("invalid_argument", "the OpenAPI document is no object");
+}
+
+/**
+ * Counts the work that a document makes: whatever is done again for each of those that refer to it. A small document may
+ * have a large part that all its operations share.
+ * @throws {AppError} invalid_argument when it is too much
+ */
+export function spend({ steps }: OpenApi, count: number): void {
+  steps.left -= count;
+  if (steps.left < 0)
+    throw new AppError(
+      "invalid_argument",
+      "the OpenAPI document takes too long to read: too much refers to large parts",
+    );
 }
 
 /** Plain and bounded, and nobody else's: the conversion changes what it is given. */

@@ -1,7 +1,7 @@
 import type { Risk } from "@tollgate/contracts";
 import { AppError } from "@tollgate/errors";
 import { argumentsOf } from "./openapi-arguments.ts";
-import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, textAt } from "./openapi-document.ts";
+import { type Fields, fieldsAt, isFields, listAt, type OpenApi, resolve, spend, textAt } from "./openapi-document.ts";
 import { guessPagination } from "./openapi-pagination.ts";
 import { convertSchema, cutText, type JsonSchema } from "./openapi-schema.ts";
 import { serverUrlOf } from "./openapi-servers.ts";
@@ -11,7 +11,10 @@ const OPERATIONS_MAX = 2_000;
 const NAME_MAX_CHARS = 128;
 const PATH_MAX_CHARS = 2_048;
 const TITLE_MAX_CHARS = 200;
+const TAG_MAX_CHARS = 256;
 const WARNINGS_MAX = 200;
+/** Of an operation, also of one that is not wanted, and of each of its tags: it is compared with many patterns. */
+const STEPS_TO_FIND = 50;
 /** Of one schema. What no model would read to the end is left open instead. */
 const SCHEMA_MAX_CHARS = 16_384;
 /** Of all bodies' and of all answers' schemas: the more operations there are, the less may each say. */
@@ -68,7 +71,7 @@ export function operationsOf(
   openapi: OpenApi,
   options: OperationsOptions = {},
 ): { readonly operations: readonly ConnectorOperation[]; readonly warnings: readonly string[] } {
-  const warnings = new Set<string>();
+  const warnings = new Warnings();
   const wanted = findOperations(openapi).filter(
     (each) => (options.deprecated === true || each.fields["deprecated"] !== true) && (options.isWanted?.(each) ?? true),
   );
@@ -84,7 +87,7 @@ export function operationsOf(
     const warn = (message: string) => warnings.add(`${found.method} ${cutText(found.path)}: ${message}`);
     return toOperation(openapi, found, { warn, size, maxChars, from: options.from, baseUrl }) ?? [];
   });
-  return { operations, warnings: bounded([...warnings]) };
+  return { operations, warnings: warnings.list() };
 }
 
 /** Where the API is; undefined where its document does not say. */
@@ -93,32 +96,43 @@ export function baseUrlOf(openapi: OpenApi, from?: string): string | undefined {
 }
 
 function findOperations(openapi: OpenApi): Found[] {
-  const taken = new Set<string>();
+  const uniqueName = namesApart();
   return Object.entries(fieldsAt(openapi.root, "paths")).flatMap(([path, value]) => {
     const item = path.startsWith("/") ? resolve(openapi, value) : undefined;
     if (item === undefined) return [];
     return METHODS.flatMap((method) => {
       const fields = item[method.toLowerCase()];
       if (!isFields(fields)) return [];
-      const name = uniqueName(textAt(fields, "operationId") ?? "", `${method.toLowerCase()}${path}`, taken);
-      const tags = listAt(fields, "tags").filter((tag) => typeof tag === "string");
+      const given = listAt(fields, "tags");
+      spend(openapi, STEPS_TO_FIND * (1 + given.length));
+      const tags = given.filter((tag) => typeof tag === "string").filter((tag) => tag.length <= TAG_MAX_CHARS);
+      const name = uniqueName(textAt(fields, "operationId") ?? "", `${method.toLowerCase()}${path}`);
       return [{ name, method, path, tags, item, fields }];
     });
   });
 }
 
-function uniqueName(operationId: string, otherwise: string, taken: Set<string>): string {
-  const plain = toolName(operationId) || toolName(otherwise) || "operation";
-  let candidate = plain;
-  for (let count = 2; taken.has(candidate); count += 1) candidate = `${plain.slice(0, NAME_MAX_CHARS - 8)}_${count}`;
-  taken.add(candidate);
-  return candidate;
+function namesApart(): (operationId: string, otherwise: string) => string {
+  const taken = new Set<string>();
+  /** All may be called alike: each goes on where the one before stopped. */
+  const counts = new Map<string, number>();
+  return (operationId, otherwise) => {
+    const plain = toolName(operationId) || toolName(otherwise) || "operation";
+    const start = plain.slice(0, NAME_MAX_CHARS - 8);
+    let candidate = plain;
+    let count = counts.get(start) ?? 2;
+    for (; taken.has(candidate); count += 1) candidate = `${start}_${count}`;
+    if (candidate !== plain) counts.set(start, count);
+    taken.add(candidate);
+    return candidate;
+  };
 }
 
 function toolName(text: string): string {
   return text
+    .slice(0, PATH_MAX_CHARS)
     .replaceAll(/[^A-Za-z0-9_.-]+/g, "_")
-    .replaceAll(/^_+|_+$/g, "")
+    .replaceAll(/^_+|(?<!_)_+$/g, "")
     .slice(0, NAME_MAX_CHARS);
 }
 
@@ -173,10 +187,11 @@ function toOperation(openapi: OpenApi, found: Found, context: Context): Connecto
 }
 
 function textsOf({ method, path, item, fields }: Found): { title?: string; description: string } {
-  const summary = textAt(fields, "summary")?.trim() || textAt(item, "summary")?.trim() || "";
-  const text = textAt(fields, "description")?.trim() || summary || textAt(item, "description") || `${method} ${path}`;
+  const said = (holder: Fields, key: string) => cutText(textAt(holder, key) ?? "");
+  const summary = said(fields, "summary") || said(item, "summary");
+  const text = said(fields, "description") || summary || said(item, "description") || `${method} ${path}`;
   return {
-    ...(summary === "" ? {} : { title: cutText(summary).slice(0, TITLE_MAX_CHARS).toWellFormed() }),
+    ...(summary === "" ? {} : { title: summary.slice(0, TITLE_MAX_CHARS).toWellFormed() }),
     description: cutText(summary === "" || text.startsWith(summary) ? text : `${summary.replace(/\.$/, "")}. ${text}`),
   };
 }
@@ -184,10 +199,12 @@ function textsOf({ method, path, item, fields }: Found): { title?: string; descr
 /** The first that says that all is well. */
 function answerOf(openapi: OpenApi, fields: Fields): Fields | undefined {
   const answers = fieldsAt(fields, "responses");
-  const status = Object.keys(answers)
-    .toSorted()
-    .find((each) => /^2(?:\d\d|XX)$/i.test(each));
-  return status === undefined ? undefined : resolve(openapi, answers[status]);
+  const statuses = Object.keys(answers);
+  const status = statuses.toSorted().find((each) => /^2(?:\d\d|XX)$/i.test(each));
+  const answer = status === undefined ? undefined : resolve(openapi, answers[status]);
+  const parts = ["content", "headers"].flatMap((key) => Object.keys(fieldsAt(answer, key)));
+  spend(openapi, statuses.length + parts.length);
+  return answer;
 }
 
 function outputOf(openapi: OpenApi, answer: Fields | undefined, { warn, maxChars }: Context): JsonSchema | undefined {
@@ -200,13 +217,26 @@ function outputOf(openapi: OpenApi, answer: Fields | undefined, { warn, maxChars
 }
 
 /** Of the first of the ways to get in; an empty list where anybody may. */
-function securityNames({ root }: OpenApi, fields: Fields): string[] {
-  const ways = Array.isArray(fields["security"]) ? listAt(fields, "security") : listAt(root, "security");
+function securityNames(openapi: OpenApi, fields: Fields): string[] {
+  const ways = Array.isArray(fields["security"]) ? listAt(fields, "security") : listAt(openapi.root, "security");
   const first = ways.filter(isFields).find((way) => Object.keys(way).length > 0);
-  return Object.keys(first ?? {});
+  const names = Object.keys(first ?? {});
+  spend(openapi, ways.length + names.length);
+  return names;
 }
 
-function bounded(warnings: readonly string[]): readonly string[] {
-  if (warnings.length <= WARNINGS_MAX) return warnings;
-  return [...warnings.slice(0, WARNINGS_MAX), `and ${warnings.length - WARNINGS_MAX} more`];
+/** Each once; of more than can be told only that there are more. */
+class Warnings {
+  readonly #told = new Set<string>();
+  #more = 0;
+
+  add(warning: string): void {
+    if (this.#told.has(warning)) return;
+    if (this.#told.size < WARNINGS_MAX) this.#told.add(warning);
+    else this.#more += 1;
+  }
+
+  list(): readonly string[] {
+    return this.#more === 0 ? [...this.#told] : [...this.#told, `and ${this.#more} more`];
+  }
 }
