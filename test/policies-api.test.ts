@@ -101,20 +101,22 @@ describe("policies", () => {
     await api("DELETE", "/policies/in-cedar");
   });
 
-  test("of the file are read and kept in history, and changed in the file only", async () => {
-    expect((await api("GET", "/policies/from-file")).answer).toMatchObject({ source: "file" });
-    for (const [method, path, body] of [
-      ["PUT", "/policies/from-file", DENY],
-      ["DELETE", "/policies/from-file"],
-      ["POST", "/policies/from-file/rollback", { version: 1 }],
-    ] as const)
-      expect(await api(method, path, body)).toMatchObject({
-        status: 409,
-        answer: { detail: expect.stringContaining("comes from the configuration file") },
-      });
-    expect((await api("GET", "/policies/from-file/history")).answer.items).toMatchObject([
-      { version: 1, change: "put", author: "tollgate.yaml" },
-    ]);
+  test("of the file may be changed here too, as drift, until both say the same again", async () => {
+    const before = (await api("GET", "/policies/from-file")).answer;
+    expect(before).toMatchObject({ source: "file" });
+    const { effect, principals, actions, resources } = before;
+    const ofFile = { effect, principals, actions, resources };
+    const drift = async () => (await api("GET", "/drift")).answer.items.map(({ id, drift: how }: any) => [id, how]);
+    const changed = await api("PUT", "/policies/from-file", { ...ofFile, description: "changed" });
+    expect(changed).toMatchObject({ status: 200, answer: { source: "api", version: 2 } });
+    expect(await drift()).toEqual([["from-file", "changed"]]);
+    expect((await api("PUT", "/policies/from-file", ofFile)).answer).toMatchObject({ source: "file", version: 3 });
+    expect(await drift()).toEqual([]);
+    expect((await api("GET", "/policies/from-file/history")).answer.items.at(-1)).toMatchObject({
+      version: 1,
+      change: "put",
+      author: "tollgate.yaml",
+    });
   });
 });
 
@@ -132,7 +134,7 @@ describe("the list of policies", () => {
     expect(await idsOf("effect=deny")).toEqual(["list-1", "list-2", "list-3", "list-4"]);
     expect(await idsOf("q=NOBODY-3")).toEqual(["list-3"]);
     expect(await idsOf("tenant=acme")).toEqual(["from-file"]);
-    for (const wrong of ["effect=maybe", "source=x", "limit=0", "limit=1001", "cursor=bm93aGVyZQ"])
+    for (const wrong of ["effect=maybe", "source=x", "limit=0", "limit=1001", "sort=x", "cursor=bm93aGVyZQ"])
       expect((await api("GET", `/policies?${wrong}`)).status).toBe(400);
   });
 
