@@ -78,7 +78,6 @@ describe("rolling back", () => {
     ["stop", 99, "not_found", "there is no version 99"],
     ["never", 1, "not_found", "there is no version 1"],
     ["stop", 4, "failed_precondition", "is its removal"],
-    ["allow-dev", 1, "failed_precondition", "comes from the configuration file"],
   ])("%s to version %i is refused: %s", async (id, version, code, message) => {
     await expect(rollBack(id, version)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });
