@@ -55,10 +55,10 @@ beforeAll(async () => {
     for (const id of ["bare", "apart"]) expect(await call(id, careless())).toBe("hi");
   });
   const { items } = await api("GET", "/servers");
-  hasSandbox = items[1].isolation === "bubblewrap";
+  hasSandbox = items[0].isolation === "bubblewrap";
   expect(items).toMatchObject([
-    { id: "bare", isolation: "none" },
     { id: "apart", isolation: hasSandbox ? "bubblewrap" : "none" },
+    { id: "bare", isolation: "none" },
   ]);
 });
 
