@@ -59,7 +59,7 @@ export const REGISTRY = {
   packages: [
     {
       registryType: "npm",
-      registryBaseUrl: "https://registry.example.com",
+      registryBaseUrl: "https://packages.example.com",
       identifier: "@acme/server-brave-search",
       version: "1.0.2",
       transport: { type: "stdio" },
